@@ -1,0 +1,208 @@
+//! Exit statuses and outcomes: what a run ended as, and what pushwrap itself exits with. Pure; the numbers are those of
+//! timeout(1) and of POSIX shells.
+
+/// Exit status after `--timeout` expired (timeout(1)).
+pub const TIMED_OUT: u8 = 124;
+/// Exit status when pushwrap itself failed before the command ran, or `--require-push` was not met (timeout(1)).
+pub const OWN_FAILURE: u8 = 125;
+/// Exit status when the command was found but could not be run (POSIX shells, env, timeout).
+pub const CANNOT_RUN: u8 = 126;
+/// Exit status when the command was not found (POSIX shells, env, timeout).
+pub const NOT_FOUND: u8 = 127;
+/// Exit status after `--timeout` when the KILL was needed: 128 + SIGKILL.
+pub const KILLED: u8 = 137;
+
+/// How a process ended, as wait(2) tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It called `exit` with this status.
+    Exited(u8),
+    /// It died by the signal of this number (real-time signals included).
+    Signaled(i32),
+}
+
+impl Status {
+    /// What a shell's `$?` would be: the exit status, or 128 + signal number (POSIX shells).
+    #[must_use]
+    pub fn shell_code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// Why a command could not be started at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStarted {
+    /// 126: it was found but could not be run.
+    CannotRun,
+    /// 127: it was not found.
+    NotFound,
+}
+
+impl NotStarted {
+    /// The exit status a shell, env and timeout(1) use for it.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::CannotRun => CANNOT_RUN,
+            Self::NotFound => NOT_FOUND,
+        }
+    }
+}
+
+/// How a run ended; each value is one state of the `pushwrap_outcome` state set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The exit code is among `--success-codes`.
+    Success,
+    /// The command ended by itself with another exit code.
+    Failure,
+    /// The exit code is among `--skip-codes`: neither success nor failure.
+    Skipped,
+    /// The command died by a signal that nobody sent through pushwrap.
+    Signal,
+    /// `--timeout` expired.
+    Timeout,
+    /// The kernel's OOM killer ended it.
+    OomKilled,
+    /// The command could not be started.
+    NotStarted,
+    /// pushwrap was told to stop and the command did not then end in success.
+    Terminated,
+}
+
+impl Outcome {
+    /// Every outcome, in the order in which they are written.
+    pub const ALL: [Self; 8] = [
+        Self::Success,
+        Self::Failure,
+        Self::Skipped,
+        Self::Signal,
+        Self::Timeout,
+        Self::OomKilled,
+        Self::NotStarted,
+        Self::Terminated,
+    ];
+
+    /// The value of the `outcome` label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+            Self::Signal => "signal",
+            Self::Timeout => "timeout",
+            Self::OomKilled => "oom_killed",
+            Self::NotStarted => "not_started",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+/// How the command's part of a run ended, before it is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It could not be started.
+    NotStarted(NotStarted),
+    /// It ran and ended.
+    Ended {
+        /// What wait(2) told.
+        status: Status,
+        /// What pushwrap knows about the reason.
+        cause: Cause,
+    },
+}
+
+/// What pushwrap knows about the reason of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cause {
+    /// `--timeout` expired before the command ended.
+    pub timeout: Option<Expiry>,
+    /// The kernel's OOM counter of the cgroup rose while the command died by KILL, and pushwrap had not sent it.
+    pub oom_killed: bool,
+    /// pushwrap was told to stop from outside before the command ended.
+    pub told_to_stop: bool,
+}
+
+/// How far the time-out had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// The first signal was enough.
+    Signaled,
+    /// `--kill-after` passed and KILL was sent (or KILL was the first signal).
+    Killed,
+}
+
+/// Which exit codes mean what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Codes {
+    /// `--success-codes`; 0 by default.
+    pub success: Vec<u8>,
+    /// `--skip-codes`; none by default.
+    pub skip: Vec<u8>,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self { success: vec![0], skip: Vec::new() }
+    }
+}
+
+impl End {
+    /// What a shell's `$?` would be after pushwrap: the value of `pushwrap_exit_code`.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::NotStarted(reason) => reason.code(),
+            Self::Ended { cause: Cause { timeout: Some(Expiry::Killed), .. }, .. } => KILLED,
+            Self::Ended { cause: Cause { timeout: Some(Expiry::Signaled), .. }, .. } => TIMED_OUT,
+            Self::Ended { status, .. } => status.shell_code(),
+        }
+    }
+
+    /// The outcome: the first that applies, in the order of the contract.
+    #[must_use]
+    pub fn outcome(self, codes: &Codes) -> Outcome {
+        let (status, cause) = match self {
+            Self::NotStarted(_) => return Outcome::NotStarted,
+            Self::Ended { status, cause } => (status, cause),
+        };
+        if cause.timeout.is_some() {
+            return Outcome::Timeout;
+        }
+        if cause.oom_killed {
+            return Outcome::OomKilled;
+        }
+        let code = status.shell_code();
+        match status {
+            _ if codes.success.contains(&code) => Outcome::Success,
+            _ if codes.skip.contains(&code) => Outcome::Skipped,
+            _ if cause.told_to_stop => Outcome::Terminated,
+            Status::Signaled(_) => Outcome::Signal,
+            Status::Exited(_) => Outcome::Failure,
+        }
+    }
+
+    /// What pushwrap has to do to end as the command ended.
+    #[must_use]
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Ended { status: Status::Signaled(signal), cause: Cause { timeout: None, .. } } => {
+                Exit::Signal(signal)
+            }
+            other => Exit::Code(other.code()),
+        }
+    }
+}
+
+/// How pushwrap itself has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// `exit` with this status.
+    Code(u8),
+    /// Die by this signal, as the command did.
+    Signal(i32),
+}

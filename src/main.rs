@@ -1,0 +1,3 @@
+//! The process boundary: parse, run, exit status. Nothing else.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What needs root, a container engine or a daemon of the system.
