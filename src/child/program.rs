@@ -3,9 +3,10 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::exec::{Entry, Image, Refusal};
 use super::sys;
@@ -101,6 +102,10 @@ pub struct SpawnError {
     pub errno: i32,
     /// One sentence that names the command and the cause, and the remedy where there is one.
     pub message: String,
+    /// The wall clock just before it was tried.
+    pub started: SystemTime,
+    /// How long it was tried, by the monotonic clock.
+    pub duration: Duration,
 }
 
 impl std::fmt::Display for SpawnError {
@@ -111,28 +116,42 @@ impl std::fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-impl SpawnError {
-    /// The error for a command whose process could not even be made.
-    pub(super) fn no_process(program: &Program, errno: i32) -> Self {
-        let remedy = match errno {
-            libc::EAGAIN => ": the limit on processes is reached (ulimit -u, or the pids limit of the cgroup)",
-            _ => "",
-        };
-        let message = format!("cannot start a process for {}: {}{remedy}", quoted(program.name()), describe(errno));
-        Self { reason: NotStarted::CannotRun, errno, message }
-    }
+/// What went wrong when the command was to be started.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no new process for it.
+    NoProcess(io::Error),
+    /// execve(2) refused it.
+    Refused {
+        /// Its error.
+        refusal: Refusal,
+        /// The file that the error belongs to, where it came to one.
+        file: Option<CString>,
+    },
+}
 
-    /// The error for a command that execve(2) refused.
-    pub(super) fn refused(program: &Program, image: Option<&Image>, refusal: Refusal) -> Self {
-        let searched = !program.name().as_bytes().contains(&b'/');
-        let file = image.and_then(|image| image.files.get(refusal.file));
-        let file = file.map_or(program.name(), |file| OsStr::from_bytes(file.to_bytes()));
-        let cause = cause(Path::new(file), refusal.errno, searched);
-        Self {
-            reason: reason(refusal.errno, searched),
-            errno: refusal.errno,
-            message: format!("cannot run {}: {cause}", quoted(program.name())),
-        }
+impl Failure {
+    /// Puts it into words.
+    pub(super) fn at(self, program: &Program, started: SystemTime, duration: Duration) -> SpawnError {
+        let name = program.name();
+        let (reason, errno, message) = match self {
+            Self::NoProcess(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+                let remedy = match errno {
+                    libc::EAGAIN => ": the limit on processes is reached (ulimit -u, or the pids limit of the cgroup)",
+                    _ => "",
+                };
+                let message = format!("cannot start a process for {}: {}{remedy}", quoted(name), describe(errno));
+                (NotStarted::CannotRun, errno, message)
+            }
+            Self::Refused { refusal: Refusal { errno, .. }, file } => {
+                let searched = !name.as_bytes().contains(&b'/');
+                let file = file.as_ref().map_or(name, |file| OsStr::from_bytes(file.to_bytes()));
+                let cause = cause(Path::new(file), errno, searched);
+                (reason(errno, searched), errno, format!("cannot run {}: {cause}", quoted(name)))
+            }
+        };
+        SpawnError { reason, errno, message, started, duration }
     }
 }
 

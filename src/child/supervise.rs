@@ -11,6 +11,7 @@ use super::exec;
 use super::expiry::Limit;
 use super::inherited::{BLOCKED, Inherited, is_init};
 use super::procfs::{self, Stat};
+use super::program::Failure;
 use super::relay::{self, Sender};
 use super::sys::{self, Change, Received, SignalSet, Usage};
 use super::tree::{Orphans, Sampler, Tree};
@@ -67,8 +68,10 @@ pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) ->
         if inherited.reaps_orphans { Orphans::Ours { older: procfs::children("self") } } else { Orphans::Elsewhere };
     let started = SystemTime::now();
     let clock = Instant::now();
-    let pid = start(program, inherited)?;
+    let pid = start(program, inherited);
+    // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
     inherited.release();
+    let pid = pid.map_err(|failure| failure.at(program, started, clock.elapsed()))?;
     Ok(Child {
         inherited,
         pid,
@@ -84,18 +87,21 @@ pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) ->
 }
 
 /// Starts the process. A limit on processes is often reached for a moment only, so like a shell it tries again for a while.
-fn start(program: &Program, inherited: &Inherited) -> Result<i32, SpawnError> {
-    let mut image = program.image().map_err(|refusal| SpawnError::refused(program, None, refusal))?;
+fn start(program: &Program, inherited: &Inherited) -> Result<i32, Failure> {
+    let mut image = program.image().map_err(|refusal| Failure::Refused { refusal, file: None })?;
     let mut pause = Duration::from_millis(100);
     loop {
         match exec::start(&mut image, &inherited.ground()) {
             Ok(Ok(pid)) => return Ok(pid),
-            Ok(Err(refusal)) => return Err(SpawnError::refused(program, Some(&image), refusal)),
+            Ok(Err(refusal)) => {
+                let file = image.files.into_iter().nth(refusal.file);
+                return Err(Failure::Refused { refusal, file });
+            }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && pause < Duration::from_secs(2) => {
                 std::thread::sleep(pause);
                 pause *= 2;
             }
-            Err(error) => return Err(SpawnError::no_process(program, sys::errno_of(&error))),
+            Err(error) => return Err(Failure::NoProcess(error)),
         }
     }
 }

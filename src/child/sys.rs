@@ -4,7 +4,6 @@
 #![allow(unsafe_code, reason = "nix has neither wait4, nor real-time signals, nor a mask with the signals glibc hides")]
 
 use std::ffi::CStr;
-use std::io;
 use std::mem::{MaybeUninit, zeroed};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -321,9 +320,4 @@ pub(super) fn let_go_of(fd: i32) {
 pub(super) fn close(fd: i32) {
     // SAFETY: see `let_go_of`: nothing in this process has opened it.
     unsafe { libc::close(fd) };
-}
-
-/// The error number of a failed call that is told as [`io::Error`].
-pub(super) fn errno_of(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
 }
