@@ -21,6 +21,26 @@ pub enum Volume {
     Debug,
 }
 
+/// Says things as loud as it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voice(pub Volume);
+
+impl Voice {
+    /// What the user has to know, unless nothing is to be said at all.
+    pub fn trouble(self, message: impl Display) {
+        if self.0 > Volume::Quiet {
+            say(message);
+        }
+    }
+
+    /// What was done, for who asked to be told.
+    pub fn note(self, message: impl Display) {
+        if self.0 >= Volume::Verbose {
+            say(message);
+        }
+    }
+}
+
 /// What a pipe takes without blocking once poll(2) calls it writable (`PIPE_BUF`, pipe(7)).
 const CHUNK_BYTES: usize = 4096;
 /// How long a reader of our standard error may stand still before the rest is dropped, in milliseconds.

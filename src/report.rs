@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exit::{Codes, End, Outcome};
+use crate::exit::{End, Outcome};
 use crate::exposition::Family;
 
 /// One of the run's own metrics, as the table in README describes it.
@@ -92,14 +92,14 @@ pub struct Facts {
 }
 
 /// How far the run is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Stage<'c> {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stage {
     /// The command runs.
     Running,
     /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
     ToldToStop,
     /// The command has ended, or could not be started.
-    Ended(Ending, &'c Codes),
+    Ended(Ending, Outcome),
 }
 
 /// What is known when a run is over.
@@ -128,9 +128,9 @@ pub struct Usage {
 
 /// The metrics of a run, in the order of [`METRICS`].
 #[must_use]
-pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage<'_>) -> Vec<Family<'static>> {
+pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage) -> Vec<Family<'static>> {
     let mut report = Report { identity, families: Vec::with_capacity(METRICS.len()) };
-    let ended = if let Stage::Ended(ending, codes) = stage { Some((ending, ending.end.outcome(codes))) } else { None };
+    let ended = if let Stage::Ended(ending, outcome) = stage { Some((ending, *outcome)) } else { None };
     report.number(RUNNING, u64::from(ended.is_none()));
     report.gauge(START, timestamp(facts.started));
     if let Some((ending, outcome)) = ended {
@@ -264,15 +264,15 @@ mod tests {
         }
     }
 
-    fn text(stage: &Stage<'_>) -> String {
+    fn text(stage: &Stage) -> String {
         String::from_utf8(encode(&compose(&identity(), &facts(), stage))).unwrap()
     }
 
-    fn ended(code: u8, codes: &Codes) -> Stage<'_> {
+    fn ended(code: u8, codes: &Codes) -> Stage {
         let end = End::Ended { status: Status::Exited(code), cause: Cause::default() };
         let usage = Usage { cpu_user: Duration::from_millis(20), cpu_system: Duration::ZERO, peak_rss_bytes: 4096 };
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(3);
-        Stage::Ended(Ending { end, at, duration: Duration::from_millis(1_500), usage: Some(usage) }, codes)
+        Stage::Ended(Ending { end, at, duration: Duration::from_millis(1_500), usage: Some(usage) }, end.outcome(codes))
     }
 
     #[test]
@@ -313,8 +313,8 @@ mod tests {
         let everything = Facts { tree_peak_rss_bytes: Some(1), memory_limit_bytes: Some(2), ..facts() };
         let second = Some(Duration::from_secs(1));
         let identity = Identity { max_age: second, timeout: second, ..identity() };
-        let codes = Codes::default();
-        let text = String::from_utf8(encode(&compose(&identity, &everything, &ended(0, &codes)))).unwrap();
+        let stage = ended(0, &Codes::default());
+        let text = String::from_utf8(encode(&compose(&identity, &everything, &stage))).unwrap();
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let expected: Vec<String> = METRICS.iter().map(|metric| format!("pushwrap_{} gauge", metric.name)).collect();
         assert_eq!(types, expected);

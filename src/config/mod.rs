@@ -299,7 +299,7 @@ fn resolve_destination(resolver: &mut Resolver, options: &cli::Destination) -> R
     let mut gateways: Vec<Gateway> = Vec::new();
     for target in targets {
         if let Target::Gateway(url) = target {
-            let gateway = Gateway::new(*url);
+            let gateway = Gateway::at(*url);
             if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
                 gateways.push(gateway);
             }
