@@ -118,7 +118,7 @@ pub struct PushConfig {
 /// # Errors
 /// Bad usage: the command must not be started.
 pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
-    let cli::Run { destination, about, delivery, command_options, said, command } = run;
+    let cli::Run { destination, about, delivery, report, command_options, said, command } = run;
     if command.is_empty() {
         return Err(Usage("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
     }
@@ -135,11 +135,12 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
         TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(TEXTFILE_MAX_BYTES) };
     let surroundings = Surroundings::detect();
     let program = command.first().cloned().unwrap_or_default();
-    let mut identity = resolve_identity(&mut resolver, &about, &said, &program)?;
+    let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
     identity.host = surroundings.host.clone().unwrap_or_default();
     identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
-    let fallback_job = Some(file_name(&program));
-    let reporting = resolve_reporting(&mut resolver, &destination, &delivery, &said, (surroundings, fallback_job))?;
+    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run: Some(&report) };
+    let fallbacks = Fallbacks { surroundings, job: Some(file_name(&program)) };
+    let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
     let volume = resolve_volume(&mut resolver, &said)?;
     let reporting = resolver.finish(reporting);
@@ -162,9 +163,10 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
 /// Bad usage, a missing job above all.
 pub fn resolve_push(push: &cli::Push) -> Result<PushConfig, Usage> {
     let mut resolver = Resolver::new(push.destination.env_file.as_deref());
-    let surroundings = Surroundings::detect();
-    let reporting =
-        resolve_reporting(&mut resolver, &push.destination, &push.delivery, &push.said, (surroundings, None))?;
+    let options =
+        ReportOptions { destination: &push.destination, delivery: &push.delivery, said: &push.said, run: None };
+    let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
+    let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let volume = resolve_volume(&mut resolver, &push.said)?;
     Ok(PushConfig { reporting: resolver.finish(reporting), volume })
 }
@@ -203,11 +205,14 @@ fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, U
 fn resolve_identity(
     resolver: &mut Resolver,
     about: &cli::About,
-    said: &cli::Said,
+    report: &cli::RunReport,
     program: &OsStr,
 ) -> Result<Identity, Usage> {
-    let prefix = resolver.one("prefix", said.prefix.as_deref(), values::prefix)?;
+    let prefix = resolver.one("prefix", report.prefix.as_deref(), values::prefix)?;
     let info = resolver.many("info", &about.info, info_label)?.unwrap_or_default();
+    if let Some(twice) = repeated(&info) {
+        resolver.refuse(!about.info.is_empty(), format!("the label '{twice}' of --info is given twice"))?;
+    }
     Ok(Identity {
         prefix: prefix.unwrap_or_else(|| "pushwrap_".to_owned()),
         host: String::new(),
@@ -216,6 +221,11 @@ fn resolve_identity(
         max_age: resolver.one("max-age", about.max_age.as_deref(), values::positive_duration)?,
         timeout: None,
     })
+}
+
+fn repeated(labels: &[Label]) -> Option<&LabelName> {
+    let names = labels.iter().map(|label| &label.name);
+    names.enumerate().find(|(place, name)| labels.iter().take(*place).any(|label| label.name == **name)).map(|(_, name)| name)
 }
 
 fn info_label(text: &str) -> Result<Label, String> {
@@ -233,40 +243,56 @@ fn file_name(program: &OsStr) -> String {
     if name.is_empty() { "pushwrap".to_owned() } else { name.to_string_lossy().into_owned() }
 }
 
-type Fallbacks = (Surroundings, Option<String>);
+/// The options of a report that `push` shares with the run form.
+#[derive(Clone, Copy)]
+struct ReportOptions<'o> {
+    destination: &'o cli::Destination,
+    delivery: &'o cli::Delivery,
+    said: &'o cli::Said,
+    /// What only the run form has.
+    run: Option<&'o cli::RunReport>,
+}
+
+/// What the grouping key falls back on.
+struct Fallbacks {
+    surroundings: Surroundings,
+    /// The job where `--job` is not given; none where it must be.
+    job: Option<String>,
+}
 
 fn resolve_reporting(
     resolver: &mut Resolver,
-    destination: &cli::Destination,
-    delivery: &cli::Delivery,
-    said: &cli::Said,
-    (surroundings, fallback_job): Fallbacks,
+    options: ReportOptions<'_>,
+    fallbacks: Fallbacks,
 ) -> Result<Reporting, Usage> {
+    let ReportOptions { destination, delivery, said, run } = options;
     let gateways = resolve_destination(resolver, destination)?;
     let mut warnings = Vec::new();
-    let key = resolve_key(resolver, destination, (surroundings, fallback_job), &mut warnings)?;
+    let key = resolve_key(resolver, destination, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) {
         warnings.clear();
     }
-    let dry_run = resolver.switch("dry-run", said.dry_run)?.is_some_and(|given| given.on);
+    let on_success = resolve_method(resolver, destination.replace, run.is_some_and(|run| run.delete_on_success))?;
     let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
-    let push_interval = resolver.one("push-interval", delivery.push_interval.as_deref(), values::interval)?;
+    let push_interval = run.and_then(|run| run.push_interval.as_deref());
+    let push_interval = resolver.one("push-interval", push_interval, values::interval)?;
+    let require_push = resolver.switch("require-push", run.is_some_and(|run| run.require_push))?;
     Ok(Reporting {
         key,
         destination: gateways,
         troubles: Vec::new(),
         warnings,
-        on_success: resolve_method(resolver, destination)?,
+        on_success,
         push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
         push_interval: push_interval.unwrap_or(Some(DEFAULT_PUSH_INTERVAL)),
-        require_push: resolver.switch("require-push", delivery.require_push)?.is_some_and(|given| given.on),
-        dry_run,
+        require_push: require_push.is_some_and(|given| given.on),
+        dry_run: resolver.switch("dry-run", said.dry_run)?.is_some_and(|given| given.on),
     })
 }
 
-fn resolve_method(resolver: &mut Resolver, destination: &cli::Destination) -> Result<Method, Usage> {
-    let replace = resolver.switch("replace", destination.replace)?.filter(|given| given.on);
-    let delete = resolver.switch("delete-on-success", destination.delete_on_success)?.filter(|given| given.on);
+fn resolve_method(resolver: &mut Resolver, replace: bool, delete: bool) -> Result<Method, Usage> {
+    let replace = resolver.switch("replace", replace)?.filter(|given| given.on);
+    let delete = resolver.switch("delete-on-success", delete)?.filter(|given| given.on);
     match (replace, delete) {
         (None, None) => Ok(Method::Add),
         (Some(_), None) => Ok(Method::Replace),
@@ -327,12 +353,12 @@ fn is_launcher(name: &str) -> bool {
 fn resolve_key(
     resolver: &mut Resolver,
     options: &cli::Destination,
-    (surroundings, fallback_job): Fallbacks,
+    Fallbacks { surroundings, job: fallback }: Fallbacks,
     warnings: &mut Vec<String>,
 ) -> Result<Option<GroupingKey>, Usage> {
     let labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
     let job = resolver.one("job", options.job.as_deref(), non_empty)?;
-    let job = match (job, fallback_job) {
+    let job = match (job, fallback) {
         (Some(job), _) => job,
         (None, Some(name)) => {
             if is_launcher(&name) {

@@ -30,7 +30,7 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     };
     let wake = config.reporting.push_interval.map(|every| Schedule { first: FIRST_PUSH, every: Some(every) });
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
-    let spawned = child::spawn(&program, &mut inherited, &plan);
+    let spawned = child::spawn(&program, &mut inherited, plan);
     drop(program);
     let mut reporter = Reporter::new(config.reporting, config.identity, textfile, voice);
     let run = match spawned {

@@ -1,6 +1,7 @@
 //! The reports of one run: composed from what is known and from what the command wrote, and handed to whoever wants them.
 //! Composing happens on the courier's thread too, because a metrics file can be large and its disk slow.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +9,11 @@ use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Voice, Volume, write_stderr};
 use crate::exit::Outcome;
-use crate::exposition::{self, Context, Diagnostic, Severity, encode};
+use crate::exposition::{self, Context, Diagnostic, Reading, Severity, encode};
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{Courier, Deadline, Delivered, Failure, Gateway, Method, Parcel, Push, Report, Turn};
 use crate::sink::{curl_command, request_text};
-use crate::textfile::Textfile;
+use crate::textfile::{Files, Textfile};
 
 /// After an order to stop a KILL follows soon (GitHub Actions: 10 s after the first signal), so the last push gets less.
 const HASTE: Duration = Duration::from_secs(5);
@@ -67,11 +68,7 @@ struct Composed {
 impl Materials {
     fn compose(&self, stage: &Stage, moment: Moment) -> Composed {
         let files = self.textfile.read(moment.unfinished);
-        let context = Context { grouping: &self.grouping, reserved: &self.reserved };
-        let mut reading = exposition::read(files.sources(), &context);
-        for problem in files.problems() {
-            reading.add(problem.clone());
-        }
+        let reading = self.understand(&files);
         let mut facts = Facts {
             started: moment.started,
             tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
@@ -87,6 +84,21 @@ impl Materials {
             encode(&compose(&self.identity, &facts, stage))
         });
         Composed { body, salvage, findings: reading.diagnostics }
+    }
+
+    /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
+    fn understand<'f>(&self, files: &'f Files) -> Reading<'f> {
+        let context = Context { grouping: &self.grouping, reserved: &self.reserved };
+        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(files.sources(), &context)));
+        let mut reading = understood.unwrap_or_else(|_| {
+            let mut nothing = Reading::default();
+            nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
+            nothing
+        });
+        for problem in files.problems() {
+            reading.add(problem.clone());
+        }
+        reading
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -44,10 +44,45 @@ pub struct Report {
     pub result: Result<Delivered, Failure>,
 }
 
+/// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
+/// the same push.
+#[derive(Clone)]
+pub struct Parcel(Arc<LazyLock<Push, Compose>>);
+
+type Compose = Box<dyn FnOnce() -> Push + Send>;
+
+impl Parcel {
+    /// A push that `compose` makes when it is needed.
+    #[must_use]
+    pub fn new(compose: impl FnOnce() -> Push + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(compose))))
+    }
+}
+
+impl From<Push> for Parcel {
+    fn from(push: Push) -> Self {
+        Self::new(move || push)
+    }
+}
+
+impl std::ops::Deref for Parcel {
+    type Target = Push;
+
+    fn deref(&self) -> &Push {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parcel").finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Job {
     turn: Turn,
-    push: Arc<Push>,
+    push: Parcel,
     deadline: Deadline,
 }
 
@@ -128,9 +163,9 @@ impl Courier {
     ///
     /// Where no thread can be made (`RLIMIT_NPROC`) a final push is delivered before this comes back, and others are left out:
     /// they must not delay the command.
-    pub fn submit(&mut self, turn: Turn, push: &Arc<Push>, deadline: Deadline) {
+    pub fn submit(&mut self, turn: Turn, push: &Parcel, deadline: Deadline) {
         for gateway in 0..self.shared.gateways.len() {
-            self.submit_to(gateway, Job { turn, push: Arc::clone(push), deadline });
+            self.submit_to(gateway, Job { turn, push: push.clone(), deadline });
         }
     }
 
@@ -311,7 +346,7 @@ fn repeat(gateway: &Gateway, job: &Job, cancel: &Cancel) {
 #[must_use]
 pub fn deliver_all(gateways: &[Gateway], push: &Push, deadline: Deadline) -> Vec<Result<Delivered, Failure>> {
     let mut courier = Courier::new(gateways.to_vec());
-    courier.submit(Turn::Final, &Arc::new(push.clone()), deadline);
+    courier.submit(Turn::Final, &push.clone().into(), deadline);
     let mut reports = courier.wait(deadline);
     reports.sort_by_key(|report| report.gateway);
     reports.into_iter().map(|report| report.result).collect()

@@ -19,7 +19,7 @@ mod wire;
 
 use std::sync::Arc;
 
-pub use courier::{Courier, Report, Turn, deliver_all};
+pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
 pub use deliver::{Delivered, deliver, fetch};
 pub use failure::{Failure, Fault, Phase, RETRIES, Retry, Trouble};
