@@ -1,6 +1,8 @@
 //! The options by group, in the order of `--help`. The environment variable of each is `PUSHWRAP_` and its long name in
 //! capitals, made by `config` from that name, so that there is one source for both.
 
+#![allow(clippy::doc_markdown, reason = "the doc comments are the help texts, where Markdown means nothing")]
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};

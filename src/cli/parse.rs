@@ -69,10 +69,11 @@ fn missing_dashes(error: &clap::Error, ours: &[&str], command: &Command) -> Opti
         return None;
     }
     let position = ours.iter().position(|ours| ours == word)?;
-    let options: String = ours.iter().take(position).map(|word| format!("{word} ")).collect();
+    let options: Vec<&str> = ours.iter().take(position).copied().chain(["--"]).collect();
     let subcommands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
     Some(format!(
-        "'--' is missing before the command: pushwrap {options}-- {word} ...\nsubcommands come first: pushwrap {}",
+        "'--' is missing before the command: pushwrap {} {word} ...\nsubcommands come first: pushwrap {}",
+        options.join(" "),
         subcommands.join("|")
     ))
 }

@@ -1,5 +1,5 @@
 //! Where a value was given: on the command line, in the environment, in the env file. The precedence is in that order, and
-//! the place decides what a mistake does: a flag is bad usage, while nobody's edit of a ConfigMap may stop a nightly job.
+//! the place decides what a mistake does: a flag is bad usage, while nobody's edit of a `ConfigMap` may stop a nightly job.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -115,7 +115,8 @@ impl Layers {
             .map(|(name, (_, line))| (*line, name))
             .collect();
         unknown.sort_unstable();
-        let origin = |(line, name): (usize, &String)| Origin::EnvFile { variable: name.clone(), path: self.path.clone(), line };
+        let origin =
+            |(line, name): (usize, &String)| Origin::EnvFile { variable: name.clone(), path: self.path.clone(), line };
         unknown.into_iter().map(origin).collect()
     }
 }

@@ -180,7 +180,7 @@ fn resolve_timeout(resolver: &mut Resolver, options: &cli::CommandOptions) -> Re
 
 const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
 const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
 fn refuse_code_in_both(codes: &Codes) -> Result<(), Usage> {
     match codes.success.iter().find(|code| codes.skip.contains(code)) {
@@ -225,7 +225,10 @@ fn resolve_identity(
 
 fn repeated(labels: &[Label]) -> Option<&LabelName> {
     let names = labels.iter().map(|label| &label.name);
-    names.enumerate().find(|(place, name)| labels.iter().take(*place).any(|label| label.name == **name)).map(|(_, name)| name)
+    names
+        .enumerate()
+        .find(|(place, name)| labels.iter().take(*place).any(|label| label.name == **name))
+        .map(|(_, name)| name)
 }
 
 fn info_label(text: &str) -> Result<Label, String> {
@@ -339,10 +342,10 @@ fn resolve_destination(resolver: &mut Resolver, options: &cli::Destination) -> R
 
 /// Launchers and interpreters: many different jobs have this file name, and would share one group.
 const LAUNCHERS: [&str; 46] = [
-    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl", "ruby",
-    "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su", "doas", "nice",
-    "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt", "taskset", "gosu",
-    "su-exec", "setpriv", "runuser", "docker",
+    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl",
+    "ruby", "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su",
+    "doas", "nice", "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt",
+    "taskset", "gosu", "su-exec", "setpriv", "runuser", "docker",
 ];
 
 fn is_launcher(name: &str) -> bool {
@@ -362,14 +365,18 @@ fn resolve_key(
         (Some(job), _) => job,
         (None, Some(name)) => {
             if is_launcher(&name) {
-                warnings.push(format!("the job is named '{name}', as every other job that {name} runs; name it with --job"));
+                warnings.push(format!(
+                    "the job is named '{name}', as every other job that {name} runs; name it with --job"
+                ));
             }
             name
         }
-        (None, None) => return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None),
+        (None, None) => {
+            return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
+        }
     };
     let instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
-    let all = all_labels(&labels, instance, surroundings);
+    let all = all_labels(&labels, instance.as_deref(), surroundings);
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
@@ -384,7 +391,7 @@ fn non_empty(text: &str) -> Result<String, String> {
 }
 
 /// The grouping labels: those that were given, then what the surroundings add where nothing was given.
-fn all_labels(given: &[Label], instance: Option<String>, surroundings: Surroundings) -> Vec<Label> {
+fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surroundings) -> Vec<Label> {
     let mut labels = given.to_vec();
     let is_given = |name: &str| given.iter().any(|label| label.name.as_str() == name);
     let mut add = |name: &str, value: String| {
@@ -392,7 +399,7 @@ fn all_labels(given: &[Label], instance: Option<String>, surroundings: Surroundi
             labels.push(Label { name, value });
         }
     };
-    match instance.as_deref() {
+    match instance {
         None | Some("auto") => {
             if let Some(host) = surroundings.host.filter(|_| surroundings.lasting && !is_given("instance")) {
                 add("instance", host);

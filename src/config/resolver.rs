@@ -34,7 +34,8 @@ impl Resolver {
     pub(super) fn new(flag: Option<&Path>) -> Self {
         let layers = Layers::new(std::env::vars_os());
         let mut resolver = Self { layers, troubles: Vec::new(), warnings: Vec::new() };
-        let named = flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|given| given.value.into()));
+        let named =
+            flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|given| given.value.into()));
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
         match resolver.layers.read_env_file(&path) {
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
@@ -172,7 +173,9 @@ fn quoted(long: &str, value: &OsStr) -> String {
 fn without_user(url: &str) -> String {
     let start = url.find("://").map_or(0, |position| position + 3);
     match url.get(start..).and_then(|rest| rest.rfind('@')) {
-        Some(at) => format!("{}{}", url.get(..start).unwrap_or_default(), url.get(start + at + 1..).unwrap_or_default()),
+        Some(at) => {
+            format!("{}{}", url.get(..start).unwrap_or_default(), url.get(start + at + 1..).unwrap_or_default())
+        }
         None => url.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 //! CI machine has one that is new in every run, and the Pushgateway never forgets a group.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the key depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn is_container_id(name: &str) -> bool {
     name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-fn small_text(path: &PathBuf) -> Option<String> {
+fn small_text(path: &Path) -> Option<String> {
     use std::io::Read as _;
     let mut text = String::new();
     super::open_regular(path).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
@@ -73,7 +73,8 @@ mod tests {
     use super::{NAMESPACE_FILE, Surroundings};
 
     fn read(root: &std::path::Path, host: &str, variables: &[(&str, &str)]) -> Surroundings {
-        let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
         Surroundings::read(root, Some(host.to_owned()), variable)
     }
 

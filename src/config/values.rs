@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 /// Longer than any job or machine lives; keeps sums with the clock from overflowing.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A duration as humantime(…) prints and parses it, or a bare number of seconds as in timeout(1) and curl.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -59,13 +59,9 @@ pub(super) fn signal(text: &str) -> Result<i32, String> {
         "" => Some(0),
         _ => rest.strip_prefix(sign).and_then(|digits| digits.parse::<u8>().ok()).map(i32::from),
     };
-    let real_time = if let Some(rest) = name.strip_prefix("RTMIN") {
-        Some(offset(rest, '+').map(|offset| libc::SIGRTMIN() + offset))
-    } else if let Some(rest) = name.strip_prefix("RTMAX") {
-        Some(offset(rest, '-').map(|offset| libc::SIGRTMAX() - offset))
-    } else {
-        None
-    };
+    let from_lowest = name.strip_prefix("RTMIN").map(|rest| offset(rest, '+').map(|offset| libc::SIGRTMIN() + offset));
+    let from_highest = name.strip_prefix("RTMAX").map(|rest| offset(rest, '-').map(|offset| libc::SIGRTMAX() - offset));
+    let real_time = from_lowest.or(from_highest);
     match real_time {
         Some(Some(number)) if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) => Ok(number),
         Some(_) => Err(wrong()),
@@ -75,7 +71,8 @@ pub(super) fn signal(text: &str) -> Result<i32, String> {
 
 /// Exit codes in a list with commas.
 pub(super) fn codes(text: &str) -> Result<Vec<u8>, String> {
-    let code = |code: &str| code.trim().parse().map_err(|_| "expected exit codes from 0 to 255, such as 0,24".to_owned());
+    let code =
+        |code: &str| code.trim().parse().map_err(|_| "expected exit codes from 0 to 255, such as 0,24".to_owned());
     text.split(',').map(code).collect()
 }
 
@@ -109,7 +106,8 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// The prefix of the run's own metrics: a metric name's beginning (Prometheus data model).
 pub(super) fn prefix(text: &str) -> Result<String, String> {
-    let starts_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_' || first == b':');
+    let starts_well =
+        text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_' || first == b':');
     if starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':') {
         return Ok(text.to_owned());
     }
@@ -125,7 +123,7 @@ mod tests {
     #[test]
     fn durations_are_humantimes_or_seconds() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1h 5m"), Ok(Duration::from_secs(3900)));
+        assert_eq!(duration("1h 5m"), Ok(Duration::from_mins(65)));
         assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
         assert!(duration("99999999999999999999").is_ok());

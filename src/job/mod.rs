@@ -20,6 +20,7 @@ const FIRST_PUSH: Duration = Duration::from_secs(5);
 const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
 
 /// Runs the command and reports it. What comes back is how pushwrap has to end.
+#[must_use]
 pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     let voice = Voice(config.volume);
     let textfile = Textfile::new(config.textfile.paths, config.textfile.max_bytes);
@@ -30,7 +31,7 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     };
     let wake = config.reporting.push_interval.map(|every| Schedule { first: FIRST_PUSH, every: Some(every) });
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
-    let spawned = child::spawn(&program, &mut inherited, plan);
+    let spawned = child::spawn(&program, plan, &mut inherited);
     drop(program);
     let mut reporter = Reporter::new(config.reporting, config.identity, textfile, voice);
     let run = match spawned {
@@ -47,9 +48,9 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
         }
     };
     let outcome = run.ending.end.outcome(&config.codes);
-    let reported = reporter.conclude(&mut inherited, Stage::Ended(run.ending, outcome), run.moment);
+    let delivered = reporter.conclude(&mut inherited, Stage::Ended(run.ending, outcome), run.moment);
     drop(reporter);
-    if outcome == Outcome::Success && !reported {
+    if outcome == Outcome::Success && !delivered {
         return Exit::Code(OWN_FAILURE);
     }
     run.ending.end.exit()
@@ -63,11 +64,8 @@ struct Over {
 
 impl Over {
     fn of(ended: &Ended) -> Self {
-        let usage = Usage {
-            cpu_user: ended.cpu_user,
-            cpu_system: ended.cpu_system,
-            peak_rss_bytes: ended.peak_rss_bytes,
-        };
+        let usage =
+            Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };
         let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });
         Self {
             ending: Ending { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(usage) },

@@ -190,9 +190,10 @@ impl Reporter {
 
     fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> bool {
         let findings = Findings::default();
-        let parcel = self.parcel(stage.clone(), moment, self.method(&stage), Some(Arc::clone(&findings)));
+        let parcel = self.parcel(stage, moment, self.method(&stage), Some(Arc::clone(&findings)));
         let Some(courier) = &mut self.courier else { return false };
-        let budget = if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+        let budget =
+            if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
         let deadline = Deadline::after(budget);
         courier.submit(Turn::Final, &parcel, deadline);
         let reports = await_reports(courier, inherited, deadline);

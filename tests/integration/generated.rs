@@ -92,9 +92,13 @@ fn description() -> String {
 fn environment(command: &Command) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
-    roff.text([roman("A variable counts where the option is not given; an empty one is unset. Lists are separated by commas.")]);
+    roff.text([roman(
+        "A variable counts where the option is not given; an empty one is unset. Lists are separated by commas.",
+    )]);
     for argument in command.get_arguments() {
-        let Some(long) = argument.get_long().filter(|long| !["help", "version", "textfile"].contains(long)) else { continue };
+        let Some(long) = argument.get_long().filter(|long| !["help", "version", "textfile"].contains(long)) else {
+            continue;
+        };
         roff.control("TP", []);
         roff.text([bold(variable(long))]);
         roff.text([roman("as "), italic(format!("--{long}"))]);

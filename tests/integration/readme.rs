@@ -18,7 +18,10 @@ fn hold(name: &str, made: &str) {
         fs::write(&path, format!("{}{made}{}", &readme[..start], &readme[end..])).unwrap();
         return;
     }
-    assert!(&readme[start..end] == made, "README's {name} is not what the program says: run 'UPDATE=1 cargo test readme'");
+    assert!(
+        &readme[start..end] == made,
+        "README's {name} is not what the program says: run 'UPDATE=1 cargo test readme'"
+    );
 }
 
 #[test]
