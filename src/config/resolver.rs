@@ -83,11 +83,9 @@ impl Resolver {
         } else {
             (Origin::Flag(long), flags.iter().map(OsString::from).collect())
         };
-        let mut values = Vec::with_capacity(items.len());
-        for item in items {
-            values.extend(self.parse(long, &item, &origin, &parse)?);
-        }
-        Ok(Some(values))
+        let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
+        // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
+        parsed.collect()
     }
 
     /// A repeatable option whose values are lists themselves.

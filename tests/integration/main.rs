@@ -7,4 +7,6 @@ mod generated;
 mod grouping;
 mod house;
 mod readme;
+mod run;
 mod servers;
+mod usage;
