@@ -2,6 +2,7 @@
 //! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
 
 mod reporter;
+mod summary;
 
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
 use crate::textfile::Textfile;
 use reporter::{Moment, Reporter};
+use summary::Account;
 
 /// When the first push of a running command is made: most jobs are over by then and need only one.
 const FIRST_PUSH: Duration = Duration::from_secs(5);
@@ -23,6 +25,7 @@ const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
 #[must_use]
 pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     let voice = Voice(config.volume);
+    let command = config.identity.command.clone();
     let textfile = Textfile::new(config.textfile.paths, config.textfile.max_bytes);
     let program = Program {
         argv: config.program,
@@ -47,13 +50,28 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
             Over::not_started(&error)
         }
     };
-    let outcome = run.ending.end.outcome(&config.codes);
-    let delivered = reporter.conclude(&mut inherited, Stage::Ended(run.ending, outcome), run.moment);
-    drop(reporter);
-    if outcome == Outcome::Success && !delivered {
+    let Over { ending, moment } = run;
+    let outcome = ending.end.outcome(&config.codes);
+    let conclusion = reporter.conclude(&mut inherited, Stage::Ended(ending, outcome), moment);
+    if let Some(form) = config.summary {
+        Account {
+            job: reporter.job(),
+            command: &command,
+            started: moment.started,
+            ending: &ending,
+            outcome,
+            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+            memory_limit_bytes: child::memory_limit_bytes(),
+            textfile_samples: conclusion.gist.samples,
+            textfile_errors: conclusion.gist.errors,
+            pushes: &conclusion.pushes,
+        }
+        .print(form);
+    }
+    if outcome == Outcome::Success && reporter.requires_push() && !conclusion.delivered {
         return Exit::Code(OWN_FAILURE);
     }
-    run.ending.end.exit()
+    ending.end.exit()
 }
 
 /// A run that is over.
