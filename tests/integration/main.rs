@@ -1,1 +1,7 @@
 //! The integration tests: the real binary against real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod harness;
+
+mod house;
+mod servers;

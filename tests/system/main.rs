@@ -1,1 +1,5 @@
 //! What needs root, a container engine or a daemon of the system.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../integration/harness/mod.rs"]
+mod harness;

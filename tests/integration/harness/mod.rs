@@ -1,0 +1,35 @@
+//! What the tests are written with: the real binary under a builder, real servers, and a gateway that misbehaves on demand.
+//!
+//! Every wait polls a condition until a deadline and then says what it waited for; every server ends with its test.
+#![allow(dead_code, unused_imports, reason = "the harness serves two test binaries, and neither uses all of it")]
+
+pub(crate) mod fake;
+pub(crate) mod http;
+pub(crate) mod prometheus;
+pub(crate) mod pushgateway;
+pub(crate) mod pushwrap;
+pub(crate) mod server;
+
+pub(crate) use fake::{FakeGateway, Reply};
+pub(crate) use prometheus::Prometheus;
+pub(crate) use pushgateway::{Pushgateway, Version};
+pub(crate) use pushwrap::{Pushwrap, Run, Running};
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true on a loaded two-core machine. Never a measure of anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Polls until `condition` gives a value, or fails the test after [`PATIENCE`] with what was waited for.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,154 @@
+//! A server of the machine's distribution for one test: started on a free port, ready when it listens, gone with the test.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The path of a program as `scripts/servers` gives it: from PATH, else from a package unpacked below `target/`.
+#[track_caller]
+pub(crate) fn program(name: &str) -> PathBuf {
+    static KNOWN: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
+    let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = known.get(name) {
+        return path.clone();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers");
+    let out = Command::new(&script).arg(name).output().expect("scripts/servers can be run");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let path = PathBuf::from(String::from_utf8_lossy(&out.stdout).trim());
+    known.insert(name.to_owned(), path.clone());
+    path
+}
+
+/// A running server and its private directory (data, configuration, log). Dropping it ends the server.
+pub(crate) struct Server {
+    child: Child,
+    port: u16,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts `program` with what `arguments` makes of a free port and a private directory, and returns when that very
+    /// process listens on the port. Somebody else may take the port in between: then another one is tried.
+    #[track_caller]
+    pub(crate) fn start(program: &Path, arguments: impl Fn(u16, &Path) -> Vec<String>) -> Self {
+        let mut log = String::new();
+        for _ in 0..5 {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let port = free_port();
+            let mut server = Self { child: spawn(program, &arguments(port, dir.path()), dir.path()), port, dir };
+            if server.listens() {
+                return server;
+            }
+            log = server.log();
+        }
+        panic!("{} does not start; it says:\n{log}", program.display());
+    }
+
+    /// Waits until the server listens; false when it ended instead.
+    #[track_caller]
+    fn listens(&mut self) -> bool {
+        let what = format!("port {} of process {}", self.port, self.child.id());
+        super::wait_for(&what, || {
+            if self.child.try_wait().expect("the server is our child").is_some() {
+                return Some(false);
+            }
+            owns_listener(self.child.id(), self.port).then_some(true)
+        })
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process id of the server.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
+    }
+
+    /// The private directory, removed with the server.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What the server has written on standard output and standard error so far.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read(self.dir.path().join("server.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Sends the server a signal, for example STOP to make it hang.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the server is our child");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, arguments: &[String], dir: &Path) -> Child {
+    let log = File::create(dir.join("server.log")).expect("a log file");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).stderr(log.try_clone().expect("a second handle"));
+    ends_with_the_test(command.stdout(log)).spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+/// A test binary that is killed runs no destructor, so the kernel is told to end the child with the thread that started it.
+#[allow(unsafe_code, reason = "std has no safe way to run prctl between fork and exec")]
+fn ends_with_the_test(command: &mut Command) -> &mut Command {
+    // SAFETY: the closure makes one system call and allocates nothing, so it may run between fork and exec.
+    unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on 127.0.0.1");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// Whether one of the listening sockets on `port` belongs to the process: another test's server may have been faster.
+fn owns_listener(pid: u32, port: u16) -> bool {
+    let sockets = listeners(port);
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| {
+        let link = link.to_string_lossy();
+        sockets.iter().any(|inode| link == format!("socket:[{inode}]"))
+    })
+}
+
+/// The inodes of the sockets that listen on a port: columns 2 (address), 4 (state 0A) and 10 (inode) of proc(5)'s net/tcp.
+fn listeners(port: u16) -> Vec<String> {
+    let suffix = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .flat_map(|table| fs::read_to_string(table).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let listening = columns.get(1)?.ends_with(&suffix) && columns.get(3) == Some(&"0A");
+            listening.then(|| columns.get(9).map(ToString::to_string))?
+        })
+        .collect()
+}
