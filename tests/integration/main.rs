@@ -3,5 +3,6 @@
 
 mod harness;
 
+mod delivery;
 mod house;
 mod servers;
