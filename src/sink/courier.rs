@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
 use super::deliver::{Delivered, deliver};
+use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
 use super::{Gateway, Push};
 
@@ -44,10 +46,45 @@ pub struct Report {
     pub result: Result<Delivered, Failure>,
 }
 
+/// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
+/// the same push.
+#[derive(Clone)]
+pub struct Parcel(Arc<LazyLock<Push, Compose>>);
+
+type Compose = Box<dyn FnOnce() -> Push + Send>;
+
+impl Parcel {
+    /// A push that `compose` makes when it is needed.
+    #[must_use]
+    pub fn new(compose: impl FnOnce() -> Push + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(compose))))
+    }
+}
+
+impl From<Push> for Parcel {
+    fn from(push: Push) -> Self {
+        Self::new(move || push)
+    }
+}
+
+impl std::ops::Deref for Parcel {
+    type Target = Push;
+
+    fn deref(&self) -> &Push {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parcel").finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Job {
     turn: Turn,
-    push: Arc<Push>,
+    push: Parcel,
     deadline: Deadline,
 }
 
@@ -128,9 +165,9 @@ impl Courier {
     ///
     /// Where no thread can be made (`RLIMIT_NPROC`) a final push is delivered before this comes back, and others are left out:
     /// they must not delay the command.
-    pub fn submit(&mut self, turn: Turn, push: &Arc<Push>, deadline: Deadline) {
+    pub fn submit(&mut self, turn: Turn, push: &Parcel, deadline: Deadline) {
         for gateway in 0..self.shared.gateways.len() {
-            self.submit_to(gateway, Job { turn, push: Arc::clone(push), deadline });
+            self.submit_to(gateway, Job { turn, push: push.clone(), deadline });
         }
     }
 
@@ -166,7 +203,7 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let result = deliver(&self.shared.gateways[gateway], &job.push, job.deadline, &Cancel::new());
+            let result = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
             self.shared.report(Report { gateway, turn: job.turn, result });
         }
     }
@@ -227,7 +264,7 @@ impl Courier {
         reports.extend(left.into_iter().map(|(gateway, turn)| Report {
             gateway,
             turn,
-            result: Err(let_go(&gateways[gateway])),
+            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::Setup))),
         }));
         reports
     }
@@ -241,21 +278,15 @@ impl Drop for Courier {
     }
 }
 
-/// A delivery that does not even keep its own deadline.
-fn let_go(gateway: &Gateway) -> Failure {
-    Failure {
-        fault: Fault::Timeout(Phase::Setup),
-        tries: 0,
-        intent: "push to",
-        gateway: gateway.url.to_string(),
-        remedy: None,
-    }
+/// A delivery that never came to its first try.
+fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
+    Failure { fault, tries: 0, intent: "push to", gateway: gateway.url.to_string(), remedy: None }
 }
 
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let result = deliver(&shared.gateways[gateway], &job.push, job.deadline, &cancel);
+        let result = hand_over(&shared.gateways[gateway], &job, &cancel);
         let settle = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
@@ -273,6 +304,14 @@ fn run_lane(shared: &Shared, gateway: usize) {
         if wanted {
             shared.report(Report { gateway, turn: job.turn, result });
         }
+    }
+}
+
+/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
+    match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
+        Ok(push) => deliver(gateway, push, job.deadline, cancel),
+        Err(panic) => Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))),
     }
 }
 
@@ -311,7 +350,7 @@ fn repeat(gateway: &Gateway, job: &Job, cancel: &Cancel) {
 #[must_use]
 pub fn deliver_all(gateways: &[Gateway], push: &Push, deadline: Deadline) -> Vec<Result<Delivered, Failure>> {
     let mut courier = Courier::new(gateways.to_vec());
-    courier.submit(Turn::Final, &Arc::new(push.clone()), deadline);
+    courier.submit(Turn::Final, &push.clone().into(), deadline);
     let mut reports = courier.wait(deadline);
     reports.sort_by_key(|report| report.gateway);
     reports.into_iter().map(|report| report.result).collect()

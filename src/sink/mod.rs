@@ -1,6 +1,7 @@
 //! Delivery: from a composed exposition to a gateway that has taken it, or to a sentence that says why not and what to do.
 //! The Pushgateway's HTTP door; nothing here knows what the metrics mean.
 
+mod conflict;
 mod courier;
 mod deadline;
 mod deliver;
@@ -19,7 +20,7 @@ mod wire;
 
 use std::sync::Arc;
 
-pub use courier::{Courier, Report, Turn, deliver_all};
+pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
 pub use deliver::{Delivered, deliver, fetch};
 pub use failure::{Failure, Fault, Phase, RETRIES, Retry, Trouble};

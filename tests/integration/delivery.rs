@@ -131,7 +131,12 @@ fn every_fault_ends_within_the_budget_with_its_own_message() {
     let cases: Vec<(&str, Reply, &str, bool)> = vec![
         ("answers nothing", Reply::NoAnswer, "connected and sent, but no answer came in time", true),
         ("reads nothing", Reply::Silence, "connected and sent, but no answer came in time", true),
-        ("trickles a head", Reply::Trickle(vec![b'H'; 9999], Duration::from_millis(50)), "not HTTP|no answer", true),
+        (
+            "trickles a head",
+            Reply::Trickle(b"HTTP/1.1 200 OK".to_vec(), Duration::from_millis(200)),
+            "no answer came in time",
+            true,
+        ),
         ("resets", Reply::Reset, "broke the connection off", true),
         ("hangs up", Reply::Close, "in 3 tries: it closed the connection without an answer", false),
         ("half a status line", Reply::Raw(b"HTTP/1.1 2".to_vec()), "broke the connection off before it answered", true),
@@ -142,7 +147,7 @@ fn every_fault_ends_within_the_budget_with_its_own_message() {
             false,
         ),
         ("binary", Reply::Raw(vec![0, 1, 2, 255, 10]), r"which is not HTTP", false),
-        ("status 99999", Reply::Raw(b"HTTP/1.1 99999 x\r\n\r\n".to_vec()), "", true),
+        ("status 99999", Reply::Raw(b"HTTP/1.1 99999 x\r\n\r\n".to_vec()), "not HTTP", false),
         (
             "400",
             Reply::status("400 Bad Request", "no\u{1b}[31m way\r\nat all\n"),
