@@ -21,6 +21,7 @@ use crate::exit::Codes;
 use crate::grouping::{GroupingKey, Label, LabelName};
 use crate::report::Identity;
 use crate::sink::{BaseUrl, Gateway, Method};
+use crate::textfile;
 
 use access::Access;
 pub use layers::{DEFAULT_ENV_FILE, variable};
@@ -76,12 +77,9 @@ pub enum Summary {
 pub struct TextfileConfig {
     /// `--textfile`: files, directories, globs. None: a private file, named by `PUSHWRAP_TEXTFILE`.
     pub paths: Vec<PathBuf>,
-    /// No more than this is read of one file, in bytes.
+    /// No more than this is read of all files together, in bytes.
     pub max_bytes: u64,
 }
-
-/// The most that is read of a metrics file unless `--textfile-max` says otherwise: 64 MiB.
-const TEXTFILE_MAX_BYTES: u64 = 64 << 20;
 
 /// Where and how a run is reported.
 #[derive(Debug)]
@@ -145,7 +143,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
     let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
     let textfile =
-        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(TEXTFILE_MAX_BYTES) };
+        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT) };
     let surroundings = Surroundings::detect();
     let program = command.first().cloned().unwrap_or_default();
     let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;

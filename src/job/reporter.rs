@@ -14,7 +14,7 @@ use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{Courier, Deadline, Delivered, Failure, Gateway, Method, Parcel, Push, Report, Turn};
 use crate::sink::{curl_command, request_text};
-use crate::textfile::{Files, Textfile};
+use crate::textfile::{Found, Textfile, Writer};
 
 use super::summary::PushAccount;
 
@@ -34,8 +34,8 @@ pub(super) struct Moment {
     pub(super) started: SystemTime,
     /// Sampled peak of the process tree, in bytes.
     pub(super) tree_peak_rss_bytes: Option<u64>,
-    /// Whether the last line of a metrics file may be half a line: its writer still runs, or was killed.
-    pub(super) unfinished: bool,
+    /// Whether the last line of a metrics file may be half a line.
+    pub(super) writer: Writer,
     /// Whether pushwrap was told to stop.
     pub(super) told_to_stop: bool,
 }
@@ -45,7 +45,7 @@ impl Moment {
         Self {
             started: progress.started,
             tree_peak_rss_bytes: progress.tree_peak_rss_bytes,
-            unfinished: true,
+            writer: Writer::Interrupted,
             told_to_stop: false,
         }
     }
@@ -57,7 +57,13 @@ struct Materials {
     reserved: Vec<String>,
     grouping: Vec<(String, String)>,
     path: String,
-    textfile: Textfile,
+    files: Files,
+}
+
+/// Where the command's metrics are, and how much of them is read.
+pub(super) struct Files {
+    pub(super) textfile: Textfile,
+    pub(super) max_bytes: u64,
 }
 
 /// A report before it is addressed.
@@ -70,7 +76,7 @@ struct Composed {
 
 impl Materials {
     fn compose(&self, stage: &Stage, moment: Moment) -> Composed {
-        let files = self.textfile.read(moment.unfinished);
+        let files = self.files.textfile.collect(self.files.max_bytes, moment.writer);
         let reading = self.understand(&files);
         let mut facts = Facts {
             started: moment.started,
@@ -91,15 +97,15 @@ impl Materials {
     }
 
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn understand<'f>(&self, files: &'f Files) -> Reading<'f> {
+    fn understand<'f>(&self, files: &'f Found) -> Reading<'f> {
         let context = Context { grouping: &self.grouping, reserved: &self.reserved };
-        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(files.sources(), &context)));
+        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(&files.sources, &context)));
         let mut reading = understood.unwrap_or_else(|_| {
             let mut nothing = Reading::default();
             nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
             nothing
         });
-        for problem in files.problems() {
+        for problem in &files.problems {
             reading.add(problem.clone());
         }
         reading
@@ -116,7 +122,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(mut reporting: Reporting, identity: Identity, textfile: Textfile, voice: Voice) -> Self {
+    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, voice: Voice) -> Self {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             voice.trouble(line);
         }
@@ -131,7 +137,7 @@ impl Reporter {
             identity,
             grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
             path: key.map(GroupingKey::path).unwrap_or_default(),
-            textfile,
+            files,
         };
         Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
     }

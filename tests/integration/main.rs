@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod delivery;
 mod generated;
 mod grouping;
 mod house;
