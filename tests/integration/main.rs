@@ -3,5 +3,8 @@
 
 mod harness;
 
+mod generated;
+mod grouping;
 mod house;
+mod readme;
 mod servers;
