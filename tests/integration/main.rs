@@ -4,4 +4,11 @@
 mod harness;
 
 mod house;
+mod process_end;
+mod process_inherit;
+mod process_signals;
+mod process_start;
+mod process_timeout;
+mod process_usage;
 mod servers;
+mod terminal;
