@@ -17,6 +17,10 @@ fn main() {
             Ok(config) => job::run(config, inherited),
             Err(usage) => refuse(&usage, OWN_FAILURE),
         },
+        Ok(Cli { subcommand: Some(Sub::Metric(metric)), .. }) => match config::resolve_metric(metric) {
+            Ok(config) => command::metric::run(config, inherited),
+            Err(usage) => refuse(&usage, BAD_USAGE),
+        },
         Ok(Cli { subcommand: Some(subcommand), .. }) => {
             inherited.give_back();
             match subcommand {

@@ -3,6 +3,7 @@
 
 mod access;
 mod layers;
+mod metric;
 mod resolver;
 mod surroundings;
 mod values;
@@ -25,6 +26,7 @@ use crate::textfile;
 
 use access::Access;
 pub use layers::{DEFAULT_ENV_FILE, variable};
+pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 use resolver::Resolver;
 use surroundings::Surroundings;
 

@@ -153,6 +153,11 @@ impl<'a> Sample<'a> {
         self.position
     }
 
+    /// The labels in their braces and the blank after them, as they are written after the name.
+    pub(super) fn labels_text(&self) -> &str {
+        self.text.get(..self.value_at as usize).unwrap_or_default()
+    }
+
     /// Labels and value as they are written after the name.
     pub(super) fn text(&self) -> &str {
         &self.text
