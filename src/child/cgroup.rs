@@ -107,7 +107,9 @@ pub fn memory_limit_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+
+    use super::{MemoryCgroup, Version, limit};
 
     const V1_MOUNTS: &str = "\
 24 30 0:22 / /sys rw shared:7 - sysfs sysfs rw

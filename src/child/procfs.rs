@@ -70,7 +70,7 @@ pub(super) fn has_children_lists() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Stat, children};
 
     #[test]
     fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {

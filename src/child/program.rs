@@ -253,7 +253,9 @@ fn quoted(name: impl AsRef<OsStr>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use super::{Entry, NotStarted, Program, elf_interpreter, files, interpreter, quoted, reason};
 
     fn tried(name: &str, path: &str) -> Vec<String> {
         let files = files(name.as_bytes(), path.as_bytes()).unwrap();

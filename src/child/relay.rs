@@ -79,7 +79,7 @@ pub(super) fn judge(signal: i32, sender: Sender, leads_session: bool) -> Verdict
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Sender, Stat, Verdict, is_descendant, judge};
 
     fn forwarded(signal: i32, sender: Sender) -> bool {
         judge(signal, sender, false).forward

@@ -158,7 +158,9 @@ fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::{Duration, Instant};
+
+    use super::{Orphans, SHORTEST, Sampler, Tree, pace, sys};
 
     const CHEAP: Duration = Duration::from_micros(50);
 

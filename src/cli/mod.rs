@@ -75,7 +75,7 @@ pub struct Run {
 #[derive(Debug, Subcommand)]
 pub enum Sub {
     /// Push metrics files, or standard input, without running a command
-    Push(Push),
+    Push(Box<Push>),
     /// Judge metrics files as the gateway would
     Check(Check),
 }

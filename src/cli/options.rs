@@ -47,6 +47,33 @@ pub struct About {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How")]
 pub struct Delivery {
+    /// Basic authentication at the gateway
+    #[arg(short, long, value_name = "USER[:PASSWORD]", hide_short_help = true)]
+    pub user: Option<String>,
+    /// File with the password of that user
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub password_file: Option<PathBuf>,
+    /// File with a bearer token
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub token_file: Option<PathBuf>,
+    /// Further header 'Name: value'; repeatable
+    #[arg(short = 'H', long, value_name = "HEADER", hide_short_help = true)]
+    pub header: Vec<String>,
+    /// Trust these instead of the system's roots
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub cacert: Option<PathBuf>,
+    /// Certificate of our own
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub cert: Option<PathBuf>,
+    /// Its key, where that is in another file
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub key: Option<PathBuf>,
+    /// Do not verify the gateway's certificate
+    #[arg(short = 'k', long, hide_short_help = true)]
+    pub insecure: bool,
+    /// Proxy, instead of http_proxy and the like
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    pub proxy: Option<String>,
     /// Time for a push, in all [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub push_timeout: Option<String>,
@@ -67,6 +94,16 @@ pub struct RunReport {
     /// Prefix of the run's own metrics [default: pushwrap_]
     #[arg(long, help_heading = "What about", value_name = "PREFIX", hide_short_help = true)]
     pub prefix: Option<String>,
+    /// Sum the run up afterwards: text or json [default: text]
+    #[arg(
+        long,
+        help_heading = "What is said",
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text"
+    )]
+    pub summary: Option<String>,
 }
 
 /// What concerns the command itself.

@@ -1,6 +1,7 @@
 //! What the command line, the environment and the env file mean, as one configuration. No other part of pushwrap sees a
 //! flag or a `PUSHWRAP_` variable.
 
+mod access;
 mod layers;
 mod resolver;
 mod surroundings;
@@ -20,7 +21,9 @@ use crate::exit::Codes;
 use crate::grouping::{GroupingKey, Label, LabelName};
 use crate::report::Identity;
 use crate::sink::{BaseUrl, Gateway, Method};
+use crate::textfile;
 
+use access::Access;
 pub use layers::{DEFAULT_ENV_FILE, variable};
 use resolver::Resolver;
 use surroundings::Surroundings;
@@ -54,8 +57,19 @@ pub struct Config {
     pub identity: Identity,
     /// Where and how the run is reported.
     pub reporting: Reporting,
+    /// How the run is summed up on standard error afterwards, if at all.
+    pub summary: Option<Summary>,
     /// How much is said on standard error.
     pub volume: Volume,
+}
+
+/// A form in which a run is summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summary {
+    /// Lines for a person.
+    Text,
+    /// One line for a program.
+    Json,
 }
 
 /// Where the command's metrics are.
@@ -63,12 +77,9 @@ pub struct Config {
 pub struct TextfileConfig {
     /// `--textfile`: files, directories, globs. None: a private file, named by `PUSHWRAP_TEXTFILE`.
     pub paths: Vec<PathBuf>,
-    /// No more than this is read of one file, in bytes.
+    /// No more than this is read of all files together, in bytes.
     pub max_bytes: u64,
 }
-
-/// The most that is read of a metrics file unless `--textfile-max` says otherwise: 64 MiB.
-const TEXTFILE_MAX_BYTES: u64 = 64 << 20;
 
 /// Where and how a run is reported.
 #[derive(Debug)]
@@ -129,10 +140,10 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
         skip: resolver.list("skip-codes", &command_options.skip_codes, values::codes)?.unwrap_or_default(),
     };
     refuse_code_in_both(&codes)?;
-    let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?.is_some_and(|given| given.on);
+    let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
     let textfile =
-        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(TEXTFILE_MAX_BYTES) };
+        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT) };
     let surroundings = Surroundings::detect();
     let program = command.first().cloned().unwrap_or_default();
     let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
@@ -143,6 +154,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
     let volume = resolve_volume(&mut resolver, &said)?;
+    let summary = resolver.one("summary", report.summary.as_deref(), values::summary)?;
     let reporting = resolver.finish(reporting);
     Ok(Config {
         program: command,
@@ -153,6 +165,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
         textfile,
         identity,
         reporting,
+        summary,
         volume,
     })
 }
@@ -190,8 +203,8 @@ fn refuse_code_in_both(codes: &Codes) -> Result<(), Usage> {
 }
 
 fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, Usage> {
-    let verbose = resolver.switch("verbose", said.verbose > 0)?.is_some_and(|given| given.on);
-    let quiet = resolver.switch("quiet", said.quiet)?.is_some_and(|given| given.on);
+    let verbose = resolver.switch("verbose", said.verbose > 0)?;
+    let quiet = resolver.switch("quiet", said.quiet)?;
     Ok(match said.verbose {
         _ if said.quiet => Volume::Quiet,
         2.. => Volume::Debug,
@@ -269,7 +282,8 @@ fn resolve_reporting(
     fallbacks: Fallbacks,
 ) -> Result<Reporting, Usage> {
     let ReportOptions { destination, delivery, said, run } = options;
-    let gateways = resolve_destination(resolver, destination)?;
+    let access = Access::resolve(resolver, delivery)?;
+    let gateways = resolve_destination(resolver, destination, &access)?;
     let mut warnings = Vec::new();
     let key = resolve_key(resolver, destination, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) {
@@ -288,25 +302,26 @@ fn resolve_reporting(
         on_success,
         push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
         push_interval: push_interval.unwrap_or(Some(DEFAULT_PUSH_INTERVAL)),
-        require_push: require_push.is_some_and(|given| given.on),
-        dry_run: resolver.switch("dry-run", said.dry_run)?.is_some_and(|given| given.on),
+        require_push,
+        dry_run: resolver.switch("dry-run", said.dry_run)?,
     })
 }
 
 fn resolve_method(resolver: &mut Resolver, replace: bool, delete: bool) -> Result<Method, Usage> {
-    let replace = resolver.switch("replace", replace)?.filter(|given| given.on);
-    let delete = resolver.switch("delete-on-success", delete)?.filter(|given| given.on);
-    match (replace, delete) {
-        (None, None) => Ok(Method::Add),
-        (Some(_), None) => Ok(Method::Replace),
-        (None, Some(_)) => Ok(Method::Delete),
-        (Some(replace), Some(delete)) if replace.rank < delete.rank => Ok(Method::Replace),
-        (Some(replace), Some(delete)) if replace.rank > delete.rank => Ok(Method::Delete),
-        (Some(replace), Some(_)) => {
-            let contradiction = "--replace and --delete-on-success contradict each other: name one of them".to_owned();
-            resolver.refuse(replace.rank == 0, contradiction).map(|()| Method::Add)
-        }
-    }
+    let on = (resolver.switch("replace", replace)?, resolver.switch("delete-on-success", delete)?);
+    let counts = match on {
+        (true, true) => resolver.prefer(
+            ("replace", replace),
+            ("delete-on-success", delete),
+            "--replace and --delete-on-success contradict each other: name one of them",
+        )?,
+        one => one,
+    };
+    Ok(match counts {
+        (true, _) => Method::Replace,
+        (_, true) => Method::Delete,
+        _ => Method::Add,
+    })
 }
 
 /// One `--url`: a gateway, or nowhere.
@@ -322,13 +337,17 @@ fn target(text: &str) -> Result<Target, String> {
     text.parse().map(|url| Target::Gateway(Box::new(url))).map_err(|error| format!("{error}"))
 }
 
-fn resolve_destination(resolver: &mut Resolver, options: &cli::Destination) -> Result<Destination, Usage> {
+fn resolve_destination(
+    resolver: &mut Resolver,
+    options: &cli::Destination,
+    access: &Access,
+) -> Result<Destination, Usage> {
     let Some(targets) = resolver.many("url", &options.url, target)? else { return Ok(Destination::Unnamed) };
     let named = targets.len();
     let mut gateways: Vec<Gateway> = Vec::new();
     for target in targets {
         if let Target::Gateway(url) = target {
-            let gateway = Gateway::at(*url);
+            let gateway = access.gateway(*url);
             if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
                 gateways.push(gateway);
             }

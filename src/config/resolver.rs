@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 
@@ -13,14 +13,6 @@ use crate::cli::Cli;
 
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
 const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
-
-/// A switch that was set somewhere.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Switch {
-    pub(super) on: bool,
-    /// Precedence of the layer: 0 is the command line.
-    pub(super) rank: u8,
-}
 
 /// The layers, and the troubles met so far.
 pub(super) struct Resolver {
@@ -83,11 +75,9 @@ impl Resolver {
         } else {
             (Origin::Flag(long), flags.iter().map(OsString::from).collect())
         };
-        let mut values = Vec::with_capacity(items.len());
-        for item in items {
-            values.extend(self.parse(long, &item, &origin, &parse)?);
-        }
-        Ok(Some(values))
+        let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
+        // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
+        parsed.collect()
     }
 
     /// A repeatable option whose values are lists themselves.
@@ -102,14 +92,38 @@ impl Resolver {
     }
 
     /// A switch: the flag can only set it, a variable can also take it back.
-    pub(super) fn switch(&mut self, long: &'static str, flag: bool) -> Result<Option<Switch>, Usage> {
+    pub(super) fn switch(&mut self, long: &'static str, flag: bool) -> Result<bool, Usage> {
         if flag {
-            return Ok(Some(Switch { on: true, rank: 0 }));
+            return Ok(true);
         }
-        let Some(given) = self.layers.get(long) else { return Ok(None) };
-        let rank = given.origin.rank();
+        let Some(given) = self.layers.get(long) else { return Ok(false) };
         let on = self.parse(long, &given.value, &given.origin, &super::values::switch)?;
-        Ok(on.map(|on| Switch { on, rank }))
+        Ok(on.unwrap_or(false))
+    }
+
+    /// The path of a file. Nothing is wrong with any path before it is opened.
+    pub(super) fn path(&self, long: &'static str, flag: Option<&Path>) -> Option<PathBuf> {
+        flag.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
+    }
+
+    /// Which of two options counts that contradict each other, each named with whether it stands on the command line: the one
+    /// of the higher layer, and in the same layer neither.
+    pub(super) fn prefer(
+        &mut self,
+        first: (&'static str, bool),
+        second: (&'static str, bool),
+        contradiction: &str,
+    ) -> Result<(bool, bool), Usage> {
+        let rank = |(long, on_command_line): (&'static str, bool)| {
+            if on_command_line { Some(0) } else { self.layers.get(long).map(|given| given.origin.rank()) }
+        };
+        match (rank(first), rank(second)) {
+            (Some(left), Some(right)) if left == right => {
+                self.refuse(left == 0, contradiction.to_owned()).map(|()| (false, false))
+            }
+            (Some(left), Some(right)) => Ok((left < right, right < left)),
+            (left, right) => Ok((left.is_some(), right.is_some())),
+        }
     }
 
     /// Bad usage where it stops the run, trouble otherwise.

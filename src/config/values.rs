@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::Summary;
+
 /// Longer than any job or machine lives; keeps sums with the clock from overflowing.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
@@ -101,6 +103,15 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
         _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A form of `--summary`.
+pub(super) fn summary(text: &str) -> Result<Summary, String> {
+    match text.trim() {
+        "text" => Ok(Summary::Text),
+        "json" => Ok(Summary::Json),
+        _ => Err("expected text or json".to_owned()),
     }
 }
 

@@ -2,7 +2,9 @@
 //! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
 
 mod reporter;
+mod summary;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::child::{self, Ended, Event, Inherited, Plan, Program, Schedule, SpawnError};
@@ -10,8 +12,9 @@ use crate::config::Config;
 use crate::console::Voice;
 use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
-use crate::textfile::Textfile;
-use reporter::{Moment, Reporter};
+use crate::textfile::{Private, Textfile, Writer};
+use reporter::{Files, Moment, Reporter};
+use summary::Account;
 
 /// When the first push of a running command is made: most jobs are over by then and need only one.
 const FIRST_PUSH: Duration = Duration::from_secs(5);
@@ -23,7 +26,8 @@ const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
 #[must_use]
 pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     let voice = Voice(config.volume);
-    let textfile = Textfile::new(config.textfile.paths, config.textfile.max_bytes);
+    let command = config.identity.command.clone();
+    let (textfile, lack) = textfile(config.textfile.paths);
     let program = Program {
         argv: config.program,
         set: textfile.path().map(|path| (TEXTFILE_VARIABLE.into(), path.into())).into_iter().collect(),
@@ -33,7 +37,11 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
     let spawned = child::spawn(&program, plan, &mut inherited);
     drop(program);
-    let mut reporter = Reporter::new(config.reporting, config.identity, textfile, voice);
+    if let Some(lack) = lack {
+        voice.trouble(lack);
+    }
+    let files = Files { textfile, max_bytes: config.textfile.max_bytes };
+    let mut reporter = Reporter::new(config.reporting, config.identity, files, voice);
     let run = match spawned {
         Ok(child) => {
             let ended = child.supervise(&mut |event, progress| {
@@ -47,13 +55,39 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
             Over::not_started(&error)
         }
     };
-    let outcome = run.ending.end.outcome(&config.codes);
-    let delivered = reporter.conclude(&mut inherited, Stage::Ended(run.ending, outcome), run.moment);
-    drop(reporter);
-    if outcome == Outcome::Success && !delivered {
+    let Over { ending, moment } = run;
+    let outcome = ending.end.outcome(&config.codes);
+    let conclusion = reporter.conclude(&mut inherited, Stage::Ended(ending, outcome), moment);
+    if let Some(form) = config.summary {
+        Account {
+            job: reporter.job(),
+            command: &command,
+            started: moment.started,
+            ending: &ending,
+            outcome,
+            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+            memory_limit_bytes: child::memory_limit_bytes(),
+            textfile_samples: conclusion.gist.samples,
+            textfile_errors: conclusion.gist.errors,
+            pushes: &conclusion.pushes,
+        }
+        .print(form);
+    }
+    if outcome == Outcome::Success && reporter.requires_push() && !conclusion.delivered {
         return Exit::Code(OWN_FAILURE);
     }
-    run.ending.end.exit()
+    ending.end.exit()
+}
+
+/// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
+fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
+    if !named.is_empty() {
+        return (Textfile::Named(named), None);
+    }
+    match Private::create(std::env::var_os("TMPDIR")) {
+        Ok(private) => (Textfile::Private(private), None),
+        Err(error) => (Textfile::Named(Vec::new()), Some(error)),
+    }
 }
 
 /// A run that is over.
@@ -67,12 +101,13 @@ impl Over {
         let usage =
             Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };
         let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });
+        let writer = if killed { Writer::Interrupted } else { Writer::Done };
         Self {
             ending: Ending { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(usage) },
             moment: Moment {
                 started: ended.started,
                 tree_peak_rss_bytes: ended.tree_peak_rss_bytes,
-                unfinished: killed,
+                writer,
                 told_to_stop: matches!(ended.end, End::Ended { cause, .. } if cause.told_to_stop),
             },
         }
@@ -80,7 +115,7 @@ impl Over {
 
     fn not_started(error: &SpawnError) -> Self {
         let moment =
-            Moment { started: error.started, tree_peak_rss_bytes: None, unfinished: false, told_to_stop: false };
+            Moment { started: error.started, tree_peak_rss_bytes: None, writer: Writer::Done, told_to_stop: false };
         let end = End::NotStarted(error.reason);
         Self { ending: Ending { end, at: SystemTime::now(), duration: error.duration, usage: None }, moment }
     }

@@ -3,17 +3,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Voice, Volume, write_stderr};
 use crate::exit::Outcome;
 use crate::exposition::{self, Context, Diagnostic, Reading, Severity, encode};
+use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{Courier, Deadline, Delivered, Failure, Gateway, Method, Parcel, Push, Report, Turn};
 use crate::sink::{curl_command, request_text};
-use crate::textfile::{Files, Textfile};
+use crate::textfile::{Found, Textfile, Writer};
+
+use super::summary::PushAccount;
 
 /// After an order to stop a KILL follows soon (GitHub Actions: 10 s after the first signal), so the last push gets less.
 const HASTE: Duration = Duration::from_secs(5);
@@ -31,8 +34,8 @@ pub(super) struct Moment {
     pub(super) started: SystemTime,
     /// Sampled peak of the process tree, in bytes.
     pub(super) tree_peak_rss_bytes: Option<u64>,
-    /// Whether the last line of a metrics file may be half a line: its writer still runs, or was killed.
-    pub(super) unfinished: bool,
+    /// Whether the last line of a metrics file may be half a line.
+    pub(super) writer: Writer,
     /// Whether pushwrap was told to stop.
     pub(super) told_to_stop: bool,
 }
@@ -42,7 +45,7 @@ impl Moment {
         Self {
             started: progress.started,
             tree_peak_rss_bytes: progress.tree_peak_rss_bytes,
-            unfinished: true,
+            writer: Writer::Interrupted,
             told_to_stop: false,
         }
     }
@@ -54,7 +57,13 @@ struct Materials {
     reserved: Vec<String>,
     grouping: Vec<(String, String)>,
     path: String,
-    textfile: Textfile,
+    files: Files,
+}
+
+/// Where the command's metrics are, and how much of them is read.
+pub(super) struct Files {
+    pub(super) textfile: Textfile,
+    pub(super) max_bytes: u64,
 }
 
 /// A report before it is addressed.
@@ -62,12 +71,12 @@ struct Composed {
     body: Vec<u8>,
     /// The run's own metrics alone, where there are others.
     salvage: Option<Vec<u8>>,
-    findings: Vec<Diagnostic>,
+    gist: Gist,
 }
 
 impl Materials {
     fn compose(&self, stage: &Stage, moment: Moment) -> Composed {
-        let files = self.textfile.read(moment.unfinished);
+        let files = self.files.textfile.collect(self.files.max_bytes, moment.writer);
         let reading = self.understand(&files);
         let mut facts = Facts {
             started: moment.started,
@@ -78,24 +87,25 @@ impl Materials {
         };
         let own = compose(&self.identity, &facts, stage);
         let body = encode(own.iter().chain(&reading.families));
+        let gist = Gist { samples: reading.samples(), errors: reading.errors(), findings: Vec::new() };
         let salvage = (!reading.families.is_empty()).then(|| {
             facts.textfile_samples = 0;
             facts.textfile_errors += 1;
             encode(&compose(&self.identity, &facts, stage))
         });
-        Composed { body, salvage, findings: reading.diagnostics }
+        Composed { body, salvage, gist: Gist { findings: reading.diagnostics, ..gist } }
     }
 
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn understand<'f>(&self, files: &'f Files) -> Reading<'f> {
+    fn understand<'f>(&self, files: &'f Found) -> Reading<'f> {
         let context = Context { grouping: &self.grouping, reserved: &self.reserved };
-        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(files.sources(), &context)));
+        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(&files.sources, &context)));
         let mut reading = understood.unwrap_or_else(|_| {
             let mut nothing = Reading::default();
             nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
             nothing
         });
-        for problem in files.problems() {
+        for problem in &files.problems {
             reading.add(problem.clone());
         }
         reading
@@ -112,7 +122,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(mut reporting: Reporting, identity: Identity, textfile: Textfile, voice: Voice) -> Self {
+    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, voice: Voice) -> Self {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             voice.trouble(line);
         }
@@ -126,8 +136,8 @@ impl Reporter {
             reserved: identity.names(),
             identity,
             grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
-            path: key.map(crate::grouping::GroupingKey::path).unwrap_or_default(),
-            textfile,
+            path: key.map(GroupingKey::path).unwrap_or_default(),
+            files,
         };
         Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
     }
@@ -146,27 +156,42 @@ impl Reporter {
         }
     }
 
-    /// The report of a run that is over. Whether it was delivered as far as `--require-push` asks for it.
-    pub(super) fn conclude(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> bool {
-        let delivered = if !self.reporting.troubles.is_empty() {
+    /// The report of a run that is over.
+    pub(super) fn conclude(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+        if !self.reporting.troubles.is_empty() {
             self.voice.trouble("the run is not reported: nothing was pushed");
-            false
-        } else if self.courier.is_some() {
-            self.deliver(inherited, stage, moment)
-        } else {
-            match &self.reporting.destination {
-                Destination::Nowhere => true,
-                Destination::Unnamed => {
-                    self.print(&stage, moment);
-                    false
-                }
-                Destination::Gateways(gateways) => {
-                    self.rehearse(gateways, &stage, moment);
-                    true
-                }
+            return Conclusion { gist: self.gist(&stage, moment), pushes: Vec::new(), delivered: false };
+        }
+        if self.courier.is_some() {
+            return self.deliver(inherited, stage, moment);
+        }
+        let composed = self.materials.compose(&stage, moment);
+        let delivered = match &self.reporting.destination {
+            Destination::Nowhere => true,
+            Destination::Unnamed => {
+                self.print(&composed);
+                false
+            }
+            Destination::Gateways(gateways) => {
+                self.rehearse(gateways, &stage, &composed);
+                true
             }
         };
-        delivered || !self.reporting.require_push
+        Conclusion { gist: composed.gist, pushes: Vec::new(), delivered }
+    }
+
+    fn gist(&self, stage: &Stage, moment: Moment) -> Gist {
+        self.materials.compose(stage, moment).gist
+    }
+
+    /// Whether a push that failed makes a successful run fail.
+    pub(super) fn requires_push(&self) -> bool {
+        self.reporting.require_push
+    }
+
+    /// The job's name.
+    pub(super) fn job(&self) -> &str {
+        self.reporting.key.as_ref().map_or("", GroupingKey::job)
     }
 
     fn method(&self, stage: &Stage) -> Method {
@@ -176,47 +201,56 @@ impl Reporter {
         }
     }
 
-    fn parcel(&self, stage: Stage, moment: Moment, method: Method, findings: Option<Findings>) -> Parcel {
+    fn parcel(&self, stage: Stage, moment: Moment, method: Method, told: Option<Told>) -> Parcel {
         let materials = Arc::clone(&self.materials);
         Parcel::new(move || {
-            let Composed { body, salvage, findings: found } = materials.compose(&stage, moment);
-            if let Some(findings) = findings {
-                *findings.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            let Composed { body, salvage, gist } = materials.compose(&stage, moment);
+            if let Some(told) = told {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = gist;
             }
             let path = materials.path.clone();
             Push { method, path, body: body.into(), salvage: salvage.map(Into::into) }
         })
     }
 
-    fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> bool {
-        let findings = Findings::default();
-        let parcel = self.parcel(stage, moment, self.method(&stage), Some(Arc::clone(&findings)));
-        let Some(courier) = &mut self.courier else { return false };
-        let budget =
-            if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+    fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+        let told = Told::default();
+        let parcel = self.parcel(stage, moment, self.method(&stage), Some(Arc::clone(&told)));
+        let mut conclusion = Conclusion { gist: Gist::default(), pushes: Vec::new(), delivered: true };
+        let Some(courier) = &mut self.courier else { return conclusion };
+        let began = Instant::now();
+        let budget = if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
         let deadline = Deadline::after(budget);
         courier.submit(Turn::Final, &parcel, deadline);
         let reports = await_reports(courier, inherited, deadline);
         let urls: Vec<String> = courier.gateways().iter().map(|gateway| gateway.url.to_string()).collect();
-        self.say_findings(&findings.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut delivered = true;
-        for report in reports {
+        conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.say_findings(&conclusion.gist.findings);
+        for (report, arrived) in reports {
             let is_final = report.turn == Turn::Final;
-            let url = urls.get(report.gateway).map(String::as_str).unwrap_or_default();
-            match report.result {
-                Ok(success) => self.say_success(&success, report.turn, url),
+            let url = urls.get(report.gateway).cloned().unwrap_or_default();
+            let result = match report.result {
+                Ok(success) => {
+                    self.say_success(&success, is_final, &url);
+                    Ok(success.status)
+                }
                 Err(failure) => {
                     self.say_failure(&failure, is_final);
-                    delivered &= !is_final;
+                    Err(failure.to_string())
                 }
+            };
+            if is_final {
+                conclusion.delivered &= result.is_ok();
+                let took = arrived.saturating_duration_since(began);
+                conclusion.pushes.push(PushAccount { url, result, took });
             }
         }
-        delivered
+        conclusion
     }
 
-    fn say_success(&self, delivered: &Delivered, turn: Turn, url: &str) {
+    fn say_success(&self, delivered: &Delivered, is_final: bool, url: &str) {
         let Delivered { status, tries, salvaged, notes } = delivered;
-        if let Some(answer) = salvaged.as_ref().filter(|_| turn == Turn::Final) {
+        if let Some(answer) = salvaged.as_ref().filter(|_| is_final) {
             let kept = "only the run's own metrics were pushed";
             self.voice.trouble(format!("'{url}' refused the command's metrics, {kept}: {answer}"));
         }
@@ -246,22 +280,20 @@ impl Reporter {
     }
 
     /// No gateway was named: the metrics themselves, and how to name one.
-    fn print(&self, stage: &Stage, moment: Moment) {
+    fn print(&self, composed: &Composed) {
         if self.voice.0 == Volume::Quiet {
             return;
         }
-        let composed = self.materials.compose(stage, moment);
-        self.say_findings(&composed.findings);
+        self.say_findings(&composed.gist.findings);
         write_stderr(&composed.body);
         self.voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
     /// `--dry-run`: the request that would have been sent.
-    fn rehearse(&self, gateways: &[Gateway], stage: &Stage, moment: Moment) {
-        let Composed { body, salvage, findings } = self.materials.compose(stage, moment);
-        self.say_findings(&findings);
+    fn rehearse(&self, gateways: &[Gateway], stage: &Stage, composed: &Composed) {
+        self.say_findings(&composed.gist.findings);
         let path = self.materials.path.clone();
-        let push = Push { method: self.method(stage), path, body: body.into(), salvage: salvage.map(Into::into) };
+        let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
         for gateway in gateways {
             write_stderr(request_text(gateway, &push).as_bytes());
             self.voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, &push)));
@@ -269,16 +301,34 @@ impl Reporter {
     }
 }
 
-type Findings = Arc<Mutex<Vec<Diagnostic>>>;
+/// What came of the report of a run that is over.
+pub(super) struct Conclusion {
+    pub(super) gist: Gist,
+    /// The final pushes.
+    pub(super) pushes: Vec<PushAccount>,
+    /// Whether everything went where it was to go.
+    pub(super) delivered: bool,
+}
+
+/// What was found in the command's metrics.
+#[derive(Default)]
+pub(super) struct Gist {
+    pub(super) samples: u64,
+    pub(super) errors: u64,
+    findings: Vec<Diagnostic>,
+}
+
+/// Where the courier's thread leaves the gist of the last report.
+type Told = Arc<Mutex<Gist>>;
 
 /// Waits for the final push, while signals can still cut it short.
-fn await_reports(courier: &mut Courier, inherited: &mut Inherited, deadline: Deadline) -> Vec<Report> {
+fn await_reports(courier: &mut Courier, inherited: &mut Inherited, deadline: Deadline) -> Vec<(Report, Instant)> {
     let mut reports = Vec::new();
     let mut until = deadline;
     while courier.busy() {
         let Some(bell) = courier.fd() else { break };
         match inherited.wait(bell, deadline.instant()) {
-            Wake::Done => reports.extend(courier.take()),
+            Wake::Done => reports.extend(dated(courier.take())),
             Wake::Deadline => break,
             Wake::Stop { second: false } => courier.hurry(LAST_TRY),
             Wake::Stop { second: true } => {
@@ -288,6 +338,12 @@ fn await_reports(courier: &mut Courier, inherited: &mut Inherited, deadline: Dea
             }
         }
     }
-    reports.extend(courier.wait(until));
+    reports.extend(dated(courier.wait(until)));
     reports
+}
+
+/// The reports with the time at which they came.
+fn dated(reports: Vec<Report>) -> impl Iterator<Item = (Report, Instant)> {
+    let now = Instant::now();
+    reports.into_iter().map(move |report| (report, now))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
 use super::deliver::{Delivered, deliver};
+use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
 use super::{Gateway, Push};
 
@@ -201,7 +203,7 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let result = deliver(&self.shared.gateways[gateway], &job.push, job.deadline, &Cancel::new());
+            let result = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
             self.shared.report(Report { gateway, turn: job.turn, result });
         }
     }
@@ -262,7 +264,7 @@ impl Courier {
         reports.extend(left.into_iter().map(|(gateway, turn)| Report {
             gateway,
             turn,
-            result: Err(let_go(&gateways[gateway])),
+            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::Setup))),
         }));
         reports
     }
@@ -276,21 +278,15 @@ impl Drop for Courier {
     }
 }
 
-/// A delivery that does not even keep its own deadline.
-fn let_go(gateway: &Gateway) -> Failure {
-    Failure {
-        fault: Fault::Timeout(Phase::Setup),
-        tries: 0,
-        intent: "push to",
-        gateway: gateway.url.to_string(),
-        remedy: None,
-    }
+/// A delivery that never came to its first try.
+fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
+    Failure { fault, tries: 0, intent: "push to", gateway: gateway.url.to_string(), remedy: None }
 }
 
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let result = deliver(&shared.gateways[gateway], &job.push, job.deadline, &cancel);
+        let result = hand_over(&shared.gateways[gateway], &job, &cancel);
         let settle = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
@@ -308,6 +304,14 @@ fn run_lane(shared: &Shared, gateway: usize) {
         if wanted {
             shared.report(Report { gateway, turn: job.turn, result });
         }
+    }
+}
+
+/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
+    match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
+        Ok(push) => deliver(gateway, push, job.deadline, cancel),
+        Err(panic) => Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conflict::{self, Labels};
 use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
@@ -17,6 +18,9 @@ const WHOLE: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause that nobody asked for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long and how much of the gateway's page is read to explain a refusal.
+const PAGE_TIME: Duration = Duration::from_secs(1);
+const PAGE_MAX: usize = 8 << 20;
 /// How often a redirect within the origin is followed.
 const HOPS: u32 = 3;
 
@@ -44,14 +48,10 @@ pub fn deliver(gateway: &Gateway, push: &Push, deadline: Deadline, cancel: &Canc
         Method::Add | Method::Replace => "push to",
         Method::Delete => "delete the group at",
     };
-    let target = format!("{}{}", gateway.url.prefix(), push.path);
     let mut delivery = Delivery::new(gateway, intent, deadline, cancel);
     guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
-        delivery.push(&route, push, &target).map_err(|fault| {
-            let remedy = explain::remedy(&fault, &explain::Context::of(gateway, &route, push));
-            (fault, remedy)
-        })
+        delivery.push(&route, push)
     })
 }
 
@@ -106,10 +106,11 @@ impl<'a> Delivery<'a> {
         Self { gateway, watch, intent, shown: gateway.url.to_string(), tries: 0 }
     }
 
-    fn push(&mut self, route: &Route<'_>, push: &Push, target: &str) -> Result<Delivered, Fault> {
+    fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
+        let target = format!("{}{}", self.gateway.url.prefix(), push.path);
         let with = |body| Request {
             method: push.method.name(),
-            target,
+            target: &target,
             body: (push.method != Method::Delete).then_some(body),
             wanted: 0,
         };
@@ -118,13 +119,38 @@ impl<'a> Delivery<'a> {
             Err(fault) => fault,
         };
         let Some(salvage) = push.salvage.as_ref().filter(|_| explain::may_blame_metrics(&refusal)) else {
-            return Err(refusal);
+            return Err(self.explained(route, push, refusal));
         };
         match self.ask(route, &with(salvage)) {
-            Ok(answer) => Ok(self.delivered(route, &answer, Some(refusal.to_string()))),
+            Ok(answer) => {
+                let (refusal, remedy) = self.explained(route, push, refusal);
+                let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+                Ok(self.delivered(route, &answer, Some(format!("{refusal}{remedy}"))))
+            }
             // Without the command's metrics the gateway says what is really wrong.
-            Err(second @ Fault::Status { .. }) => Err(second),
-            Err(_) => Err(refusal),
+            Err(second @ Fault::Status { .. }) => Err(self.explained(route, push, second)),
+            Err(_) => Err(self.explained(route, push, refusal)),
+        }
+    }
+
+    /// The fault with what to do about it.
+    fn explained(&self, route: &Route<'_>, push: &Push, fault: Fault) -> (Fault, Option<String>) {
+        let groups = match &fault {
+            Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => self.groups(route),
+            _ => Vec::new(),
+        };
+        let remedy = explain::remedy(&fault, &explain::Context::of(self.gateway, route, push, groups));
+        (fault, remedy)
+    }
+
+    /// The groups at the gateway, for an explanation: when its page cannot be had quickly, none.
+    fn groups(&self, route: &Route<'_>) -> Vec<Labels> {
+        self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
+        let target = format!("{}/metrics", self.gateway.url.prefix());
+        let request = Request { method: "GET", target: &target, body: None, wanted: PAGE_MAX };
+        match route.ask(&request) {
+            Ok(page) if page.status == 200 => conflict::groups_on(&page.text),
+            _ => Vec::new(),
         }
     }
 
@@ -225,7 +251,7 @@ mod tests {
 
     #[test]
     fn pauses_double_with_jitter_and_fit_what_is_left() {
-        let long = Duration::from_secs(600);
+        let long = Duration::from_mins(10);
         for round in 0..20 {
             let full = Duration::from_millis(100 << round.min(10)).min(LONGEST_PAUSE);
             let pause = pause(round, None, long);

@@ -116,10 +116,10 @@ impl<'a> Route<'a> {
         match (asked, trace.status()) {
             (Ok(answer), _) => Ok(answer),
             // Its status line is there: what broke afterwards undoes nothing.
-            (Err(_), Some(status)) => {
+            (Err(_), Some(status)) if request.wanted == 0 || !(200..300).contains(&status) => {
                 Ok(Answer { status, location: String::new(), retry_after: None, text: Vec::new() })
             }
-            (Err(error), None) => Err(fault_of(&error, &trace)),
+            (Err(error), _) => Err(fault_of(&error, &trace)),
         }
     }
 
@@ -195,7 +195,7 @@ impl<'a> Route<'a> {
             Some(body) => agent.run(message.map(|()| body)),
             None => agent.run(message),
         }?;
-        Ok(self.read(response, request))
+        self.read(response, request)
     }
 
     fn headers(&self, request: &Request<'_>) -> Result<HeaderMap, http::Error> {
@@ -223,7 +223,7 @@ impl<'a> Route<'a> {
         Ok(headers)
     }
 
-    fn read(&self, response: Response<ureq::Body>, request: &Request<'_>) -> Answer {
+    fn read(&self, response: Response<ureq::Body>, request: &Request<'_>) -> Result<Answer, ureq::Error> {
         let header = |name: &str| {
             let value = response.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
@@ -238,10 +238,13 @@ impl<'a> Route<'a> {
                 self.watch.limit_step(TEXT_TIME.min(self.watch.left_of_step()));
             }
             let most = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(1);
-            // What breaks off here has said enough: the status is what counts. Who wants a whole body checks for its end.
-            let _ = response.into_body().into_reader().take(most).read_to_end(&mut text);
+            let read = response.into_body().into_reader().take(most).read_to_end(&mut text);
+            if let (Err(error), true) = (read, success) {
+                return Err(error.into());
+            }
+            // A refusal that breaks off has said enough: the status is what counts.
         }
-        Answer { status, location, retry_after: explain::retry_after(&retry_after), text }
+        Ok(Answer { status, location, retry_after: explain::retry_after(&retry_after), text })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Delivery: from a composed exposition to a gateway that has taken it, or to a sentence that says why not and what to do.
 //! The Pushgateway's HTTP door; nothing here knows what the metrics mean.
 
+mod conflict;
 mod courier;
 mod deadline;
 mod deliver;

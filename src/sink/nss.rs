@@ -37,10 +37,11 @@ mod configure {
 
     #[cfg(test)]
     mod tests {
+        use std::net::ToSocketAddrs;
+
         #[test]
         fn glibc_takes_the_services_and_still_resolves_names() {
             assert!(super::hosts());
-            use std::net::ToSocketAddrs;
             let found = ("127.0.0.1", 1).to_socket_addrs().unwrap().count();
             assert_eq!(found, 1);
         }

@@ -214,7 +214,7 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if path.contains('@') && !authority.contains('@') {
+    if before_key(path).contains('@') && !authority.contains('@') {
         return Err("in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40".to_owned());
     }
     if let Some(at) = path.find(['?', '#']) {
@@ -294,10 +294,15 @@ fn describe(c: char) -> String {
     }
 }
 
+/// What stands before a grouping key, whose `@base64` is no end of user info.
+fn before_key(text: &str) -> &str {
+    &text[..text.find("/metrics/job").unwrap_or(text.len())]
+}
+
 /// The text as it may be printed. A password may hold an unescaped '/' or '@', so everything up to the last '@' goes.
 pub(super) fn without_user_info(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
-    let shown = match text[start..].rfind('@') {
+    let shown = match before_key(&text[start..]).rfind('@') {
         Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
         None => text.to_owned(),
     };

@@ -213,7 +213,11 @@ impl Trace {
         loop {
             let end = rest.iter().position(|byte| *byte == b'\n')?;
             let line = std::str::from_utf8(&rest[..end]).ok()?;
-            let status: u16 = line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+            let (status, reason) = line.strip_prefix("HTTP/1.")?.get(2..)?.split_at_checked(3)?;
+            if !reason.is_empty() && !reason.starts_with([' ', '\r']) {
+                return None;
+            }
+            let status: u16 = status.parse().ok()?;
             if !(100..200).contains(&status) {
                 return Some(status);
             }
@@ -311,7 +315,11 @@ impl Transport for Wire {
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         self.flush_head()?;
         self.note(|trace| trace.sent = true);
-        let amount = self.channel.receive(self.buffers.input_append_buf())?;
+        let room = self.buffers.input_append_buf();
+        if room.is_empty() {
+            return Err(ureq::Error::LargeResponseHeader(INPUT_BUFFER, INPUT_BUFFER));
+        }
+        let amount = self.channel.receive(room)?;
         let start = self.buffers.input().len();
         self.buffers.input_appended(amount);
         let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -379,6 +387,8 @@ mod tests {
         assert_eq!(status("HTTP/1.0 503 \n"), Some(503));
         assert_eq!(status("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nX"), Some(204));
         assert_eq!(status("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), None);
+        assert_eq!(status("HTTP/1.1 200\r\n"), Some(200));
+        assert_eq!(status("HTTP/1.1 20000 OK\r\n"), None);
         assert_eq!(status("HTTP/1.1 200 OK"), None);
         assert_eq!(status("SSH-2.0-OpenSSH_9.2\r\n"), None);
         assert_eq!(status(""), None);

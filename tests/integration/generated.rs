@@ -47,7 +47,7 @@ fn man_pages_are_current() {
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());
         let usage = subcommand.clone().render_usage().to_string().replace("Usage: ", "");
-        let named = subcommand.clone().name(name.clone()).display_name(&name).override_usage(usage);
+        let named = subcommand.clone().display_name(&name).override_usage(usage);
         hold(&format!("man/{name}.1"), &page(&named, false));
     }
 }
@@ -59,9 +59,10 @@ fn page(command: &Command, whole: bool) -> Vec<u8> {
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
     synopsis(command).to_writer(&mut page).unwrap();
-    man.render_description_section(&mut page).unwrap();
     if whole {
-        sections(&description()).to_writer(&mut page).unwrap();
+        sections(DESCRIPTION).to_writer(&mut page).unwrap();
+    } else {
+        man.render_description_section(&mut page).unwrap();
     }
     man.render_options_section(&mut page).unwrap();
     if whole {
@@ -83,11 +84,11 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-fn description() -> String {
-    "Runs COMMAND, measures it, collects the metrics that it wrote, and pushes everything to a Prometheus Pushgateway when \
-     it ends. The command's streams, terminal, signals and exit status are its own."
-        .to_owned()
-}
+const DESCRIPTION: &str = "\
+= DESCRIPTION
+Runs COMMAND, measures it, collects the metrics that it wrote, and pushes everything to a Prometheus Pushgateway when it ends. \
+The command's streams, terminal, signals and exit status are its own.
+";
 
 fn environment(command: &Command) -> Roff {
     let mut roff = Roff::new();

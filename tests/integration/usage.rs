@@ -107,7 +107,7 @@ fn a_wrong_variable_about_reporting_fails_the_push_and_not_the_command() {
         ("PUSHWRAP_MAX_AGE", "x"),
         ("PUSHWRAP_ENV_FILE", "/nonexistent/env"),
     ] {
-        let gateway = FakeGateway::start(Reply::status(200));
+        let gateway = FakeGateway::start([Reply::ok()]);
         let call = || Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).env(variable, value);
         let run = call().run(["sh", "-c", "echo out; exit 3"]).exit(3).stdout("out\n");
         assert!(run.stderr.starts_with("pushwrap: "), "{variable}: {}", run.stderr);
@@ -127,7 +127,7 @@ fn a_wrong_variable_about_the_command_stops_it() {
 
 #[test]
 fn flag_environment_and_env_file_in_this_order() {
-    let gateway = FakeGateway::start(Reply::status(200));
+    let gateway = FakeGateway::start([Reply::ok()]);
     let call = || Pushwrap::new().args(["--instance", "none", "--url", &gateway.url()]);
     let file = |call: &Pushwrap, text: &str| {
         let path = call.directory().join("env");
@@ -136,7 +136,8 @@ fn flag_environment_and_env_file_in_this_order() {
     };
     let path_of = |call: Pushwrap| {
         call.run(["true"]).exit(0);
-        gateway.requests().last().unwrap().path.clone()
+        let line = gateway.requests().last().unwrap().line();
+        line.split(' ').nth(1).unwrap().to_owned()
     };
     let from_file = call();
     let named = file(&from_file, "# comment\n; another\nPUSHWRAP_JOB=\"from file\"\nPUSHWRAP_LABEL=a=1,b=2\n");
