@@ -101,6 +101,12 @@ pub enum Wake {
 }
 
 impl Inherited {
+    /// Gives the signals back, for what runs no command: there they do what they always do.
+    pub fn give_back(self) {
+        sys::set_disposition(libc::SIGCHLD, self.child);
+        sys::set_mask(self.mask);
+    }
+
     /// What the command has to find.
     pub(super) fn ground(&self) -> Ground {
         Ground { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }

@@ -3,6 +3,9 @@
 
 mod harness;
 
+mod delivery;
+mod generated;
+mod grouping;
 mod house;
 mod process_end;
 mod process_inherit;
@@ -10,5 +13,8 @@ mod process_signals;
 mod process_start;
 mod process_timeout;
 mod process_usage;
+mod readme;
+mod run;
 mod servers;
 mod terminal;
+mod usage;

@@ -1,0 +1,86 @@
+# Everything that is done with this repository: `make` alone lists it. Works as any user and installs nothing globally.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+BINARY := $(TARGET)/$(HOST)/release/pushwrap
+PREFIX ?= /usr/local
+export PUSHWRAP_TEST_BINARY = $(abspath $(BINARY))
+
+# Most tests wait for servers and clocks: more of them than cores.
+THREADS = $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
+
+# $(call need,program,remedy): one sentence instead of a shell's "not found".
+need = @command -v $(1) >/dev/null || { echo "make: '$(1)' is not on PATH: $(2)" >&2; exit 1; }
+
+.PHONY: help
+help: ## list these goals
+	@echo 'make GOAL, where GOAL is'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+.PHONY: tools
+tools:
+	$(call need,cargo,install Rust 1.95 or newer (https://rustup.rs))
+	$(call need,rustc,install Rust 1.95 or newer (https://rustup.rs))
+	$(call need,cc,install a C compiler (Debian: gcc and libc6-dev))
+
+# Fedora and others package the static C library apart; musl has no other.
+.PHONY: static-libc
+static-libc: tools
+	@case "$(HOST)" in *-gnu) test -f "$$(cc -print-file-name=libc.a)" || { \
+	echo "make: the C library is not here as libc.a: install it (Debian: libc6-dev, Fedora: glibc-static)" >&2; exit 1; } ;; esac
+
+# A static glibc binary: the target must be named, or proc macros would be built with the flag too and fail.
+.PHONY: build
+build: static-libc ## build the static release binary; its path is the last line
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --release --locked --target $(HOST) --bin pushwrap
+	@echo $(BINARY)
+
+.PHONY: servers
+servers: tools ## get the servers that the tests need (PATH, else packages unpacked below target/)
+	@scripts/servers --all >/dev/null
+
+# A toolchain without these two (distributions package them apart) can still run the tests; the CI has them.
+.PHONY: lint
+lint: tools ## formatting and clippy
+	@if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; \
+	else echo "make: formatting is not checked: this toolchain has no rustfmt" >&2; test -z "$(CI)"; fi
+	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --locked --all-targets -- -D warnings; \
+	else echo "make: lints are not checked: this toolchain has no clippy" >&2; test -z "$(CI)"; fi
+
+.PHONY: test
+test: lint build servers ## lints, unit tests and integration tests against real servers
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked
+
+.PHONY: test-system
+test-system: build servers ## tests that need root, a container engine or a daemon of the system
+	cargo test --locked --test system
+
+.PHONY: demo
+demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
+	@KEEP=$(KEEP) scripts/demo $(BINARY)
+
+.PHONY: bench
+bench: build servers ## speed and memory, as README quotes them
+	cargo bench --locked
+
+.PHONY: generated
+generated: tools ## write man/ and completions/ anew from the command line's definition
+	UPDATE=1 cargo test --locked generated
+
+# Not built here: `sudo make install` has no toolchain, as a rule.
+.PHONY: install
+install: ## install binary, man page and completions below PREFIX (/usr/local); DESTDIR is respected
+	@binary=$$(ls $(BINARY) $(TARGET)/*/release/pushwrap 2>/dev/null | head -n 1); \
+	test -n "$$binary" || { echo "make: there is no binary yet: run 'make build' first" >&2; exit 1; }; \
+	set -x; install -D -m 755 "$$binary" "$(DESTDIR)$(PREFIX)/bin/pushwrap"
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man1" man/*.1
+	install -D -m 644 completions/pushwrap.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pushwrap"
+	install -D -m 644 completions/_pushwrap "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_pushwrap"
+	install -D -m 644 completions/pushwrap.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/pushwrap.fish"
+
+.PHONY: clean
+clean: ## remove everything that was built or downloaded
+	rm -rf $(TARGET)
