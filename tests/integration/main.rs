@@ -4,5 +4,7 @@
 mod harness;
 
 mod delivery;
+mod delivery_explained;
+mod delivery_secured;
 mod house;
 mod servers;

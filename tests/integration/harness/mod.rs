@@ -5,10 +5,13 @@
 
 pub(crate) mod fake;
 pub(crate) mod http;
+pub(crate) mod nginx;
 pub(crate) mod prometheus;
 pub(crate) mod pushgateway;
 pub(crate) mod pushwrap;
 pub(crate) mod server;
+pub(crate) mod tinyproxy;
+pub(crate) mod tls;
 
 pub(crate) use fake::{FakeGateway, Reply};
 pub(crate) use prometheus::Prometheus;
