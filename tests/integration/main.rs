@@ -4,6 +4,7 @@
 mod harness;
 
 mod delivery;
+mod delivery_courier;
 mod delivery_explained;
 mod delivery_secured;
 mod house;
