@@ -196,7 +196,9 @@ fn many_couriers_at_once_mix_nothing_up() {
             })
         })
         .collect();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    for worker in workers {
+        worker.join().unwrap();
+    }
     let groups = server.groups();
     assert_eq!(groups.len(), 50);
     for group in groups {

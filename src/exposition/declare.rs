@@ -1,0 +1,253 @@
+//! What HELP and TYPE lines say about the metrics of a file. OpenMetrics tells the type of a counter without the suffix
+//! of its samples, so a line is applied only when the whole file is read; only then are files compared with each other.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::collect::Collected;
+use super::findings::{Findings, Place};
+use super::line::Dialect;
+use super::model::{Kind, Suffix};
+use super::problem::Problem;
+
+/// The word of a TYPE line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// A type of the text format.
+    Kind(Kind),
+    /// `info`: a gauge whose samples end in `_info` (OpenMetrics, "Info").
+    Info,
+    /// `stateset`: gauges of 0 and 1 (OpenMetrics, `StateSet`).
+    StateSet,
+    /// `gaugehistogram`: `_bucket`, `_gcount` and `_gsum` that may fall (OpenMetrics, `GaugeHistogram`).
+    GaugeHistogram,
+    /// `unknown` (OpenMetrics, "Unknown").
+    Unknown,
+}
+
+impl Word {
+    fn new(word: &[u8]) -> Option<Self> {
+        let lower = word.to_ascii_lowercase();
+        Kind::from_word(word).map(Self::Kind).or(match lower.as_slice() {
+            b"info" => Some(Self::Info),
+            b"stateset" => Some(Self::StateSet),
+            // expfmt takes the second spelling, and then spoils the page of the whole gateway with it.
+            b"gaugehistogram" | b"gauge_histogram" => Some(Self::GaugeHistogram),
+            b"unknown" => Some(Self::Unknown),
+            _ => None,
+        })
+    }
+}
+
+/// The type of a metric and where it was told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared {
+    pub(super) kind: Kind,
+    pub(super) place: Place,
+}
+
+/// A HELP or TYPE line: the metric, the rest of the line, where that stands.
+type Told<'a> = (&'a [u8], &'a [u8], Place);
+
+/// What is known about metrics by their names.
+#[derive(Debug, Default)]
+pub(super) struct Declarations<'a> {
+    types: HashMap<&'a [u8], Declared>,
+    helps: HashMap<&'a [u8], Cow<'a, str>>,
+    told_types: Vec<(&'a [u8], Word, Place)>,
+    words: HashMap<&'a [u8], usize>,
+    told_helps: Vec<(&'a [u8], Cow<'a, str>)>,
+    helped: HashMap<&'a [u8], usize>,
+}
+
+impl<'a> Declarations<'a> {
+    pub(super) fn kind(&self, name: &[u8]) -> Option<Declared> {
+        self.types.get(name).copied()
+    }
+
+    /// The help text of a metric, which can be taken once.
+    pub(super) fn take_help(&mut self, name: &[u8]) -> Option<Cow<'a, str>> {
+        self.helps.remove(name)
+    }
+
+    /// Takes note of a TYPE line.
+    pub(super) fn tell_type(&mut self, (name, rest, place): Told<'a>, findings: &mut Findings<'_>) {
+        let trimmed = trim_end(rest);
+        if trimmed.is_empty() {
+            return;
+        }
+        let place = Place { len: trimmed.len(), ..place };
+        let Some(word) = Word::new(trimmed) else {
+            return findings.raise(place, &Problem::TypeWord(trimmed));
+        };
+        if trimmed.len() < rest.len() {
+            let blanks = Place { at: place.at + trimmed.len(), len: rest.len() - trimmed.len(), ..place };
+            findings.raise(blanks, &Problem::Blanks);
+        }
+        match self.words.entry(name) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(self.told_types.len());
+                self.told_types.push((name, word, place));
+                if !matches!(word, Word::Kind(_)) {
+                    findings.raise(place, &Problem::OpenMetricsType(trimmed));
+                }
+            }
+            Entry::Occupied(occupied) => match self.told_types.get(*occupied.get()) {
+                Some((_, first, there)) if *first != word => {
+                    let first = first.scalar_kind();
+                    findings.raise(place, &Problem::TypeConflict { first, file: "", line: there.position.line });
+                }
+                _ => findings.raise(place, &Problem::TypeAgain),
+            },
+        }
+    }
+
+    /// Takes note of a HELP line.
+    pub(super) fn tell_help(&mut self, (name, rest, place): Told<'a>, dialect: Dialect, findings: &mut Findings<'_>) {
+        if rest.is_empty() {
+            return;
+        }
+        match self.helped.entry(name) {
+            Entry::Occupied(_) => findings.raise(place, &Problem::HelpAgain),
+            Entry::Vacant(vacant) => {
+                vacant.insert(self.told_helps.len());
+                self.told_helps.push((name, help_text(rest, dialect, place, findings)));
+            }
+        }
+    }
+
+    /// Applies what was told about the metrics of a source that is read to its end.
+    pub(super) fn end_source(&mut self, source: u16, collected: &Collected<'a>, findings: &mut Findings<'a>) {
+        let samples = Samples { collected, source };
+        for (name, help) in std::mem::take(&mut self.told_helps) {
+            for target in self.targets(name, &samples).into_iter().map(|(target, _)| target).chain([name]) {
+                self.helps.entry(target).or_insert_with(|| help.clone());
+            }
+        }
+        for (name, word, place) in std::mem::take(&mut self.told_types) {
+            for (target, kind) in self.targets_of(name, word, &samples) {
+                if word == Word::Kind(Kind::Counter) && target != name && kind == Kind::Counter {
+                    findings.raise(place, &Problem::OpenMetricsName(target));
+                }
+                self.declare(target, Declared { kind, place }, findings);
+            }
+        }
+        self.words.clear();
+        self.helped.clear();
+    }
+
+    fn declare(&mut self, name: &'a [u8], declared: Declared, findings: &mut Findings<'a>) {
+        match self.types.entry(name) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(declared);
+            }
+            Entry::Occupied(first) if first.get().kind != declared.kind => {
+                let (first, there) = (first.get().kind, first.get().place.position);
+                let file = findings.other_file(declared.place.position, there);
+                findings.raise(declared.place, &Problem::TypeConflict { first, file, line: there.line });
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    fn targets(&self, name: &'a [u8], samples: &Samples<'_, 'a>) -> Vec<(&'a [u8], Kind)> {
+        let told = self.words.get(name).and_then(|&index| self.told_types.get(index));
+        told.map_or_else(Vec::new, |&(_, word, _)| self.targets_of(name, word, samples))
+    }
+
+    /// The metrics that a TYPE line for `name` is about, and their types in the text format.
+    fn targets_of(&self, name: &'a [u8], word: Word, samples: &Samples<'_, 'a>) -> Vec<(&'a [u8], Kind)> {
+        let own = samples.named(name, "");
+        // What has a TYPE line of its own is told nothing by another one.
+        let part = |base: &[u8], suffix| samples.named(base, suffix).filter(|name| !self.words.contains_key(name));
+        let stem = name.strip_suffix(b"_total").unwrap_or(name);
+        let created = part(stem, "_created").map(|created| (created, Kind::Gauge));
+        let main = match word {
+            Word::Kind(Kind::Counter) if own.is_none() => (part(name, "_total").unwrap_or(name), Kind::Counter),
+            Word::Kind(kind) => (name, kind),
+            Word::Info if own.is_none() => (part(name, "_info").unwrap_or(name), Kind::Gauge),
+            Word::Info | Word::StateSet => (name, Kind::Gauge),
+            Word::Unknown => (name, Kind::Untyped),
+            Word::GaugeHistogram => {
+                let suffixes = ["_bucket", "_gcount", "_gsum", "_count", "_sum"];
+                let parts = suffixes.into_iter().filter_map(|suffix| part(name, suffix));
+                return own.into_iter().chain(parts).map(|name| (name, Kind::Gauge)).collect();
+            }
+        };
+        let has_created = main.1 == Kind::Counter || main.1.is_composite();
+        [main].into_iter().chain(created.filter(|_| has_created)).collect()
+    }
+}
+
+impl Word {
+    fn scalar_kind(self) -> Kind {
+        match self {
+            Self::Kind(kind) => kind,
+            Self::Unknown => Kind::Untyped,
+            Self::Info | Self::StateSet | Self::GaugeHistogram => Kind::Gauge,
+        }
+    }
+}
+
+/// The samples of one source.
+struct Samples<'c, 'a> {
+    collected: &'c Collected<'a>,
+    source: u16,
+}
+
+impl<'a> Samples<'_, 'a> {
+    /// The name of the samples called `base` and `suffix`, if there are any in this source.
+    fn named(&self, base: &[u8], suffix: &str) -> Option<&'a [u8]> {
+        let group = if suffix.is_empty() {
+            self.collected.group(base)
+        } else {
+            self.collected.group(&[base, suffix.as_bytes()].concat())
+        };
+        group.filter(|group| group.source == self.source).map(|group| group.name)
+    }
+}
+
+fn trim_end(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text.get(..text.len() - blanks).unwrap_or(text)
+}
+
+/// Takes the escapes off a help text. A backslash that begins none is itself (Prometheus reads it so; the Pushgateway
+/// refuses the line).
+fn help_text<'a>(text: &'a [u8], dialect: Dialect, place: Place, findings: &mut Findings<'_>) -> Cow<'a, str> {
+    let text = String::from_utf8_lossy(text);
+    if matches!(text, Cow::Owned(_)) {
+        findings.raise(place, &Problem::HelpUtf8);
+    }
+    if !text.contains('\\') {
+        return text;
+    }
+    let (mut plain, mut is_repaired) = (String::with_capacity(text.len()), false);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        plain.push(match (character, characters.peek()) {
+            ('\\', Some('\\')) => '\\',
+            ('\\', Some('n')) => '\n',
+            ('\\', Some('"')) if dialect == Dialect::OpenMetrics => {
+                is_repaired = true;
+                '"'
+            }
+            (other, _) => {
+                is_repaired |= other == '\\';
+                plain.push(other);
+                continue;
+            }
+        });
+        characters.next();
+    }
+    if is_repaired {
+        findings.raise(place, &Problem::HelpEscape);
+    }
+    Cow::Owned(plain)
+}
+
+/// The name of the whole that `name` is a part of by this suffix.
+pub(super) fn base_of(name: &[u8], suffix: Suffix) -> Option<&[u8]> {
+    name.strip_suffix(suffix.as_str().as_bytes()).filter(|base| !base.is_empty())
+}

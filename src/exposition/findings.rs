@@ -1,0 +1,107 @@
+//! Collects what is found while files are read. Bounded, because a file of 64 MiB can be wrong sixteen million times:
+//! everything is counted, the first of each file's repairs and the first thousand of the rest are kept.
+
+use super::diagnostic::{Diagnostic, Excerpt, Severity};
+use super::model::Position;
+use super::problem::Problem;
+use super::source::Source;
+
+/// How many findings of one severity are kept.
+const KEPT: usize = 1000;
+
+/// A piece of a line of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: Position,
+    /// Where, in bytes from the start of the file.
+    pub(super) at: usize,
+    /// How many bytes.
+    pub(super) len: usize,
+}
+
+/// What was found so far.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    sources: &'a [Source<'a>],
+    kept: Vec<(Position, Diagnostic)>,
+    counts: [u64; 3],
+    /// For each repair that a whole file can need on every line: where its first finding is.
+    repeated: [Option<usize>; Problem::REPEATED],
+    current: u16,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(sources: &'a [Source<'a>]) -> Self {
+        Self { sources, kept: Vec::new(), counts: [0; 3], repeated: [None; Problem::REPEATED], current: 0 }
+    }
+
+    /// Begins with the next source.
+    pub(super) fn next_source(&mut self, source: u16) {
+        self.current = source;
+        self.repeated = [None; Problem::REPEATED];
+    }
+
+    /// The name of another source than the one of `here`; empty for the same one.
+    pub(super) fn other_file(&self, here: Position, there: Position) -> &'a str {
+        if here.source == there.source {
+            return "";
+        }
+        self.sources.get(usize::from(there.source)).map_or("", |source| source.name.as_str())
+    }
+
+    /// Counts a finding, and keeps it while there is room.
+    pub(super) fn raise(&mut self, place: Place, problem: &Problem<'_>) {
+        let severity = problem.severity();
+        let count = &mut self.counts[severity as usize];
+        *count += 1;
+        if let Some(slot) = problem.repeated_slot().and_then(|slot| self.repeated.get_mut(slot)) {
+            if let Some((_, first)) = slot.and_then(|index| self.kept.get_mut(index)) {
+                first.repeats += 1;
+                return;
+            }
+            *slot = Some(self.kept.len());
+        } else if *count > KEPT as u64 {
+            return;
+        }
+        let diagnostic = self.describe(place, problem);
+        self.kept.push((place.position, diagnostic));
+    }
+
+    /// Counts a finding about a source as a whole.
+    pub(super) fn raise_for_file(&mut self, problem: &Problem<'_>) {
+        let position = Position { source: self.current, line: 0 };
+        self.raise(Place { position, at: 0, len: 0 }, problem);
+    }
+
+    fn describe(&self, place: Place, problem: &Problem<'_>) -> Diagnostic {
+        let source = self.sources.get(usize::from(place.position.source));
+        let bytes = source.map_or(&[][..], |source| source.bytes.as_ref());
+        let (before, rest) = bytes.split_at(place.at.min(bytes.len()));
+        let start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
+        let end = place.at + memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let line = bytes.get(start..end.max(start)).unwrap_or_default();
+        let is_line = place.position.line > 0;
+        let characters = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count();
+        Diagnostic {
+            file: source.map_or_else(String::new, |source| source.name.clone()),
+            line: place.position.line,
+            column: if is_line { u32::try_from(characters + 1).unwrap_or(u32::MAX) } else { 0 },
+            severity: problem.severity(),
+            reason: problem.reason(),
+            help: problem.help(),
+            excerpt: is_line.then(|| Excerpt::new(line, place.at - start, place.len)),
+            repeats: 0,
+        }
+    }
+
+    /// How many findings of a severity there were.
+    pub(super) fn count(&self, severity: Severity) -> u64 {
+        self.counts[severity as usize]
+    }
+
+    /// The findings in the order of the files' lines.
+    pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        self.kept.sort_by_key(|(position, diagnostic)| (*position, diagnostic.column));
+        self.kept.into_iter().map(|(_, diagnostic)| diagnostic).collect()
+    }
+}

@@ -1,0 +1,449 @@
+//! What a Pushgateway 1.5.1 says to bytes as they are: its parser (prometheus/common 0.39, `expfmt/text_parse.go`) and its
+//! consistency check (`diskmetricstore.go`, `client_golang`'s `registry.go`), step by step and
+//! apart from our own reading, so that each can be held against the other.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Context;
+use super::diagnostic::quoted;
+use super::line::name_len;
+use super::model::{Kind, Suffix};
+use super::names::{PUSH_TIMES, gateway_kind};
+use super::number;
+
+/// What a Pushgateway does with a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It takes the body.
+    Taken,
+    /// It takes the body, and then its page cannot be scraped any more: everybody's metrics are gone.
+    Harmful(Refusal),
+    /// It answers 400 and keeps what it had.
+    Refused(Refusal),
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The line where the gateway stops, counted by LF; `None` where it compares the body as a whole.
+    pub line: Option<u32>,
+    /// The reason in the gateway's words.
+    pub reason: String,
+}
+
+/// Judges a body that is pushed with the grouping labels of `context`.
+#[must_use]
+pub fn judge(body: &[u8], context: &Context<'_>) -> Verdict {
+    let mut parser = Parser { bytes: body, at: 0, line: 0, families: HashMap::new(), has_timestamp: false };
+    if let Err(stop) = parser.run() {
+        let reason = match stop {
+            Stop::End => "unexpected end of input stream".to_owned(),
+            Stop::Error(reason) => reason,
+        };
+        return Verdict::Refused(Refusal { line: Some(parser.line), reason });
+    }
+    let whole = |reason| Refusal { line: None, reason };
+    match parser.check(context) {
+        Err(reason) => Verdict::Refused(whole(reason)),
+        Ok(Some(harm)) => Verdict::Harmful(whole(harm)),
+        Ok(None) => Verdict::Taken,
+    }
+}
+
+/// Why parsing ended before the end.
+enum Stop {
+    /// The input ended inside a line.
+    End,
+    Error(String),
+}
+
+/// A type as expfmt 0.39 knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Known(Kind),
+    /// In the list of words but nowhere else: no error, and no value either.
+    GaugeHistogram,
+}
+
+/// Labels of a sample, values unescaped.
+type Labels = Vec<(Vec<u8>, Vec<u8>)>;
+
+#[derive(Debug, Default)]
+struct Family {
+    kind: Option<Type>,
+    has_help: bool,
+    has_bad_help: bool,
+    metrics: Vec<Labels>,
+    /// Label sets of histograms and summaries, which collect several samples each.
+    signatures: HashSet<Labels>,
+}
+
+impl Family {
+    fn composite(&self) -> Option<Kind> {
+        match self.kind {
+            Some(Type::Known(kind)) if kind.is_composite() => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+struct Parser<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    line: u32,
+    families: HashMap<&'b [u8], Family>,
+    has_timestamp: bool,
+}
+
+fn error<T>(reason: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Error(reason.into()))
+}
+
+impl<'b> Parser<'b> {
+    fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            self.line = self.line.saturating_add(1);
+            match self.skip_blanks() {
+                // The only place where the input may end.
+                Err(_) => return Ok(()),
+                Ok(b'#') => self.comment()?,
+                Ok(b'\n') => {}
+                Ok(_) => self.sample()?,
+            }
+            self.at += 1;
+        }
+    }
+
+    fn byte(&self) -> Result<u8, Stop> {
+        self.bytes.get(self.at).copied().ok_or(Stop::End)
+    }
+
+    /// The first byte from here on that is no blank.
+    fn skip_blanks(&mut self) -> Result<u8, Stop> {
+        while matches!(self.byte()?, b' ' | b'\t') {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    /// Up to the next blank or line feed, which must be there.
+    fn token(&mut self) -> Result<&'b [u8], Stop> {
+        let start = self.at;
+        while !matches!(self.byte()?, b' ' | b'\t' | b'\n') {
+            self.at += 1;
+        }
+        Ok(self.slice(start))
+    }
+
+    /// Up to the next line feed.
+    fn rest_of_line(&mut self) -> Result<&'b [u8], Stop> {
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        self.at += memchr::memchr(b'\n', rest).ok_or(Stop::End)?;
+        Ok(self.slice(start))
+    }
+
+    fn slice(&self, start: usize) -> &'b [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    /// A metric name, perhaps empty, after which the input must not end.
+    fn metric_name(&mut self) -> Result<&'b [u8], Stop> {
+        let start = self.at;
+        self.at += name_len(self.bytes.get(start..).unwrap_or_default());
+        self.byte()?;
+        Ok(self.slice(start))
+    }
+
+    /// The family that a name belongs to, `setOrCreateCurrentMF`.
+    fn family(&mut self, name: &'b [u8]) -> &'b [u8] {
+        if self.families.contains_key(name) {
+            return name;
+        }
+        for kind in [Kind::Summary, Kind::Histogram] {
+            for suffix in [Suffix::Count, Suffix::Sum, Suffix::Bucket] {
+                if let Some(base) = name.strip_suffix(suffix.as_str().as_bytes())
+                    && !base.is_empty()
+                    && kind.has_part(suffix)
+                    && self.families.get(base).is_some_and(|family| family.kind == Some(Type::Known(kind)))
+                {
+                    return base;
+                }
+            }
+        }
+        self.families.insert(name, Family::default());
+        name
+    }
+
+    /// From `#` to the line feed.
+    fn comment(&mut self) -> Result<(), Stop> {
+        self.at += 1;
+        if self.skip_blanks()? == b'\n' {
+            return Ok(());
+        }
+        let keyword = self.token()?;
+        if self.byte()? == b'\n' {
+            return Ok(());
+        }
+        if keyword != b"HELP" && keyword != b"TYPE" {
+            return self.rest_of_line().map(|_| ());
+        }
+        self.skip_blanks()?;
+        let name = self.metric_name()?;
+        match self.byte()? {
+            b'\n' => return Ok(()),
+            b' ' | b'\t' => {}
+            _ => return error("invalid metric name in comment"),
+        }
+        let name = self.family(name);
+        if self.skip_blanks()? == b'\n' {
+            return Ok(());
+        }
+        if keyword == b"HELP" { self.help(name) } else { self.kind(name) }
+    }
+
+    fn help(&mut self, name: &[u8]) -> Result<(), Stop> {
+        let family = self.families.get(name);
+        if family.is_some_and(|family| family.has_help) {
+            return error(format!("second HELP line for metric name {}", quoted(name)));
+        }
+        let start = self.at;
+        loop {
+            match self.byte()? {
+                b'\n' => break,
+                b'\\' => {
+                    self.at += 1;
+                    let escaped = self.byte()?;
+                    if !matches!(escaped, b'\\' | b'n') {
+                        return error(format!("invalid escape sequence '\\{}'", char::from(escaped).escape_default()));
+                    }
+                }
+                _ => {}
+            }
+            self.at += 1;
+        }
+        let is_bad = std::str::from_utf8(self.slice(start)).is_err();
+        if let Some(family) = self.families.get_mut(name) {
+            family.has_help = true;
+            family.has_bad_help = is_bad;
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self, name: &[u8]) -> Result<(), Stop> {
+        if self.families.get(name).is_some_and(|family| family.kind.is_some()) {
+            return error(format!("second TYPE line for metric name {}, or TYPE reported after samples", quoted(name)));
+        }
+        // The function that reads the word drops backslashes.
+        let word: Vec<u8> = self.rest_of_line()?.iter().copied().filter(|&byte| byte != b'\\').collect();
+        let kind = match Kind::from_word(&word) {
+            Some(kind) => Type::Known(kind),
+            None if word.eq_ignore_ascii_case(b"gauge_histogram") => Type::GaugeHistogram,
+            None => return error(format!("unknown metric type {}", quoted(&word))),
+        };
+        if let Some(family) = self.families.get_mut(name) {
+            family.kind = Some(kind);
+        }
+        Ok(())
+    }
+
+    /// A sample, from its name to the line feed.
+    fn sample(&mut self) -> Result<(), Stop> {
+        let name = self.metric_name()?;
+        if name.is_empty() {
+            return error("invalid metric name");
+        }
+        let name = self.family(name);
+        let kind = self.families.get_mut(name).map(|family| *family.kind.get_or_insert(Type::Known(Kind::Untyped)));
+        let mut labels = Labels::new();
+        if self.skip_blanks()? == b'{' {
+            self.at += 1;
+            self.labels(name, kind, &mut labels)?;
+            self.skip_blanks()?;
+        }
+        let value = self.token()?;
+        if std::str::from_utf8(value).ok().and_then(number::parse_strict).is_none() {
+            return error(format!("expected float as value, got {}", quoted(value)));
+        }
+        self.timestamp()?;
+        if let Some(family) = self.families.get_mut(name) {
+            if family.composite().is_some() {
+                let mut signature = labels.clone();
+                signature.sort_unstable();
+                if !family.signatures.insert(signature) {
+                    return Ok(());
+                }
+            }
+            family.metrics.push(labels);
+        }
+        Ok(())
+    }
+
+    /// From behind the opening brace to behind the closing one.
+    fn labels(&mut self, family: &[u8], kind: Option<Type>, labels: &mut Labels) -> Result<(), Stop> {
+        let special: &[u8] = match kind {
+            Some(Type::Known(Kind::Summary)) => b"quantile",
+            Some(Type::Known(Kind::Histogram)) => b"le",
+            _ => b"",
+        };
+        loop {
+            if self.skip_blanks()? == b'}' {
+                break;
+            }
+            let start = self.at;
+            if !self.byte()?.is_ascii_digit() {
+                while matches!(self.byte()?, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_') {
+                    self.at += 1;
+                }
+            }
+            let name = self.slice(start).to_vec();
+            if name.is_empty() {
+                return error(format!("invalid label name for metric {}", quoted(family)));
+            }
+            let is_special = name == special;
+            if name == b"__name__" {
+                return error("label name \"__name__\" is reserved");
+            }
+            let found = self.skip_blanks()?;
+            if found != b'=' {
+                return error(format!("expected '=' after label name, found '{}'", char::from(found)));
+            }
+            if !is_special && labels.iter().any(|(other, _)| *other == name) {
+                return error(format!("duplicate label names for metric {}", quoted(family)));
+            }
+            self.at += 1;
+            let value = self.label_value()?;
+            if is_special {
+                if std::str::from_utf8(&value).ok().and_then(number::parse_strict).is_none() {
+                    let label = String::from_utf8_lossy(special).into_owned();
+                    return error(format!("expected float as value for '{label}' label, got {}", quoted(&value)));
+                }
+            } else {
+                labels.push((name, value));
+            }
+            match self.skip_blanks()? {
+                b',' => self.at += 1,
+                b'}' => break,
+                _ => return error("unexpected end of label value"),
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn label_value(&mut self) -> Result<Vec<u8>, Stop> {
+        let found = self.skip_blanks()?;
+        if found != b'"' {
+            return error(format!("expected '\"' at start of label value, found '{}'", char::from(found)));
+        }
+        let mut value = Vec::new();
+        loop {
+            self.at += 1;
+            match self.byte()? {
+                b'"' => break,
+                b'\n' => return error(format!("label value {} contains unescaped new-line", quoted(&value))),
+                b'\\' => {
+                    self.at += 1;
+                    value.push(match self.byte()? {
+                        b'n' => b'\n',
+                        plain @ (b'"' | b'\\') => plain,
+                        other => return error(format!("invalid escape sequence '\\{}'", char::from(other))),
+                    });
+                }
+                plain => value.push(plain),
+            }
+        }
+        self.at += 1;
+        if std::str::from_utf8(&value).is_err() {
+            return error(format!("invalid label value {}", quoted(&value)));
+        }
+        Ok(value)
+    }
+
+    /// What follows the value: a line feed, or blanks and a time stamp.
+    fn timestamp(&mut self) -> Result<(), Stop> {
+        if self.byte()? == b'\n' {
+            return Ok(());
+        }
+        self.skip_blanks()?;
+        let stamp = self.token()?;
+        if std::str::from_utf8(stamp).ok().and_then(|stamp| stamp.parse::<i64>().ok()).is_none() {
+            return error(format!("expected integer as timestamp, got {}", quoted(stamp)));
+        }
+        let rest = self.rest_of_line()?;
+        if !rest.is_empty() {
+            return error(format!("spurious string after timestamp: {}", quoted(rest)));
+        }
+        self.has_timestamp = true;
+        Ok(())
+    }
+
+    /// The second stage: what the gateway refuses of a body that it can parse, or else what harm the body does.
+    fn check(&self, context: &Context<'_>) -> Result<Option<String>, String> {
+        if self.has_timestamp {
+            return Err("pushed metrics must not have timestamps".to_owned());
+        }
+        let mut harm = None;
+        let pushed = |name: &&[u8]| !PUSH_TIMES.iter().any(|time| time.as_bytes() == *name);
+        for (name, family) in self.families.iter().filter(|(name, family)| pushed(name) && !family.metrics.is_empty()) {
+            self.check_names(name, family)?;
+            let mut seen = HashSet::new();
+            for labels in &family.metrics {
+                if let Some((label, _)) = labels.iter().find(|(label, _)| label.starts_with(b"__")) {
+                    return Err(format!("{} has a label with an invalid name: {}", quoted(name), quoted(label)));
+                }
+                if !seen.insert(stored_labels(labels, context)) {
+                    return Err(format!("{} was collected before with the same name and label values", quoted(name)));
+                }
+            }
+            if family.has_bad_help {
+                harm =
+                    Some(format!("the help text of {} is not UTF-8; no Prometheus reads a page with it", quoted(name)));
+            }
+            if family.kind == Some(Type::GaugeHistogram) {
+                harm = Some(format!("the type of {} cuts the page off there", quoted(name)));
+            }
+        }
+        Ok(harm)
+    }
+
+    fn check_names(&self, name: &[u8], family: &Family) -> Result<(), String> {
+        let text = std::str::from_utf8(name).unwrap_or_default();
+        if let Some(kind) = gateway_kind(text)
+            && family.kind != Some(Type::Known(kind))
+        {
+            return Err(format!("gathered metric family {text} should have the type {}", kind.name()));
+        }
+        for suffix in Suffix::PARTS {
+            if let Some(base) = text.strip_suffix(suffix.as_str())
+                && self.stored_composite(base).is_some_and(|kind| kind.has_part(suffix))
+            {
+                return Err(format!("{} collides with {}", quoted(name), quoted(base.as_bytes())));
+            }
+            let part = format!("{text}{}", suffix.as_str());
+            if family.composite().is_some_and(|kind| kind.has_part(suffix)) && gateway_kind(&part).is_some() {
+                return Err(format!("{} collides with {}", quoted(name), quoted(part.as_bytes())));
+            }
+        }
+        Ok(())
+    }
+
+    fn stored_composite(&self, name: &str) -> Option<Kind> {
+        let pushed = self.families.get(name.as_bytes()).filter(|family| !family.metrics.is_empty());
+        pushed.and_then(Family::composite).or_else(|| gateway_kind(name).filter(|kind| kind.is_composite()))
+    }
+}
+
+/// The labels as the gateway keeps them (`sanitizeLabels`): without those that the grouping key replaces; an empty
+/// `instance` is added where there is none.
+fn stored_labels(labels: &Labels, context: &Context<'_>) -> Labels {
+    let is_replaced =
+        |name: &[u8]| context.grouping.iter().any(|(other, _)| other.as_bytes() == name) || name == b"job";
+    let mut stored: Labels = labels
+        .iter()
+        .filter(|(name, value)| !(is_replaced(name) || name == b"instance" && value.is_empty()))
+        .cloned()
+        .collect();
+    stored.sort_unstable();
+    stored
+}

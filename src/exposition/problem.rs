@@ -1,0 +1,372 @@
+//! What can be wrong with a file, as a table: what became of it, the reason in words that a shell programmer understands,
+//! and the remedy.
+
+use super::diagnostic::{Severity, quoted};
+use super::model::Kind;
+
+/// One thing that can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Problem<'p> {
+    // Dropped: the line.
+    NotASample(&'p [u8]),
+    BadName(u8),
+    UnclearName,
+    ValueMissing,
+    BadValue(&'p [u8]),
+    AfterValue(&'p [u8]),
+    LabelName(Option<u8>),
+    LabelNameReserved(&'p [u8]),
+    LabelEquals,
+    LabelQuote,
+    LabelUnclosed,
+    LabelEscape(&'p [u8]),
+    LabelSeparator,
+    LabelComma,
+    LabelTwice(&'p [u8]),
+    LabelUtf8,
+    MetaName(&'static str),
+    TypeWord(&'p [u8]),
+    TypeConflict { first: Kind, file: &'p str, line: u32 },
+    TypeOfPart(&'p [u8], Kind),
+    HelpUtf8,
+    Unfinished,
+    // Dropped: the sample.
+    Duplicate { file: &'p str, line: u32 },
+    BareSample(Kind),
+    BadQuantile(&'p [u8]),
+    Misplaced(&'static str),
+    // Dropped: a histogram or summary, because half of it would lie.
+    BucketWithoutLe,
+    BadLe(&'p [u8]),
+    BadCount(&'p [u8]),
+    NoInfNoCount,
+    Spoiled(&'p [u8]),
+    Interrupted,
+    // Dropped: the family.
+    Reserved(&'p [u8]),
+    PushTime(&'p [u8]),
+    GatewayType(&'p [u8], Kind),
+    Collision(&'p [u8]),
+    // Dropped: the file.
+    BrokenUtf16,
+    TooLarge,
+    // Passed on as it is.
+    CountMismatch,
+    FallingBuckets,
+    FractionalCount(&'p [u8]),
+    QuantileRange(&'p [u8]),
+    // Repaired.
+    Utf8Mark,
+    Utf16,
+    LineEndCrLf,
+    LineEndCr,
+    NoLineEnd,
+    Blanks,
+    Timestamp,
+    Exemplar,
+    NumberWord(&'p [u8]),
+    LabelBackslash,
+    HelpEscape,
+    TypeLate,
+    TypeAgain,
+    HelpAgain,
+    OpenMetricsType(&'p [u8]),
+    OpenMetricsName(&'p [u8]),
+    InfAdded,
+    CountAdded,
+    Retyped(Kind),
+}
+
+impl Problem<'_> {
+    /// What becomes of it.
+    pub(super) fn severity(&self) -> Severity {
+        match self {
+            Self::CountMismatch | Self::FallingBuckets | Self::FractionalCount(_) | Self::QuantileRange(_) => {
+                Severity::Doubtful
+            }
+            Self::Utf8Mark
+            | Self::Utf16
+            | Self::LineEndCrLf
+            | Self::LineEndCr
+            | Self::NoLineEnd
+            | Self::Blanks
+            | Self::Timestamp
+            | Self::Exemplar
+            | Self::NumberWord(_)
+            | Self::LabelBackslash
+            | Self::HelpEscape
+            | Self::TypeLate
+            | Self::TypeAgain
+            | Self::HelpAgain
+            | Self::OpenMetricsType(_)
+            | Self::OpenMetricsName(_)
+            | Self::InfAdded
+            | Self::CountAdded
+            | Self::Retyped(_) => Severity::Repaired,
+            _ => Severity::Dropped,
+        }
+    }
+
+    /// How many repairs can be needed on every line of a file.
+    pub(super) const REPEATED: usize = 7;
+
+    /// The place of such a repair among them.
+    pub(super) fn repeated_slot(&self) -> Option<usize> {
+        match self {
+            Self::LineEndCrLf => Some(0),
+            Self::LineEndCr => Some(1),
+            Self::Blanks => Some(2),
+            Self::Timestamp => Some(3),
+            Self::Exemplar => Some(4),
+            Self::NumberWord(_) => Some(5),
+            Self::LabelBackslash => Some(6),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, in one line.
+    pub(super) fn reason(&self) -> String {
+        match *self {
+            Self::NotASample(_)
+            | Self::BadName(_)
+            | Self::UnclearName
+            | Self::ValueMissing
+            | Self::BadValue(_)
+            | Self::AfterValue(_)
+            | Self::MetaName(_)
+            | Self::TypeWord(_)
+            | Self::TypeConflict { .. }
+            | Self::TypeOfPart(..)
+            | Self::HelpUtf8
+            | Self::Unfinished
+            | Self::BrokenUtf16
+            | Self::TooLarge => self.line_reason(),
+            Self::LabelName(_)
+            | Self::LabelNameReserved(_)
+            | Self::LabelEquals
+            | Self::LabelQuote
+            | Self::LabelUnclosed
+            | Self::LabelEscape(_)
+            | Self::LabelSeparator
+            | Self::LabelComma
+            | Self::LabelTwice(_)
+            | Self::LabelUtf8 => self.label_reason(),
+            _ if self.severity() == Severity::Repaired => self.repair_reason(),
+            _ => self.family_reason(),
+        }
+    }
+
+    fn line_reason(&self) -> String {
+        match *self {
+            Self::NotASample(line) => {
+                let found = line.first().map_or_else(String::new, |&byte| character(line, byte));
+                format!("this is no sample: the name of a metric cannot begin with {found}")
+            }
+            Self::BadName(byte) => format!("the name of a metric cannot contain {}", byte_name(byte)),
+            Self::UnclearName => "it is not clear where the name ends and the value begins".to_owned(),
+            Self::ValueMissing => "the value is missing".to_owned(),
+            Self::BadValue(text) => format!("{} is not a number", quoted(text)),
+            Self::AfterValue(text) => format!("unexpected {} after the value", quoted(text)),
+            Self::MetaName(keyword) => format!("no metric name after '# {keyword}'"),
+            Self::TypeWord(word) => format!("unknown metric type {}", quoted(word)),
+            Self::TypeConflict { first, file, line } => {
+                format!("a second type for the same metric: it is a {} since {}", first.name(), place(file, line))
+            }
+            Self::TypeOfPart(base, kind) => {
+                format!("a type of its own for a part of the {} {}", kind.name(), quoted(base))
+            }
+            Self::HelpUtf8 => "the help text is not UTF-8; what is not was replaced".to_owned(),
+            Self::Unfinished => "the command was killed and the last line has no end: it may be half a line".to_owned(),
+            Self::BrokenUtf16 => "the file says that it is UTF-16, but not all of it is".to_owned(),
+            _ => "the file is larger than 4 GiB".to_owned(),
+        }
+    }
+
+    fn label_reason(&self) -> String {
+        match *self {
+            Self::LabelName(Some(byte)) => format!("a label name is expected, not {}", byte_name(byte)),
+            Self::LabelName(None) => "a label name is expected, not the end of the line".to_owned(),
+            Self::LabelNameReserved(name) => format!("the label name {} is reserved", quoted(name)),
+            Self::LabelEquals => "'=' is expected after the label name".to_owned(),
+            Self::LabelQuote => "'\"' is expected at the start of the label value".to_owned(),
+            Self::LabelUnclosed => "the label value has no closing '\"' on its line".to_owned(),
+            Self::LabelEscape(escape) => format!("unknown escape {} in the label value", quoted(escape)),
+            Self::LabelSeparator => "',' or '}' is expected after the label value".to_owned(),
+            Self::LabelComma => "a comma without a label before it".to_owned(),
+            Self::LabelTwice(name) => format!("the label {} appears twice", quoted(name)),
+            _ => "the label value is not UTF-8".to_owned(),
+        }
+    }
+
+    fn family_reason(&self) -> String {
+        match *self {
+            Self::Duplicate { file, line } => {
+                format!("the same series as in {}; the first stays", place(file, line))
+            }
+            Self::BareSample(Kind::Summary) => "a sample of a summary without 'quantile' has no place".to_owned(),
+            Self::BareSample(kind) => format!("a sample of a {} needs '_bucket', '_sum' or '_count'", kind.name()),
+            Self::BadQuantile(text) => format!("the quantile {} is not a number", quoted(text)),
+            Self::Misplaced(label) => format!("the label '{label}' does not belong on '_sum' and '_count'"),
+            Self::BucketWithoutLe => "a bucket without 'le': the histogram is dropped".to_owned(),
+            Self::BadLe(text) => format!("the bound {} is not a number: the histogram is dropped", quoted(text)),
+            Self::BadCount(text) => format!("{} is no count: what it belongs to is dropped", quoted(text)),
+            Self::NoInfNoCount => "the histogram has neither a '+Inf' bucket nor a '_count': it is dropped".to_owned(),
+            Self::Spoiled(name) => {
+                format!("the rest of {} is dropped too: without the bad line it would lie", quoted(name))
+            }
+            Self::Interrupted => {
+                "the command was killed while it wrote these samples: what is there of them would lie".to_owned()
+            }
+            Self::Reserved(name) => format!("the metric {} is written by pushwrap itself", quoted(name)),
+            Self::PushTime(name) => format!("the metric {} is written by the Pushgateway itself", quoted(name)),
+            Self::GatewayType(name, kind) => {
+                format!("the Pushgateway has a metric {} of its own, a {}", quoted(name), kind.name())
+            }
+            Self::Collision(name) => {
+                format!("the name {} collides with a part of a histogram or summary", quoted(name))
+            }
+            Self::CountMismatch => "the '_count' is not the value of the '+Inf' bucket".to_owned(),
+            Self::FallingBuckets => "the bucket holds less than the one before it; buckets are cumulative".to_owned(),
+            Self::FractionalCount(text) => format!("{} is not a whole number; old gateways cut it", quoted(text)),
+            Self::QuantileRange(text) => format!("the quantile {} is not between 0 and 1", quoted(text)),
+            _ => String::new(),
+        }
+    }
+
+    fn repair_reason(&self) -> String {
+        match *self {
+            Self::Utf8Mark => "a byte order mark begins the file".to_owned(),
+            Self::Utf16 => "the file is UTF-16; it is converted to UTF-8".to_owned(),
+            Self::LineEndCrLf => "the line ends in CR LF".to_owned(),
+            Self::LineEndCr => "the line ends in CR alone".to_owned(),
+            Self::NoLineEnd => "the last line has no line end".to_owned(),
+            Self::Blanks => "blanks at the end of the line".to_owned(),
+            Self::Timestamp => "a time stamp, which a Pushgateway refuses; the value is kept".to_owned(),
+            Self::Exemplar => "an exemplar, which only OpenMetrics has; the value is kept".to_owned(),
+            Self::NumberWord(text) => format!("{} is written as 'NaN'", quoted(text)),
+            Self::LabelBackslash => "a backslash that begins no escape; it is kept".to_owned(),
+            Self::HelpEscape => "a backslash that begins no escape in the help text; it is kept".to_owned(),
+            Self::TypeLate => "the type is told after samples; it is moved before them".to_owned(),
+            Self::TypeAgain => "the type is told a second time".to_owned(),
+            Self::HelpAgain => "a second help text for the same metric; the first stays".to_owned(),
+            Self::OpenMetricsType(word) => format!("the type {} exists in OpenMetrics only", quoted(word)),
+            Self::OpenMetricsName(name) => {
+                format!("OpenMetrics tells the type without the suffix of the samples; it is that of {}", quoted(name))
+            }
+            Self::InfAdded => "the histogram has no '+Inf' bucket; it is made from '_count'".to_owned(),
+            Self::CountAdded => "the histogram has no '_count'; it is made from the '+Inf' bucket".to_owned(),
+            Self::Retyped(kind) => {
+                format!("the Pushgateway has this metric as a {}; the samples get that type", kind.name())
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The remedy, where there is one.
+    pub(super) fn help(&self) -> Option<String> {
+        Some(match *self {
+            Self::NotASample(line) => return not_a_sample_help(line).map(str::to_owned),
+            Self::BadName(_) => "only letters, digits, '_' and ':' are allowed".to_owned(),
+            Self::UnclearName => "put one blank between the name and the value".to_owned(),
+            Self::ValueMissing => "a sample is 'name value' or 'name{label=\"text\"} value'".to_owned(),
+            Self::BadValue(text) => return Some(bad_value_help(text)),
+            Self::AfterValue([b'#', ..]) => "a comment needs a line of its own".to_owned(),
+            Self::AfterValue(_) => "one sample a line; nothing may follow its value".to_owned(),
+            Self::LabelName(Some(b'"')) => "names in quotes need a newer gateway; rename the label".to_owned(),
+            Self::LabelName(_) => "a label name has letters, digits and '_' and begins with no digit".to_owned(),
+            Self::LabelNameReserved(_) => {
+                "names that begin with '__' belong to Prometheus; rename the label".to_owned()
+            }
+            Self::LabelEquals | Self::LabelQuote => "write labels as name=\"text\", with plain quotes".to_owned(),
+            Self::LabelUnclosed => {
+                "close the quote; a line feed in a value is written as '\\n', a backslash as '\\\\'".to_owned()
+            }
+            Self::LabelEscape(_) => {
+                "only '\\\\', '\\\"' and '\\n' are escapes; write '\\\\' for a backslash".to_owned()
+            }
+            Self::LabelSeparator => "separate labels with a comma; write '\\\"' for a quote inside a value".to_owned(),
+            Self::LabelComma => "remove the comma".to_owned(),
+            Self::LabelUtf8 | Self::HelpUtf8 => "convert the text, for example with 'iconv -t UTF-8'".to_owned(),
+            Self::MetaName(_) => "a plain comment must not begin with the word HELP or TYPE".to_owned(),
+            Self::TypeWord(_) => "use counter, gauge, histogram, summary or untyped".to_owned(),
+            Self::TypeConflict { .. } => "give the metric one type, in every file".to_owned(),
+            Self::TypeOfPart(..) => "remove the line; the type of the whole says it all".to_owned(),
+            Self::Duplicate { .. } => {
+                "grouping labels such as job replace labels of the same name, and an empty label is none".to_owned()
+            }
+            Self::BareSample(Kind::Summary) => "write name{quantile=\"0.5\"} value, or use the type gauge".to_owned(),
+            Self::BareSample(_) => "use the type gauge or counter for a single number".to_owned(),
+            Self::BucketWithoutLe => "write name_bucket{le=\"0.5\"} count".to_owned(),
+            Self::BadCount(_) => "counts are whole numbers from 0 on".to_owned(),
+            Self::NoInfNoCount => "write name_count, or a bucket with le=\"+Inf\"".to_owned(),
+            Self::Reserved(_) | Self::PushTime(_) | Self::GatewayType(..) | Self::Collision(_) => {
+                "choose another name".to_owned()
+            }
+            Self::Utf16 => "write UTF-8; in PowerShell: Out-File -Encoding utf8NoBOM".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// `line 3`, or `line 3 of a.prom`.
+fn place(file: &str, line: u32) -> String {
+    if file.is_empty() { format!("line {line}") } else { format!("line {line} of '{file}'") }
+}
+
+/// The character that begins `text`, in quotes.
+fn character(text: &[u8], byte: u8) -> String {
+    let start = text.get(..4).unwrap_or(text);
+    match String::from_utf8_lossy(start).chars().next() {
+        Some(char::REPLACEMENT_CHARACTER) | None => byte_name(byte),
+        Some(character) if byte >= 0x80 => format!("'{character}' (U+{:04X})", u32::from(character)),
+        Some(_) => byte_name(byte),
+    }
+}
+
+/// One byte for a message.
+fn byte_name(byte: u8) -> String {
+    match byte {
+        b' ' => "a blank".to_owned(),
+        b'\t' => "a tab".to_owned(),
+        0x21..=0x7e => format!("'{}'", char::from(byte)),
+        0x80.. => "a letter or sign beyond ASCII".to_owned(),
+        _ => format!("the byte 0x{byte:02x}"),
+    }
+}
+
+fn not_a_sample_help(line: &[u8]) -> Option<&'static str> {
+    Some(match line {
+        [b'{', b'"', rest @ ..] if rest.contains(&b':') => "this looks like JSON; write 'name value'",
+        [b'{', ..] => "names in braces need a newer gateway; write name{label=\"text\"} value",
+        [b'<', ..] => "this looks like HTML or XML; did the download fail?",
+        [b'+', ..] => "this looks like the trace of 'set -x', which goes to standard error",
+        [b'/', b'/', ..] => "a comment begins with '#'",
+        [b'.' | b'/', ..] => "this looks like a message of a program; do not send standard error to the file",
+        [b'0'..=b'9', ..] => "put a letter or '_' before the digit",
+        [0, ..] | [_, 0, ..] => "this looks like UTF-16 or binary data; write UTF-8 text",
+        _ => return None,
+    })
+}
+
+fn bad_value_help(text: &[u8]) -> String {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.iter().filter(|byte| byte.is_ascii_digit()).count();
+    match lower.as_slice() {
+        b"true" | b"yes" | b"on" => "write 1".to_owned(),
+        b"false" | b"no" | b"off" => "write 0".to_owned(),
+        b"none" | b"null" | b"nil" | b"n/a" | b"-" => "leave the line out, or write NaN".to_owned(),
+        [b'=', ..] => "write a blank, not '='".to_owned(),
+        [b'"' | b'\'', ..] => "write the number without quotes".to_owned(),
+        [b'$', ..] => "the shell did not expand this; check the quotes around it".to_owned(),
+        [b'0', b'x' | b'b' | b'o', ..] => "write the number in decimal".to_owned(),
+        _ if digits > 0 && lower.contains(&b',') => "write a point, not a comma (LC_ALL=C helps)".to_owned(),
+        _ if digits > 0 && lower.contains(&b'_') => "write the number without '_'".to_owned(),
+        _ if digits > 0 && lower.contains(&b':') => "write a time as seconds since 1970: date +%s".to_owned(),
+        _ if digits > 0 && lower.last().is_some_and(|last| !last.is_ascii_digit()) => {
+            "write the number alone, without a unit or a sign after it".to_owned()
+        }
+        _ if digits > 0 && lower.contains(&b'e') => "the number is too large for a 64-bit float".to_owned(),
+        [b'.' | b'-' | b'/', ..] => "the name of a metric has only letters, digits, '_' and ':'".to_owned(),
+        _ => "a sample is 'name value' or 'name{label=\"text\"} value'".to_owned(),
+    }
+}
