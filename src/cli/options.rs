@@ -138,13 +138,14 @@ pub struct RunReport {
     /// The alert rules that come with pushwrap expect the default.
     #[arg(long, help_heading = "What about", value_name = "PREFIX", hide_short_help = true)]
     pub prefix: Option<String>,
-    /// Sum the run up afterwards: text or json [default: text]
+    /// Sum the run up afterwards: text or json
     ///
     /// json is one line with the keys that README lists.
     #[arg(
         long,
         help_heading = "What is said",
         value_name = "FORMAT",
+        hide_short_help = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "text"
