@@ -203,15 +203,15 @@ fn refuse_code_in_both(codes: &Codes) -> Result<(), Usage> {
 }
 
 fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, Usage> {
-    let verbose = resolver.switch("verbose", said.verbose > 0)?;
+    let given = resolver.one("verbose", None, values::verbosity)?;
     let quiet = resolver.switch("quiet", said.quiet)?;
-    Ok(match said.verbose {
-        _ if said.quiet => Volume::Quiet,
-        2.. => Volume::Debug,
-        1 => Volume::Verbose,
-        0 if quiet => Volume::Quiet,
-        0 if verbose => Volume::Verbose,
+    // On the command line the two exclude each other; below it the flag that is there counts.
+    let verbosity = if said.quiet { 0 } else { Some(said.verbose).filter(|count| *count > 0).or(given).unwrap_or(0) };
+    Ok(match verbosity {
+        _ if quiet && said.verbose == 0 => Volume::Quiet,
         0 => Volume::Normal,
+        1 => Volume::Verbose,
+        _ => Volume::Debug,
     })
 }
 
