@@ -153,8 +153,7 @@ impl Change {
         if there == buckets.bounds() {
             return Ok(());
         }
-        let (name, texts) = (family.name(), texts.join(","));
-        Err(Refusal::Misuse(format!("'{name}' has other buckets in the file: {texts}")))
+        Err(Refusal::Misuse(format!("it has other buckets in the file: {}", texts.join(","))))
     }
 
     /// The bounds that a new series of the histogram gets, as text.
@@ -239,7 +238,8 @@ impl OwnLines {
                 }
                 Ok(Comment::Type { name: other, word }) if other == name.as_bytes() && !word.is_empty() => {
                     let word = word.trim_ascii_end();
-                    let says_nothing = ["untyped", "unknown"].iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()));
+                    let says_nothing =
+                        ["untyped", "unknown"].iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()));
                     own.untyped = own.untyped.or(Some(found.number).filter(|_| says_nothing));
                     own.is_typed = true;
                 }
@@ -276,15 +276,15 @@ impl Expected<'_> {
         if after.errors() > before.errors() {
             let known: HashSet<&str> = dropped(before).map(|found| found.reason.as_str()).collect();
             let new = dropped(&after).find(|found| !known.contains(found.reason.as_str()));
-            let reason = new.map_or_else(|| "the change cannot be read in the file".to_owned(), worded);
-            return Err(Refusal::Misuse(reason));
+            let reason = new.map_or("it does not fit into the file", |found| found.reason.as_str());
+            return Err(Refusal::Misuse(format!("{reason}: choose another name")));
         }
         match after.families.iter().find(|family| family.name() == self.name) {
             Some(family) if family.kind() != self.kind => Err(other_type(family, self.kind)),
             Some(_) if after.samples() == self.samples => Ok(()),
             _ => {
                 let reason = dropped(before).next().map(ToString::to_string);
-                let reason = reason.unwrap_or_else(|| format!("'{}' cannot be changed in the file", self.name));
+                let reason = reason.unwrap_or_else(|| "what the file has of it cannot be changed".to_owned());
                 Err(Refusal::Unreadable(reason))
             }
         }
@@ -298,10 +298,8 @@ fn other_type(family: &Family<'_>, wanted: Kind) -> Refusal {
         Kind::Histogram if wanted == Kind::Summary => ": --type histogram observes it",
         _ => "",
     };
-    Refusal::Misuse(format!("'{}' is a {there} in the file, not a {}{remedy}", family.name(), wanted.name()))
+    Refusal::Misuse(format!("it is a {there} in the file, not a {}{remedy}", wanted.name()))
 }
 
-fn worded(found: &Diagnostic) -> String {
-    let help = found.help.as_ref().map(|help| format!(": {help}")).unwrap_or_default();
-    format!("{}{help}", found.reason)
-}
+#[cfg(test)]
+mod tests;
