@@ -78,11 +78,10 @@ pub(super) fn write(number: f64) -> String {
 /// The text of a bucket's bound, as OpenMetrics ("Canonical Numbers"), Prometheus 3 and `prometheus_client` write it: the
 /// same bound is then one series whoever writes it.
 pub(super) fn write_bound(bound: f64) -> String {
-    let size = bound.abs();
     if !bound.is_finite() {
         return write(bound);
     }
-    if bound != 0.0 && (size < 1e-4 || size >= 1e16 || bound >= 1e6) {
+    if bound != 0.0 && (bound >= 1e6 || !(1e-4..1e16).contains(&bound.abs())) {
         let text = format!("{bound:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, digits) = exponent.strip_prefix('-').map_or(("+", exponent), |digits| ("-", digits));

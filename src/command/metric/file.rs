@@ -56,6 +56,8 @@ pub(super) fn update(path: &Path, change: &Change) -> Result<Vec<Diagnostic>, Fa
     let cannot = |what: &str, error: &io::Error| {
         Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), words(error)))
     };
+    // Before the lock, which would leave its file beside a device too.
+    look_at_kind(path).map_err(|error| cannot("write", &error))?;
     let _lock = lock(path).map_err(|error| cannot("lock", &error))?;
     let found = look(path).map_err(|error| cannot("read", &error))?;
     let bytes = found.as_ref().map(|found| found.bytes.as_slice()).unwrap_or_default();
@@ -116,7 +118,15 @@ fn wait_for_lock(file: File) -> io::Result<File> {
     locked.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::Error::other("another writer does not let go of it")))
 }
 
-/// Reads the file, if it is there. Nothing but a regular one: the rest must not be read, and far less be replaced.
+/// Nothing but a regular file must be read, and far less be replaced.
+fn look_at_kind(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the file, if it is there.
 fn look(path: &Path) -> io::Result<Option<Found>> {
     let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
