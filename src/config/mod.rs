@@ -2,6 +2,7 @@
 //! flag or a `PUSHWRAP_` variable.
 
 mod access;
+mod keeping;
 mod layers;
 mod resolver;
 mod surroundings;
@@ -24,6 +25,9 @@ use crate::sink::{BaseUrl, Gateway, Method};
 use crate::textfile;
 
 use access::Access;
+pub use keeping::{
+    DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
+};
 pub use layers::{DEFAULT_ENV_FILE, variable};
 use resolver::Resolver;
 use surroundings::Surroundings;

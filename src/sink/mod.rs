@@ -3,11 +3,14 @@
 
 mod conflict;
 mod courier;
+mod date;
 mod deadline;
 mod deliver;
 mod explain;
 mod failure;
+mod groups;
 mod http;
+mod json;
 mod nss;
 mod proxy;
 mod rehearse;
@@ -22,8 +25,9 @@ use std::sync::Arc;
 
 pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
-pub use deliver::{Delivered, deliver, fetch};
+pub use deliver::{Delivered, deliver};
 pub use failure::{Failure, Fault, Phase, RETRIES, Retry, Trouble};
+pub use groups::{Clock, Group, Inventory, PushTime, Series, inventory};
 pub use proxy::ProxySettings;
 pub use rehearse::{curl_command, request_text};
 pub use secret::Secret;
