@@ -82,7 +82,7 @@ pub enum PushTime {
 pub struct Series {
     /// The family's name.
     pub family: String,
-    /// Its labels; those of the grouping key are among them.
+    /// Its labels beside those of the grouping key.
     pub labels: Vec<(String, String)>,
     /// Its value.
     pub value: f64,
@@ -103,7 +103,8 @@ impl Group {
     /// The value of the family's sample that has no labels but those of the key.
     #[must_use]
     pub fn value(&self, family: &str) -> Option<f64> {
-        self.series.iter().find(|series| series.family == family).map(|series| series.value)
+        let own = self.series.iter().find(|series| series.family == family && series.labels.is_empty());
+        own.map(|series| series.value)
     }
 }
 
@@ -198,11 +199,18 @@ impl Draft {
         let labels = self.labels.unwrap_or_else(|| {
             self.shown.into_iter().filter(|(name, value)| name != "instance" || !value.is_empty()).collect()
         });
+        let key = GroupingKey::held(labels)?;
+        let mut series = self.series;
+        for series in &mut series {
+            series.labels.retain(|label| !key.labels().contains(label) && !label.1.is_empty());
+            series.labels.shrink_to_fit();
+        }
+        series.shrink_to_fit();
         Some(Group {
-            key: GroupingKey::held(labels)?,
+            key,
             pushed: push_time(self.pushed),
             refused: push_time(self.refused),
-            series: self.series,
+            series,
         })
     }
 }
