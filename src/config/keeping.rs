@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::access::Access;
+use super::key::{self, Fallbacks, non_empty};
 use super::resolver::Resolver;
 use super::surroundings::Surroundings;
-use super::{DEFAULT_PUSH_TIMEOUT, Destination, Fallbacks, Usage, non_empty, values};
-use super::{resolve_destination, resolve_key, resolve_volume};
+use super::{DEFAULT_PUSH_TIMEOUT, Destination, Usage, resolve_destination, resolve_volume, values};
 use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{GroupingKey, Label};
@@ -131,7 +131,7 @@ pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
         env_file: reach.env_file.clone(),
     };
     let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
-    let key = resolve_key(&mut resolver, &options, fallbacks, &mut Vec::new())?;
+    let key = key::resolve(&mut resolver, &options, fallbacks, &mut Vec::new())?;
     let dry_run = resolver.switch("dry-run", *dry_run)?;
     let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
     let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;

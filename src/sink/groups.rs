@@ -206,12 +206,7 @@ impl Draft {
             series.labels.shrink_to_fit();
         }
         series.shrink_to_fit();
-        Some(Group {
-            key,
-            pushed: push_time(self.pushed),
-            refused: push_time(self.refused),
-            series,
-        })
+        Some(Group { key, pushed: push_time(self.pushed), refused: push_time(self.refused), series })
     }
 }
 
