@@ -336,8 +336,8 @@ mod tests {
         let text = table(&[row(&ended), row(&foreign)], Paint::Plain);
         assert_eq!(
             text,
-            "JOB           LABELS        OUTCOME  STARTED  DURATION  PUSHED\n\
-             backup        instance=db1  success  -        1m 3s     60s ago\n\
+            "JOB          LABELS        OUTCOME  STARTED  DURATION  PUSHED\n\
+             backup       instance=db1  success  -        1m 3s     60s ago\n\
              \"\\u{1b}[2J\"  a=\"\",b=\"x y\"  -        -        -         60s ago\n"
         );
         let coloured = table(&[row(&ended)], Paint::Ansi);

@@ -51,7 +51,9 @@ fn install(path: &Path) -> Result<()> {
 
 /// Without the name of the temporary file, which says nothing to anybody.
 fn plain(error: &std::io::Error) -> std::io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error)
+    let inner = error.get_ref().and_then(|named| named.source()).and_then(|inner| inner.downcast_ref());
+    let code = inner.unwrap_or(error).raw_os_error();
+    code.map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error)
 }
 
 /// The file name of the running binary. The kernel marks one that was replaced meanwhile (proc(5)).
