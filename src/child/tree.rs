@@ -146,14 +146,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_secs(1);
 /// The longest interval when nothing changes: pushwrap has to cost nothing beside a command that sleeps.
 const STEADY: Duration = Duration::from_secs(4);
-/// One sample may use this part of one core: an interval is at least this many times what the sample has cost.
-const SHARE: u32 = 1000;
+/// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core,
+const BUSY_SHARE: u32 = 200;
+/// and at most a thousandth when nothing changes.
+const STEADY_SHARE: u32 = 1000;
 
-/// The interval after a sample: from 100 ms doubling to 1 s; up to 4 s as long as neither the members of the tree nor its
-/// memory change; and never so short that the sampling uses more than a thousandth of a core, whatever the tree's size.
+/// The interval after a sample: from 100 ms doubling to 1 s, up to 4 s as long as neither the members of the tree nor its
+/// memory change, and longer where a sample is dear because the tree is large.
 fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
-    let longest = if steady { STEADY } else { BUSY };
-    (last * 2).min(longest).max(cost * SHARE)
+    let (longest, share) = if steady { (STEADY, STEADY_SHARE) } else { (BUSY, BUSY_SHARE) };
+    (last * 2).min(longest).max(cost * share)
 }
 
 #[cfg(test)]
@@ -188,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_dear_sample_is_taken_rarely() {
-        assert_eq!(pace(ms(1000), ms(20), false), Duration::from_secs(20));
+        assert_eq!(pace(ms(1000), ms(20), false), ms(4000));
+        assert_eq!(pace(ms(1000), ms(20), true), Duration::from_secs(20));
         assert_eq!(pace(Duration::from_secs(20), CHEAP, false), ms(1000));
     }
 
