@@ -157,7 +157,8 @@ fn c31_under_nohup_the_job_and_its_push_outlive_the_terminal() {
     let (ready, go) = (directory.path().join("ready"), directory.path().join("go"));
     let mut terminal = Terminal::bash();
     terminal.type_in(&format!(
-        "nohup {} --url {} --job j -- sh -c 'echo > {}; until [ -e {} ]; do sleep 0.02; done; exit 6'\n",
+        "cd {}; nohup {} --url {} --job j -- sh -c 'echo > {}; until [ -e {} ]; do sleep 0.02; done; exit 6'\n",
+        directory.path().display(),
         binary().display(),
         gateway.url(),
         ready.display(),
