@@ -12,7 +12,8 @@ use super::sys;
 /// A process of the tree and all that descend from it, as far as they can be found.
 #[derive(Debug)]
 pub(super) struct Tree {
-    root: i32,
+    /// Until it has been reaped: then its pid may be another process's.
+    root: Option<i32>,
     orphans: Orphans,
     /// Those found by the last walk, with their start times: who was once a descendant stays one, also when the process
     /// between has ended and the kernel has given it another parent.
@@ -35,7 +36,7 @@ pub(super) enum Orphans {
 impl Tree {
     /// The tree below `root`, a child of this process.
     pub(super) fn new(root: i32, orphans: Orphans) -> Self {
-        Self { root, orphans, members: BTreeMap::new(), lists: procfs::has_children_lists() }
+        Self { root: Some(root), orphans, members: BTreeMap::new(), lists: procfs::has_children_lists() }
     }
 
     /// Whether `pid` was a member when the tree was last walked.
@@ -43,11 +44,21 @@ impl Tree {
         self.members.get(&pid).is_some_and(|start| Stat::read(pid).is_some_and(|stat| stat.start == *start))
     }
 
+    /// The root, as long as it has not been reaped.
+    pub(super) fn root(&self) -> Option<i32> {
+        self.root
+    }
+
+    /// Takes note that the root has been reaped.
+    pub(super) fn root_is_gone(&mut self) {
+        self.root = None;
+    }
+
     /// Finds the living members anew: root, its descendants, and those who were descendants earlier.
     pub(super) fn walk(&mut self) -> Vec<i32> {
         let parents = if self.lists { None } else { Some(parents()) };
         let mut found = BTreeMap::new();
-        let mut left: Vec<(i32, Option<u64>)> = vec![(self.root, None)];
+        let mut left: Vec<(i32, Option<u64>)> = self.root.iter().map(|root| (*root, None)).collect();
         left.extend(self.members.iter().map(|(pid, start)| (*pid, Some(*start))));
         if let Orphans::Ours { older } = &self.orphans {
             let ours = children("self", std::process::id().cast_signed(), parents.as_ref());

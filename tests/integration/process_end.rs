@@ -168,8 +168,8 @@ fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
         for (script, status) in [
             (format!("seq 40 | xargs -P 8 -n 1 {words}true"), 0),
             (format!("seq 40 | xargs -P 8 -n 1 {words}sh -c 'exit 3'"), 123),
-            (format!("setsid -w {words}sh -c 'exit 5'"), 5),
-            (format!("setsid -w {words}sh -c 'kill -9 $$'"), 137),
+            (format!("setsid -w {words}sh -c 'exit 5'; exit $?"), 5),
+            (format!("setsid -w {words}sh -c 'kill -9 $$'; exit $?"), 137),
         ] {
             let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output().unwrap();
             assert_eq!(output.status.code(), Some(status), "{script}: {output:?}");

@@ -102,7 +102,7 @@ fn done_4_waiting_costs_next_to_nothing() {
     // From here on nothing happens but the sampling, which has slowed down by then, and a push a minute.
     let (before, start) = (cpu_time(pushwrap.id()), Instant::now());
     wait_for("ten seconds to pass", || (start.elapsed() > Duration::from_secs(10)).then_some(()));
-    let used = cpu_time(pushwrap.id()) - before;
+    let used = cpu_time(pushwrap.id()).saturating_sub(before);
     let status = fs::read_to_string(format!("/proc/{}/status", pushwrap.id())).unwrap();
     let field = |name: &str| -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
