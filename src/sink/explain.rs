@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     proxy: Option<String>,
     push: Option<&'a Push>,
     held: Held,
+    /// What went wrong with the system's roots.
+    notes: Vec<String>,
 }
 
 impl<'a> Context<'a> {
@@ -32,7 +34,8 @@ impl<'a> Context<'a> {
 
     /// About a page that was asked for.
     pub(super) fn reading(gateway: &'a Gateway, route: &Route<'_>) -> Self {
-        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, held: Held::default() }
+        let proxy = route.proxy.as_ref().map(Proxy::shown);
+        Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
     }
 
     /// The path of the group that was pushed to.
@@ -190,7 +193,7 @@ pub(super) fn remedy(fault: &Fault, context: &Context<'_>) -> Option<String> {
         },
         Fault::Redirect { location, .. } => Some(redirect(location, context)),
         Fault::Proxy { status } => Some(proxy_refusal(*status, context)),
-        Fault::Tls(fault) => tls(fault),
+        Fault::Tls(fault) => tls(fault, context),
         Fault::Connect(text) => connect(text, context),
         Fault::Lookup(_) => Some("is the host name right, and DNS to be reached from here?".to_owned()),
         Fault::EmptyReply => Some(
@@ -290,8 +293,9 @@ fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
     }
 }
 
-fn tls(fault: &TlsFault) -> Option<String> {
+fn tls(fault: &TlsFault, context: &Context<'_>) -> Option<String> {
     let remedy = match fault {
+        TlsFault::Untrusted if !context.notes.is_empty() => return Some(context.notes.join("; ")),
         TlsFault::NotTls => "write http:// in its URL",
         TlsFault::Untrusted => "name its CA's certificate, or its own, with --cacert",
         TlsFault::WrongName(_) => "write one of these names in its URL",
