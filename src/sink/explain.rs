@@ -2,7 +2,6 @@
 //! own words, from Pushgateway's source or from the server that says it.
 
 use std::any::Any;
-use std::time::Duration;
 
 use super::conflict::{self, Held};
 use super::failure::{Fault, Phase, TlsFault};
@@ -355,11 +354,6 @@ fn without_tags(html: &str) -> String {
     let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();
     lines.join(" ")
-}
-
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is not kept, the usual pauses do.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What a panic said.
