@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn seconds_and_dates_to_come_are_pauses() {
         let now = at(784_111_770);
-        assert_eq!(parse(" 120 ", now), Some(Duration::from_secs(120)));
+        assert_eq!(parse(" 120 ", now), Some(Duration::from_mins(2)));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(7)));
         for nothing in [
             "",

@@ -5,4 +5,5 @@
 mod harness;
 
 mod containers;
+mod dns;
 mod engine;
