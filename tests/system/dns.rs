@@ -128,7 +128,7 @@ fn the_static_binary_loads_no_name_service_module() {
     let script = format!("sleep 6; cat /proc/$PPID/maps >{}", maps.display());
     let arguments =
         ["--job", "j", "--url", "http://gw.example", "--push-timeout", "1", "--", "sh", "-c", script.as_str()];
-    run("nameserver 127.0.53.8\n", "hosts: myhostname resolve files dns\n", &arguments);
+    run("nameserver 127.0.53.8\n", "hosts: hesiod files dns\n", &arguments);
     let maps = std::fs::read_to_string(&maps).unwrap();
     assert!(Path::new("/etc/nsswitch.conf").exists() && !maps.contains(".so"), "{maps}");
 }
