@@ -12,6 +12,7 @@ mod nss;
 mod proxy;
 mod rehearse;
 mod resolve;
+mod retry_after;
 mod secret;
 mod settings;
 mod tls;
