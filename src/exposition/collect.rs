@@ -34,6 +34,8 @@ pub(super) struct Record {
     pub(super) next: u32,
     pub(super) source: u16,
     pub(super) is_owned: bool,
+    /// Whether it has labels that the gateway replaces, or empty ones.
+    pub(super) has_ignored: bool,
 }
 
 /// The samples of one name.
@@ -354,6 +356,7 @@ impl<'a, 'k> Collector<'a, 'k> {
             next: NONE,
             source: self.source,
             is_owned,
+            has_ignored: clean.has_ignored,
         };
         self.collected.push(group, record);
     }

@@ -302,19 +302,42 @@ impl<'a> Composite<'_, 'a, '_> {
             (None, Some(count)) => (count, Suffix::Bucket, Problem::InfAdded),
             (None, None) => return None,
         };
-        let text = self.text(&member);
-        let others = pairs(text).filter(|(name, _)| *name != "le");
+        let key = self.builder.key;
+        let others = pairs(self.text(&member))
+            .filter(|(name, value)| *name != "le" && !value.is_empty() && !key.is_overwritten(name.as_bytes()));
         let bound = (suffix == Suffix::Bucket).then_some(("le", "+Inf"));
-        let mut line = [self.name, suffix.as_str()].concat();
-        let labels_at = line.len();
-        write_pairs(&mut line, others.chain(bound));
-        line.push(' ');
-        let value_at = line.len();
-        line.push_str(self.value_text(&member));
-        let [labels_at, value_at] = [labels_at, value_at].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
-        let sample = Sample::from_line(line.into(), (labels_at, value_at), suffix, member.record.position());
+        let sample = self.compose(&member, suffix, others.chain(bound));
         self.raise(&member, &problem);
         Some(sample)
+    }
+
+    /// A sample as it is written. The gateway puts histograms together before it replaces labels by those of the grouping
+    /// key, so samples that are to belong together must not differ in what it will replace.
+    fn sample(&mut self, member: &Member) -> Sample<'a> {
+        if !member.record.has_ignored {
+            return self.builder.collected.take_sample(member.group, &member.record, member.suffix);
+        }
+        let key = self.builder.key;
+        let labels = pairs(self.text(member));
+        let kept = labels.filter(|(name, value)| !value.is_empty() && !key.is_overwritten(name.as_bytes()));
+        self.compose(member, member.suffix, kept)
+    }
+
+    /// A sample with the value of `member`.
+    fn compose<'l>(
+        &self,
+        member: &Member,
+        suffix: Suffix,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+    ) -> Sample<'a> {
+        let mut line = [self.name, suffix.as_str()].concat();
+        let labels_at = line.len();
+        write_pairs(&mut line, labels);
+        line.push(' ');
+        let value_at = line.len();
+        line.push_str(self.value_text(member));
+        let [labels_at, value_at] = [labels_at, value_at].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Sample::from_line(line.into(), (labels_at, value_at), suffix, member.record.position())
     }
 
     /// The samples of the series that are whole.
@@ -322,7 +345,7 @@ impl<'a> Composite<'_, 'a, '_> {
         let mut samples = Vec::with_capacity(kept.len() + added.len());
         for (member, series) in kept {
             if self.series.get(*series).is_some_and(|series| !series.is_bad) {
-                samples.push(self.builder.collected.take_sample(member.group, &member.record, member.suffix));
+                samples.push(self.sample(member));
                 samples.extend(added.remove(&member.number));
             }
         }

@@ -40,6 +40,8 @@ pub(super) struct Clean {
     pub(super) special_at: usize,
     /// The hash of the label set, whatever its order.
     pub(super) hash: u64,
+    /// Whether it has labels that the gateway replaces, or empty ones.
+    pub(super) has_ignored: bool,
     /// Whether a label name may appear twice: only `mend` can tell.
     pub(super) suspicious: bool,
 }
@@ -97,7 +99,7 @@ fn label_name_len(text: &[u8], at: usize) -> usize {
 /// Recognises `text` (what follows the name) in exactly the form that the encoder writes. It must be UTF-8.
 #[inline]
 pub(super) fn clean(text: &[u8], key: &Key<'_>) -> Option<Clean> {
-    let mut found = Clean { value_at: 1, special_at: 0, hash: 0, suspicious: false };
+    let mut found = Clean { value_at: 1, special_at: 0, hash: 0, has_ignored: false, suspicious: false };
     let mut names = 0_u64;
     if text.first() == Some(&b'{') {
         let mut at = 1;
@@ -112,6 +114,8 @@ pub(super) fn clean(text: &[u8], key: &Key<'_>) -> Option<Clean> {
             let pair = text.get(at..end)?;
             if end > quote && !key.is_overwritten(name) {
                 found.hash = found.hash.wrapping_add(key.hash(pair));
+            } else {
+                found.has_ignored = true;
             }
             if name == b"le" || name == b"quantile" {
                 found.special_at = at;
