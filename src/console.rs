@@ -1,1 +1,106 @@
-//! Placeholder.
+//! What pushwrap says on standard error, and how. Standard output belongs to the command: no byte of ours goes there while
+//! a command runs.
+
+use std::fmt::{Display, Write as _};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Volume {
+    /// `-q`: nothing, not even that a push failed.
+    Quiet,
+    /// Only what went wrong.
+    #[default]
+    Normal,
+    /// `-v`: what was done, one line each.
+    Verbose,
+    /// `-vv`: every attempt as well.
+    Debug,
+}
+
+/// Says things as loud as it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voice(pub Volume);
+
+impl Voice {
+    /// What the user has to know, unless nothing is to be said at all.
+    pub fn trouble(self, message: impl Display) {
+        if self.0 > Volume::Quiet {
+            say(message);
+        }
+    }
+
+    /// What was done, for who asked to be told.
+    pub fn note(self, message: impl Display) {
+        if self.0 >= Volume::Verbose {
+            say(message);
+        }
+    }
+}
+
+/// What a pipe takes without blocking once poll(2) calls it writable (`PIPE_BUF`, pipe(7)).
+const CHUNK_BYTES: usize = 4096;
+/// How long a reader of our standard error may stand still before the rest is dropped, in milliseconds.
+const PATIENCE_MS: u16 = 1000;
+
+/// Says one line on standard error, as `pushwrap: LINE`. A message of several lines gets the prefix on each of them.
+/// Control characters are escaped: server answers and file contents must not reach the terminal as commands.
+pub fn say(message: impl Display) {
+    let mut text = String::new();
+    for line in message.to_string().lines() {
+        let _ = writeln!(text, "pushwrap: {}", printable(line));
+    }
+    write_stderr(text.as_bytes());
+}
+
+/// Writes bytes to standard error as they are. Errors are ignored and a reader that stands still is given up: nothing that
+/// pushwrap has to say is worth hanging the job for.
+pub fn write_stderr(mut bytes: &[u8]) {
+    let stderr = std::io::stderr();
+    while !bytes.is_empty() {
+        if !is_writable(stderr.as_fd()) {
+            return;
+        }
+        let chunk = bytes.get(..CHUNK_BYTES).unwrap_or(bytes);
+        match stderr.lock().write(chunk) {
+            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
+    }
+}
+
+fn is_writable(stream: BorrowedFd<'_>) -> bool {
+    let mut streams = [PollFd::new(stream, PollFlags::POLLOUT)];
+    poll(&mut streams, PollTimeout::from(PATIENCE_MS)).is_ok_and(|ready| ready > 0)
+}
+
+/// The text with control characters escaped as in a string literal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut out, character| {
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_escaped_and_letters_are_not() {
+        assert_eq!(printable("ä \u{1b}[31m\u{7}"), "ä \\u{1b}[31m\\u{7}");
+        assert_eq!(printable("plain"), "plain");
+    }
+}

@@ -1,3 +1,40 @@
 //! The process boundary: parse, run, exit status. Nothing else.
 
-fn main() {}
+use std::io::Write as _;
+
+use pushwrap::cli::{self, Cli, Stop, Sub};
+use pushwrap::exit::{Exit, OWN_FAILURE};
+use pushwrap::{child, command, config, console, job};
+
+/// Exit status of a subcommand for bad usage (POSIX utilities).
+const BAD_USAGE: u8 = 2;
+
+fn main() {
+    let inherited = child::take_over();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let exit = match cli::parse(&arguments) {
+        Ok(Cli { subcommand: None, run }) => match config::resolve(run) {
+            Ok(config) => job::run(config, inherited),
+            Err(usage) => refuse(&usage, OWN_FAILURE),
+        },
+        Ok(Cli { subcommand: Some(subcommand), .. }) => {
+            inherited.give_back();
+            match subcommand {
+                Sub::Check(check) => Exit::Code(command::check::run(&check)),
+                Sub::Push(push) => match config::resolve_push(&push) {
+                    Ok(config) => Exit::Code(command::push::run(config, &push.files)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+            }
+        }
+        // Who asked for help and does not read it has no use for an error either.
+        Err(Stop::Asked(text)) => Exit::Code(u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())),
+        Err(Stop::Wrong { message, subcommand }) => refuse(&message, if subcommand { BAD_USAGE } else { OWN_FAILURE }),
+    };
+    child::leave(exit)
+}
+
+fn refuse(message: &dyn std::fmt::Display, status: u8) -> Exit {
+    console::say(message);
+    Exit::Code(status)
+}

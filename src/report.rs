@@ -1,1 +1,330 @@
-//! Placeholder.
+//! The run's own metrics: their names, types and help texts, and what each of them says about a run. The table below is the
+//! one that README prints; the same TYPE and HELP in every version, because the gateway refuses a metric whose type changed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::exit::{End, Outcome};
+use crate::exposition::Family;
+
+/// One of the run's own metrics, as the table in README describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// The name without the prefix.
+    pub name: &'static str,
+    /// The labels it carries, as they are written in the table.
+    pub labels: &'static str,
+    /// In which pushes it is.
+    pub when: &'static str,
+    /// Its HELP text.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $name:literal $labels:literal, $when:literal, $help:literal;)*) => {
+        $(const $constant: Metric = Metric { name: $name, labels: $labels, when: $when, help: $help };)*
+        /// Every metric of a run, in the order in which they are written.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    RUNNING = "running" "", "always", "1 while the command runs, 0 when it has ended.";
+    START = "start_timestamp_seconds" "", "always", "Wall clock when the command was started.";
+    END = "end_timestamp_seconds" "", "final", "Wall clock when the command had ended.";
+    DURATION = "duration_seconds" "", "final", "Monotonic time from just before the start of the command to its end.";
+    EXIT_CODE = "exit_code" "", "final", "Exit status as a shell would show it: 128+N after death by signal N.";
+    SUCCESS = "success" "", "final, unless skipped", "1 when the exit code is a success and nothing else ended the run.";
+    OUTCOME = "outcome" r#"{outcome="…"}"#, "final", "How the run ended: 1 for the outcome that happened, 0 for the others.";
+    LAST_SUCCESS = "last_success_timestamp_seconds" "", "successful final only", "Wall clock when the job last succeeded.";
+    CPU = "cpu_seconds" r#"{mode="user"|"system"}"#, "final", "CPU time of the command and the descendants it waited for.";
+    PEAK_RSS = "peak_rss_bytes" "", "final", "Peak resident memory of the largest single process (ru_maxrss).";
+    TREE_PEAK_RSS = "tree_peak_rss_bytes" "", "when sampled", "Sampled peak of the summed resident memory of the command's process tree; shared pages count once per process.";
+    MEMORY_LIMIT = "memory_limit_bytes" "", "where one holds", "Effective memory limit of the control group.";
+    TEXTFILE_SAMPLES = "textfile_samples" "", "always", "Samples taken from the command's metrics.";
+    TEXTFILE_ERRORS = "textfile_errors" "", "always", "Problems found in the command's metrics.";
+    MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
+    TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
+    RUN_INFO = "run_info" r#"{host="…",command="…",version="…"}"#, "always", "1, with labels that tell about the run.";
+}
+
+/// What the metrics say about a run besides its measurements.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// `--prefix`: what every name begins with.
+    pub prefix: String,
+    /// The host name; empty where there is none.
+    pub host: String,
+    /// The file name of the command. Arguments can hold secrets.
+    pub command: String,
+    /// `--info`.
+    pub info: Vec<(String, String)>,
+    /// `--max-age`.
+    pub max_age: Option<Duration>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+}
+
+impl Identity {
+    /// The full name of every metric of a run: names that the command's own metrics must leave alone.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        METRICS.iter().map(|metric| self.name(*metric)).collect()
+    }
+
+    fn name(&self, metric: Metric) -> String {
+        format!("{}{}", self.prefix, metric.name)
+    }
+}
+
+/// What is known from the start of a run to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Wall clock when the command was started.
+    pub started: SystemTime,
+    /// Sampled peak of the memory of the process tree, in bytes.
+    pub tree_peak_rss_bytes: Option<u64>,
+    /// The effective memory limit of the control group, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// Samples taken from the command's metrics.
+    pub textfile_samples: u64,
+    /// Problems found in the command's metrics.
+    pub textfile_errors: u64,
+}
+
+/// How far the run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stage {
+    /// The command runs.
+    Running,
+    /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
+    ToldToStop,
+    /// The command has ended, or could not be started.
+    Ended(Ending, Outcome),
+}
+
+/// What is known when a run is over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ending {
+    /// How it ended.
+    pub end: End,
+    /// Wall clock then.
+    pub at: SystemTime,
+    /// Monotonic duration.
+    pub duration: Duration,
+    /// What the command used; none when it was not started.
+    pub usage: Option<Usage>,
+}
+
+/// Resource usage of the command and the descendants that it waited for (getrusage(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub cpu_user: Duration,
+    /// CPU time in the kernel.
+    pub cpu_system: Duration,
+    /// Peak resident memory of the largest single process, in bytes.
+    pub peak_rss_bytes: u64,
+}
+
+/// The metrics of a run, in the order of [`METRICS`].
+#[must_use]
+pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage) -> Vec<Family<'static>> {
+    let mut report = Report { identity, families: Vec::with_capacity(METRICS.len()) };
+    let ended = if let Stage::Ended(ending, outcome) = stage { Some((ending, *outcome)) } else { None };
+    report.number(RUNNING, u64::from(ended.is_none()));
+    report.gauge(START, timestamp(facts.started));
+    if let Some((ending, outcome)) = ended {
+        report.end(ending, outcome);
+    }
+    match (stage, ended) {
+        (Stage::ToldToStop, _) => report.outcome(Outcome::Terminated),
+        (_, Some((_, outcome))) => report.outcome(outcome),
+        _ => {}
+    }
+    if let Some((ending, outcome)) = ended {
+        report.after_outcome(ending, outcome);
+    }
+    report.rest(facts);
+    report.families
+}
+
+struct Report<'i> {
+    identity: &'i Identity,
+    families: Vec<Family<'static>>,
+}
+
+impl Report<'_> {
+    fn gauge(&mut self, metric: Metric, value: String) {
+        self.labelled(metric, &[(Vec::new(), value)]);
+    }
+
+    fn number(&mut self, metric: Metric, value: u64) {
+        self.gauge(metric, value.to_string());
+    }
+
+    fn labelled(&mut self, metric: Metric, samples: &[(Vec<(&str, &str)>, String)]) {
+        let empty = Family::gauge(self.identity.name(metric), metric.help);
+        let family = samples.iter().fold(empty, |family, (labels, value)| family.sample(labels, value.clone()));
+        self.families.push(family);
+    }
+
+    fn outcome(&mut self, happened: Outcome) {
+        let state = |outcome: Outcome| (vec![("outcome", outcome.name())], u8::from(outcome == happened).to_string());
+        self.labelled(OUTCOME, &Outcome::ALL.map(state));
+    }
+
+    fn end(&mut self, ending: &Ending, outcome: Outcome) {
+        self.gauge(END, timestamp(ending.at));
+        self.gauge(DURATION, seconds(ending.duration));
+        self.number(EXIT_CODE, u64::from(ending.end.code()));
+        if outcome != Outcome::Skipped {
+            self.number(SUCCESS, u64::from(outcome == Outcome::Success));
+        }
+    }
+
+    fn after_outcome(&mut self, ending: &Ending, outcome: Outcome) {
+        if outcome == Outcome::Success {
+            self.gauge(LAST_SUCCESS, timestamp(ending.at));
+        }
+        if let Some(usage) = ending.usage {
+            let user = (vec![("mode", "user")], seconds(usage.cpu_user));
+            let system = (vec![("mode", "system")], seconds(usage.cpu_system));
+            self.labelled(CPU, &[user, system]);
+            self.number(PEAK_RSS, usage.peak_rss_bytes);
+        }
+    }
+
+    fn rest(&mut self, facts: &Facts) {
+        if let Some(bytes) = facts.tree_peak_rss_bytes {
+            self.number(TREE_PEAK_RSS, bytes);
+        }
+        if let Some(bytes) = facts.memory_limit_bytes {
+            self.number(MEMORY_LIMIT, bytes);
+        }
+        self.number(TEXTFILE_SAMPLES, facts.textfile_samples);
+        self.number(TEXTFILE_ERRORS, facts.textfile_errors);
+        if let Some(max_age) = self.identity.max_age {
+            self.gauge(MAX_AGE, seconds(max_age));
+        }
+        if let Some(timeout) = self.identity.timeout {
+            self.gauge(TIMEOUT, seconds(timeout));
+        }
+        let identity = self.identity;
+        let own = [("host", &identity.host), ("command", &identity.command)];
+        let mut labels: Vec<(&str, &str)> = own.map(|(name, value)| (name, value.as_str())).to_vec();
+        labels.retain(|(_, value)| !value.is_empty());
+        labels.push(("version", env!("CARGO_PKG_VERSION")));
+        let info = identity.info.iter().filter(|(_, value)| !value.is_empty());
+        labels.extend(info.map(|(name, value)| (name.as_str(), value.as_str())));
+        self.labelled(RUN_INFO, &[(labels, "1".to_owned())]);
+    }
+}
+
+/// Seconds since 1970 with what the clock gives below a second.
+fn timestamp(time: SystemTime) -> String {
+    seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Seconds as a decimal, down to the nanosecond, without trailing zeros.
+fn seconds(duration: Duration) -> String {
+    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The table of [`METRICS`] in Markdown, as README has it.
+#[must_use]
+pub fn markdown_table() -> String {
+    let row = |metric: &Metric| {
+        let name = format!("pushwrap_{}{}", metric.name, metric.labels.replace('|', "\\|"));
+        format!("| `{name}` | {} | {} |\n", metric.when, metric.help)
+    };
+    let rows: String = METRICS.iter().map(row).collect();
+    format!("| name | when | meaning |\n|---|---|---|\n{rows}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
+    use crate::exit::{Cause, Codes, End, Outcome, Status};
+    use crate::exposition::encode;
+
+    fn identity() -> Identity {
+        Identity { prefix: "pushwrap_".into(), host: "db1".into(), command: "backup".into(), ..Identity::default() }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            started: UNIX_EPOCH + Duration::from_millis(1_500),
+            tree_peak_rss_bytes: None,
+            memory_limit_bytes: None,
+            textfile_samples: 0,
+            textfile_errors: 0,
+        }
+    }
+
+    fn text(stage: &Stage) -> String {
+        String::from_utf8(encode(&compose(&identity(), &facts(), stage))).unwrap()
+    }
+
+    fn ended(code: u8, codes: &Codes) -> Stage {
+        let end = End::Ended { status: Status::Exited(code), cause: Cause::default() };
+        let usage = Usage { cpu_user: Duration::from_millis(20), cpu_system: Duration::ZERO, peak_rss_bytes: 4096 };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(3);
+        Stage::Ended(Ending { end, at, duration: Duration::from_millis(1_500), usage: Some(usage) }, end.outcome(codes))
+    }
+
+    #[test]
+    fn a_success_says_when() {
+        let text = text(&ended(0, &Codes::default()));
+        assert!(text.contains("\npushwrap_last_success_timestamp_seconds 3\n"), "{text}");
+        assert!(text.contains("\npushwrap_success 1\n"), "{text}");
+        assert!(text.contains("\npushwrap_outcome{outcome=\"success\"} 1\n"), "{text}");
+        assert!(text.contains("\npushwrap_outcome{outcome=\"terminated\"} 0\n"), "{text}");
+        assert!(text.contains("\npushwrap_cpu_seconds{mode=\"user\"} 0.02\n"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_leaves_the_last_success_alone() {
+        let text = text(&ended(3, &Codes::default()));
+        assert!(text.contains("\npushwrap_exit_code 3\n") && text.contains("\npushwrap_success 0\n"), "{text}");
+        assert!(!text.contains("last_success"), "{text}");
+    }
+
+    #[test]
+    fn a_skipped_run_is_neither() {
+        let text = text(&ended(75, &Codes { success: vec![0], skip: vec![75] }));
+        assert!(text.contains("{outcome=\"skipped\"} 1\n"), "{text}");
+        assert!(!text.contains("pushwrap_success") && !text.contains("last_success"), "{text}");
+    }
+
+    #[test]
+    fn a_running_command_has_no_end() {
+        let running = text(&Stage::Running);
+        assert!(running.contains("pushwrap_running 1\n") && !running.contains("outcome"), "{running}");
+        let told = text(&Stage::ToldToStop);
+        assert!(told.contains("pushwrap_running 1\n") && told.contains("{outcome=\"terminated\"} 1\n"), "{told}");
+        assert!(!told.contains("exit_code"), "{told}");
+    }
+
+    #[test]
+    fn the_families_keep_the_order_of_the_table() {
+        let everything = Facts { tree_peak_rss_bytes: Some(1), memory_limit_bytes: Some(2), ..facts() };
+        let second = Some(Duration::from_secs(1));
+        let identity = Identity { max_age: second, timeout: second, ..identity() };
+        let stage = ended(0, &Codes::default());
+        let text = String::from_utf8(encode(&compose(&identity, &everything, &stage))).unwrap();
+        let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let expected: Vec<String> = METRICS.iter().map(|metric| format!("pushwrap_{} gauge", metric.name)).collect();
+        assert_eq!(types, expected);
+        assert_eq!(Outcome::ALL.len(), 8);
+    }
+
+    #[test]
+    fn seconds_keep_the_nanoseconds() {
+        assert_eq!(seconds(Duration::from_nanos(1_000_000_001)), "1.000000001");
+        assert_eq!(seconds(Duration::from_secs(10)), "10");
+        assert_eq!(seconds(Duration::ZERO), "0");
+    }
+}

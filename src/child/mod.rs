@@ -1,1 +1,98 @@
-//! Placeholder.
+//! The command's process: started so that it cannot tell that pushwrap is there, supervised by one loop, measured when it
+//! is reaped. Signals are blocked and read, never handled, because a handler would cost the command an inherited "ignored".
+//!
+//! The order of a run: [`take_over`] in the first lines of `main`, [`spawn`] while pushwrap is small and has one thread,
+//! [`Child::supervise`] until the command has ended, [`Inherited::wait`] while its metrics are pushed, [`leave`].
+
+mod cgroup;
+mod exec;
+mod expiry;
+mod inherited;
+mod procfs;
+mod program;
+mod relay;
+mod supervise;
+mod sys;
+mod tree;
+
+use std::time::{Duration, SystemTime};
+
+use crate::exit::End;
+
+pub use cgroup::memory_limit_bytes;
+pub use inherited::{Inherited, Wake, leave, take_over};
+pub use program::{Program, SpawnError};
+pub use supervise::{Child, spawn};
+
+/// The limit on the command's time, as timeout(1) has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout {
+    /// How long the command may run, by the monotonic clock, time in which it is stopped included.
+    pub after: Duration,
+    /// The number of the signal that is sent then.
+    pub signal: i32,
+    /// How long after it KILL is sent to what is left; zero is never, as with `timeout -k 0`.
+    pub kill_after: Duration,
+}
+
+/// When the caller wants [`Event::Due`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// The first time, counted from the start of the command.
+    pub first: Duration,
+    /// How often after that; `None` is never again.
+    pub every: Option<Duration>,
+}
+
+/// How a command is to be supervised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The limit on its time.
+    pub timeout: Option<Timeout>,
+    /// Whether the memory of its whole process tree is sampled.
+    pub sample_tree: bool,
+    /// When the caller wants to be called while it runs.
+    pub wake: Option<Schedule>,
+}
+
+/// What happens while the command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A time of the [`Schedule`] has come.
+    Due,
+    /// TERM, INT, HUP or QUIT came from outside: pushwrap was told to stop. Told once for each of them.
+    ToldToStop(i32),
+}
+
+/// What is known about a command that still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The wall clock just before it was started.
+    pub started: SystemTime,
+    /// How long it has run.
+    pub elapsed: Duration,
+    /// The largest sum of resident sets of its process tree so far, in bytes.
+    pub tree_peak_rss_bytes: Option<u64>,
+}
+
+/// A command that has ended and has been reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended and what is known about the reason.
+    pub end: End,
+    /// The wall clock just before it was started.
+    pub started: SystemTime,
+    /// The wall clock when it was reaped.
+    pub ended: SystemTime,
+    /// From just before it was started to when it was reaped, by the monotonic clock.
+    pub duration: Duration,
+    /// CPU time in user mode of the command and the descendants it waited for (getrusage(2)).
+    pub cpu_user: Duration,
+    /// CPU time in the kernel of the same.
+    pub cpu_system: Duration,
+    /// The resident set of the largest single process among them, in bytes.
+    pub peak_rss_bytes: u64,
+    /// The largest sum of resident sets of the process tree that was sampled, in bytes; pages that processes share are
+    /// counted once for each. `None` when no sample was taken.
+    pub tree_peak_rss_bytes: Option<u64>,
+}

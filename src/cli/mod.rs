@@ -1,1 +1,113 @@
-//! Placeholder.
+//! What may be typed. Options are text here, whatever they mean: `config` gives them a meaning, together with the
+//! environment and the env file. `--help`, the man page and the shell completions are made from these definitions.
+
+mod options;
+mod parse;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use options::{About, CommandOptions, Delivery, Destination, RunReport, Said};
+pub use parse::{Stop, command, parse};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pushwrap",
+    version,
+    about = "Run a command, measure it, and push its metrics to a Prometheus Pushgateway",
+    override_usage = "pushwrap [OPTIONS] -- COMMAND [ARG]...\n       pushwrap <SUBCOMMAND> ...",
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    term_width = 0
+)]
+pub struct Cli {
+    /// What to do instead of running a command.
+    #[command(subcommand)]
+    pub subcommand: Option<Sub>,
+    /// The options of the run form.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+const AFTER_HELP: &str = "\
+Without --url the metrics are printed. Subcommands: push, check.
+All options: pushwrap --help; everything: man pushwrap";
+
+const AFTER_LONG_HELP: &str = "\
+Every option has a variable, --push-timeout for example PUSHWRAP_PUSH_TIMEOUT,
+which may stand in the env file too. The command finds in $PUSHWRAP_TEXTFILE
+the file for metrics of its own. A DURATION is 90s, 1h 5m or a bare number of
+seconds. Exit status: the command's; 124 after --timeout, 125 when pushwrap
+failed, 126 and 127 when the command cannot be run or found.";
+
+/// The run form: `pushwrap [OPTIONS] -- COMMAND [ARG]...`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where the metrics go.
+    #[command(flatten)]
+    pub destination: Destination,
+    /// What is said about the run.
+    #[command(flatten)]
+    pub about: About,
+    /// How they are delivered.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How a run is reported.
+    #[command(flatten)]
+    pub report: RunReport,
+    /// What concerns the command itself.
+    #[command(flatten)]
+    pub command_options: CommandOptions,
+    /// What is said on standard error.
+    #[command(flatten)]
+    pub said: Said,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, value_name = "COMMAND", hide = true)]
+    pub command: Vec<OsString>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Sub {
+    /// Push metrics files, or standard input, without running a command
+    Push(Box<Push>),
+    /// Judge metrics files as the gateway would
+    Check(Check),
+}
+
+/// `pushwrap push [FILE|-]...`
+#[derive(Debug, Args)]
+#[command(override_usage = "pushwrap push [OPTIONS] --job <NAME> [FILE|-]...")]
+pub struct Push {
+    /// Metrics files; - or none for standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where the metrics go.
+    #[command(flatten)]
+    pub destination: Destination,
+    /// How they are delivered.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// What is said on standard error.
+    #[command(flatten)]
+    pub said: Said,
+}
+
+/// `pushwrap check [--fix] FILE|-...`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Print the repaired file on standard output
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
+    /// Print the findings as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Metrics files; - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}

@@ -3,5 +3,21 @@
 
 mod harness;
 
+mod delivery;
+mod delivery_courier;
+mod delivery_explained;
+mod delivery_secured;
+mod generated;
+mod grouping;
 mod house;
+mod process_end;
+mod process_inherit;
+mod process_signals;
+mod process_start;
+mod process_timeout;
+mod process_usage;
+mod readme;
+mod run;
 mod servers;
+mod terminal;
+mod usage;

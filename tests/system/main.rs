@@ -3,3 +3,6 @@
 
 #[path = "../integration/harness/mod.rs"]
 mod harness;
+
+mod containers;
+mod engine;

@@ -1,0 +1,257 @@
+//! Starting the command: fork, put back what was inherited, exec. Everything is prepared before the fork, because between
+//! fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and nothing may be allocated there.
+
+#![allow(
+    unsafe_code,
+    reason = "std's spawn loses an ignored SIGPIPE, closed descriptors and the order of the environment"
+)]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use super::sys::{self, Disposition, SignalSet};
+
+/// The shell that runs files without `#!`, as execvp of glibc, env and timeout(1) do.
+const SHELL: &CStr = c"/bin/sh";
+
+/// What to execute, ready for execve(2).
+#[derive(Debug)]
+pub(super) struct Image {
+    /// The files to try, in this order: one, or the command's name in each directory of PATH.
+    pub(super) files: Vec<CString>,
+    /// The arguments, the command's name as it was typed first.
+    pub(super) argv: Vec<CString>,
+    /// The environment, entry for entry.
+    pub(super) env: Vec<Entry>,
+}
+
+/// One entry of the command's environment.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// As pushwrap was given it.
+    Inherited(&'static CStr),
+    /// Set by pushwrap.
+    Own(CString),
+    /// `NAME=PID` that has to name the command's own pid: systemd's `LISTEN_PID` and `WATCHDOG_PID` (`sd_listen_fds(3)`).
+    OwnPid(Vec<u8>),
+}
+
+impl Entry {
+    /// An entry for the variable `name` into which the pid of the command is written when it is known.
+    pub(super) fn own_pid(name: &[u8]) -> Self {
+        let mut bytes = name.to_vec();
+        bytes.push(b'=');
+        // Ten digits are enough for any pid, the eleventh byte ends the string.
+        bytes.resize(bytes.len() + 11, 0);
+        Self::OwnPid(bytes)
+    }
+}
+
+/// What the command finds that std's runtime and pushwrap have changed in this process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground {
+    /// The signal mask.
+    pub(super) mask: SignalSet,
+    /// The disposition of SIGPIPE.
+    pub(super) pipe: Disposition,
+    /// The disposition of SIGCHLD.
+    pub(super) child: Disposition,
+    /// Which of the descriptors 0, 1, 2 are closed.
+    pub(super) closed: [bool; 3],
+}
+
+/// Why no file could be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The error of execve(2) that is to be told.
+    pub(super) errno: i32,
+    /// The index of the file it belongs to.
+    pub(super) file: usize,
+}
+
+/// What the child tells its parent before it ends without having executed anything. In memory shared by both: a pipe
+/// would need descriptors, and the command has to run when there are none left as well.
+struct Page {
+    errno: AtomicI32,
+    file: AtomicUsize,
+}
+
+/// The mapping of a [`Page`]; it goes when this goes.
+struct Shared(*mut Page);
+
+impl Shared {
+    fn new() -> io::Result<Self> {
+        // SAFETY: a fresh anonymous mapping; it is page-aligned and zeroed, which is a valid Page.
+        let page = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size_of::<Page>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self(page.cast())) }
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: the mapping lives as long as `self`, and all access is atomic.
+        unsafe { &*self.0 }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this size; no reference into it outlives `self`.
+        unsafe { libc::munmap(self.0.cast(), size_of::<Page>()) };
+    }
+}
+
+/// Starts the image in a new process and returns its pid once it has been executed, or why it could not be.
+///
+/// # Errors
+/// The outer error is that of mmap(2) or clone(2): no process was started.
+pub(super) fn start(image: &mut Image, ground: &Ground) -> io::Result<Result<i32, Refusal>> {
+    let shared = Shared::new()?;
+    let mut call = Call::new(image);
+
+    // CLONE_VFORK without CLONE_VM: the parent goes on when the child has executed or ended, so the answer is exact; but
+    // the child has its own copy of the memory as after fork(2), and its ru_maxrss does not start at our peak (vfork's does).
+    // SAFETY: a plain fork as far as memory goes, made while there is one thread; the child calls only what is
+    // async-signal-safe and never returns from `become_command`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_VFORK | libc::SIGCHLD, 0, 0, 0, 0) };
+    match pid {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => become_command(&mut call, ground, shared.page()),
+        _ => {}
+    }
+    let pid = i32::try_from(pid).unwrap_or(-1);
+    let errno = shared.page().errno.load(Ordering::Relaxed);
+    if errno == 0 {
+        return Ok(Ok(pid));
+    }
+    sys::reap(pid);
+    Ok(Err(Refusal { errno, file: shared.page().file.load(Ordering::Relaxed) }))
+}
+
+/// The arguments of execve(2) as pointers into an [`Image`].
+struct Call {
+    files: Vec<*const libc::c_char>,
+    argv: Vec<*const libc::c_char>,
+    /// `/bin/sh FILE ARG...`; the second slot is filled when a file turns out to need it.
+    shell_argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+    /// Where the command's pid has to be written.
+    own_pids: Vec<*mut u8>,
+}
+
+impl Call {
+    fn new(image: &mut Image) -> Self {
+        let argv = pointers(&image.argv);
+        let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
+        shell_argv.extend_from_slice(argv.get(1..).unwrap_or(&[]));
+        let mut env = Vec::with_capacity(image.env.len() + 1);
+        let mut own_pids = Vec::new();
+        for entry in &mut image.env {
+            env.push(match entry {
+                Entry::Inherited(entry) => entry.as_ptr(),
+                Entry::Own(entry) => entry.as_ptr(),
+                Entry::OwnPid(bytes) => {
+                    let value = bytes.iter().position(|byte| *byte == b'=').map_or(0, |equals| equals + 1);
+                    let start = bytes.as_mut_ptr();
+                    own_pids.push(start.wrapping_add(value));
+                    start.cast_const().cast()
+                }
+            });
+        }
+        env.push(ptr::null());
+        Self { files: pointers(&image.files), argv, shell_argv, env, own_pids }
+    }
+}
+
+/// The array of pointers that execve(2) takes.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// The child's part. Only async-signal-safe calls, no allocation, no return.
+fn become_command(call: &mut Call, ground: &Ground, page: &Page) -> ! {
+    sys::set_disposition(libc::SIGPIPE, ground.pipe);
+    sys::set_disposition(libc::SIGCHLD, ground.child);
+    for (fd, closed) in (0..).zip(ground.closed) {
+        if closed {
+            sys::close(fd);
+        }
+    }
+    // SAFETY: getpid is async-signal-safe; each pointer has room for ten digits and the end (Entry::own_pid).
+    unsafe {
+        let pid = libc::getpid();
+        for digits in &call.own_pids {
+            write_decimal(*digits, pid.unsigned_abs());
+        }
+    }
+    sys::set_mask(ground.mask);
+    let refusal = execute(call);
+    page.file.store(refusal.file, Ordering::Relaxed);
+    page.errno.store(refusal.errno, Ordering::Relaxed);
+    // SAFETY: _exit is async-signal-safe and has no memory arguments.
+    unsafe { libc::_exit(127) }
+}
+
+/// Tries the files in turn as execvp of glibc does (posix/execvpe.c): a directory of PATH that cannot be used is
+/// skipped, an EACCES is remembered and told when nothing else is found, any other error ends the search.
+fn execute(call: &mut Call) -> Refusal {
+    let mut refusal = Refusal { errno: libc::ENOENT, file: 0 };
+    for (index, file) in call.files.iter().enumerate().filter(|(_, file)| !file.is_null()) {
+        let mut errno = try_one(*file, &call.argv, &call.env);
+        if errno == libc::ENOEXEC {
+            call.shell_argv[1] = *file;
+            try_one(SHELL.as_ptr(), &call.shell_argv, &call.env);
+            // The shell's own error (none in a scratch image) would name the wrong file.
+            errno = libc::ENOEXEC;
+        }
+        if refusal.errno != libc::EACCES {
+            refusal = Refusal { errno, file: index };
+        }
+        match errno {
+            libc::EACCES | libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+            _ => return Refusal { errno, file: index },
+        }
+    }
+    refusal
+}
+
+/// Executes one file; returns only with the error number when it could not.
+fn try_one(file: *const libc::c_char, argv: &[*const libc::c_char], env: &[*const libc::c_char]) -> i32 {
+    // SAFETY: the file is a C string, both arrays are null-terminated arrays of C strings, all alive: `start` holds the image.
+    // errno is thread-local memory that is always there.
+    unsafe {
+        libc::execve(file, argv.as_ptr(), env.as_ptr());
+        *libc::__errno_location()
+    }
+}
+
+/// Writes `number` in decimal digits and an end.
+///
+/// # Safety
+/// There must be room for ten digits and the end at `to`.
+unsafe fn write_decimal(to: *mut u8, number: u32) {
+    let mut divisor = 1_000_000_000;
+    let mut at = to;
+    while divisor > 0 {
+        let digit = number / divisor % 10;
+        if number >= divisor || divisor == 1 {
+            // SAFETY: at most ten digits are written, and one byte after them.
+            unsafe {
+                *at = b'0' + u8::try_from(digit).unwrap_or(0);
+                at = at.add(1);
+            }
+        }
+        divisor /= 10;
+    }
+    // SAFETY: see above.
+    unsafe { *at = 0 };
+}

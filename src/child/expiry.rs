@@ -1,0 +1,82 @@
+//! The limit on the command's time: the signals of timeout(1), sent to the command and every living descendant one by one.
+//! Never to the process group: that may be the caller's script or the whole cron job.
+
+use std::time::{Duration, Instant};
+
+use super::Timeout;
+use super::sys::{self, SignalSet};
+use super::tree::Tree;
+use crate::exit::Expiry;
+
+/// How often KILL is repeated while somebody is left: processes that were forked meanwhile, or that cannot die yet.
+const REPEAT: Duration = Duration::from_millis(100);
+/// How long the end of pushwrap waits for killed descendants to be gone.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The limit, and how far it has gone.
+#[derive(Debug)]
+pub(super) struct Limit {
+    timeout: Timeout,
+    /// When something is to be done next.
+    pub(super) next: Option<Instant>,
+    /// What has been done.
+    pub(super) expired: Option<Expiry>,
+}
+
+impl Limit {
+    /// A limit on a command that was started at `start`.
+    pub(super) fn new(timeout: Timeout, start: Instant) -> Self {
+        Self { timeout, next: start.checked_add(timeout.after), expired: None }
+    }
+
+    /// Does what is to be done at `next`.
+    pub(super) fn act(&mut self, tree: &mut Tree) {
+        let now = Instant::now();
+        if self.expired.is_none() && self.timeout.signal != libc::SIGKILL {
+            for pid in tree.walk() {
+                sys::send(pid, self.timeout.signal);
+                // A stopped process acts on no signal before it is continued, as timeout(1) knows.
+                sys::send(pid, libc::SIGCONT);
+            }
+            self.expired = Some(Expiry::Signaled);
+            let grace = Some(self.timeout.kill_after).filter(|grace| !grace.is_zero());
+            self.next = grace.and_then(|grace| now.checked_add(grace));
+        } else {
+            kill(tree);
+            self.expired = Some(Expiry::Killed);
+            self.next = Some(now + REPEAT);
+        }
+    }
+
+    /// After the end of the command: sees to it that nothing is left of its tree when it had to be killed. After a first
+    /// signal that was enough, what has outlived the command is left alone, as timeout(1) does.
+    pub(super) fn sweep(&self, tree: &mut Tree, reap: &dyn Fn()) {
+        if self.expired != Some(Expiry::Killed) {
+            return;
+        }
+        let end = Instant::now() + SWEEP;
+        loop {
+            reap();
+            if !kill(tree) || Instant::now() > end {
+                return;
+            }
+            // The next of them to end says so: as a subreaper pushwrap is the parent of them all by now.
+            sys::next_signal(SignalSet::of(&[libc::SIGCHLD]), Some(Duration::from_millis(10)));
+        }
+    }
+}
+
+/// Kills all of the tree, walking it until no new member turns up. Whether there was anybody.
+fn kill(tree: &mut Tree) -> bool {
+    let mut killed = Vec::new();
+    loop {
+        let new: Vec<i32> = tree.walk().into_iter().filter(|pid| !killed.contains(pid)).collect();
+        if new.is_empty() {
+            return !killed.is_empty();
+        }
+        for pid in &new {
+            sys::send(*pid, libc::SIGKILL);
+        }
+        killed.extend(new);
+    }
+}

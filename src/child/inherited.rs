@@ -1,0 +1,240 @@
+//! What pushwrap was given by its caller, and what it has to give back: the signal mask and dispositions for the command,
+//! the way in which the command died for the caller.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::exec::Ground;
+use super::procfs;
+use super::relay::STOP_ORDERS;
+use super::sys::{self, Disposition, Received, SignalSet};
+use crate::exit::{Exit, Status};
+
+/// Faults of our own: blocked they would only loop or kill without a trace (tini and catatonit leave out the same).
+const FAULTS: [i32; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
+/// libc keeps these for its threads (nptl(7): 32 and 33; musl 34 as well): they stay as they were.
+const LIBC_OWN: [i32; 2] = [32, 33];
+
+/// All signals that are blocked and read.
+pub(super) const BLOCKED: SignalSet = {
+    let [a, b, c, d, e, f, g] = FAULTS;
+    let [h, i] = LIBC_OWN;
+    SignalSet::all_but(&[a, b, c, d, e, f, g, h, i, libc::SIGKILL, libc::SIGSTOP])
+};
+
+/// A stop order that repeats one from before the end of the command, or the signal that it died by, is the same order when
+/// it comes within this time: a signal to the whole process group reaches pushwrap and the command, at slightly different moments.
+const SAME_ORDER: Duration = Duration::from_millis(100);
+
+/// What pushwrap was given by its caller. There is one, from [`take_over`].
+#[derive(Debug)]
+pub struct Inherited {
+    mask: SignalSet,
+    pipe: Disposition,
+    child: Disposition,
+    closed: [bool; 3],
+    /// Descriptors from 3 on that were open at the start and belong to the command.
+    descriptors: Vec<i32>,
+    /// Those of [`STOP_ORDERS`] that were ignored at the start (nohup): they do not tell us to stop.
+    ignored_orders: Vec<i32>,
+    /// Whether ended processes that are not the command's first have to be reaped here.
+    pub(super) reaps_orphans: bool,
+    /// The stop orders that have come, and when and how the command ended.
+    heard: Vec<i32>,
+    end: Option<(Instant, Status)>,
+    orders_after_end: u32,
+}
+
+/// Takes the signals over. To be called in the first lines of `main`, before there are threads and before anything is
+/// opened: from here on signals wait in the queue until they are read, so that none is lost and none interrupts.
+#[must_use]
+pub fn take_over() -> Inherited {
+    let before = sys::mask();
+    sys::set_mask(BLOCKED.union(before));
+    let child = if sys::is_ignored(libc::SIGCHLD) { Disposition::Ignore } else { Disposition::Default };
+    // With SIGCHLD ignored the kernel reaps children by itself and their status is lost (wait(2), NOTES).
+    sys::set_disposition(libc::SIGCHLD, Disposition::Default);
+    Inherited {
+        mask: before,
+        pipe: if sys::pipe_ignored_at_start() { Disposition::Ignore } else { Disposition::Default },
+        child,
+        closed: sys::closed_at_start(),
+        descriptors: open_descriptors(),
+        ignored_orders: STOP_ORDERS.into_iter().filter(|signal| sys::is_ignored(*signal)).collect(),
+        reaps_orphans: is_init(),
+        heard: Vec::new(),
+        end: None,
+        orders_after_end: 0,
+    }
+}
+
+/// The open descriptors from 3 on. The one that reading the directory itself needs is closed again and is left out.
+fn open_descriptors() -> Vec<i32> {
+    let mut open = procfs::numbers("/proc/self/fd");
+    open.retain(|fd| *fd > 2 && sys::is_open(*fd));
+    open
+}
+
+/// Whether this process is the init of its PID namespace.
+pub(super) fn is_init() -> bool {
+    std::process::id() == 1
+}
+
+/// Why [`Inherited::wait`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// What was waited for is done.
+    Done,
+    /// The time is over.
+    Deadline,
+    /// A new order to stop has come.
+    Stop {
+        /// Whether it is the second since the command has ended: leave at once.
+        second: bool,
+    },
+}
+
+impl Inherited {
+    /// Gives the signals back, for what runs no command: there they do what they always do.
+    pub fn give_back(self) {
+        sys::set_disposition(libc::SIGCHLD, self.child);
+        sys::set_mask(self.mask);
+    }
+
+    /// What the command has to find.
+    pub(super) fn ground(&self) -> Ground {
+        Ground { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }
+    }
+
+    /// Lets go of what was inherited for the command only: a write end that pushwrap held would keep a reader waiting for
+    /// its end until the push is over. Standard error stays, for messages.
+    pub(super) fn release(&mut self) {
+        for fd in [0, 1] {
+            sys::let_go_of(fd);
+        }
+        for fd in self.descriptors.drain(..) {
+            sys::close(fd);
+        }
+    }
+
+    /// Takes note of a signal that may be an order to stop; tells whether it is one, and the first of its kind.
+    pub(super) fn hear(&mut self, signal: i32) -> bool {
+        let order = STOP_ORDERS.contains(&signal) && !self.ignored_orders.contains(&signal);
+        let first = order && !self.heard.contains(&signal);
+        if first {
+            self.heard.push(signal);
+        }
+        first
+    }
+
+    /// Whether pushwrap has been told to stop.
+    pub(super) fn told_to_stop(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// Takes note of the end of the command.
+    pub(super) fn note_end(&mut self, status: Status) {
+        self.end = Some((Instant::now(), status));
+    }
+
+    /// Reaps every ended process that is a child of ours but for `except`: orphans come to PID 1 and to a subreaper, and
+    /// unreaped ones fill the limit on processes.
+    pub(super) fn reap_orphans(&self, except: Option<i32>) {
+        if !self.reaps_orphans {
+            return;
+        }
+        while let Some(pid) = sys::any_ended_child().filter(|pid| Some(*pid) != except) {
+            sys::reap(pid);
+        }
+    }
+
+    /// Waits after the end of the command until `done` can be read, `until` has come, or pushwrap is told to stop. Signals
+    /// that came before the call count. As PID 1 it goes on reaping.
+    pub fn wait(&mut self, done: BorrowedFd<'_>, until: Instant) -> Wake {
+        let signals = order_descriptor();
+        loop {
+            while let Some(received) = sys::next_signal(BLOCKED, Some(Duration::ZERO)) {
+                self.reap_orphans(None);
+                if let Some(second) = self.is_new_order(&received) {
+                    return Wake::Stop { second };
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let ready = wait_for_either(done, signals.as_ref(), left);
+            if ready {
+                return Wake::Done;
+            }
+            if left.is_zero() {
+                return Wake::Deadline;
+            }
+        }
+    }
+
+    /// Whether a signal after the end of the command is a new order to stop, and if so whether it is the second.
+    fn is_new_order(&mut self, received: &Received) -> Option<bool> {
+        if !STOP_ORDERS.contains(&received.signal) || self.ignored_orders.contains(&received.signal) {
+            return None;
+        }
+        if let Some((reaped, status)) = self.end {
+            let repeated = self.heard.contains(&received.signal) || status == Status::Signaled(received.signal);
+            if repeated && reaped.elapsed() < SAME_ORDER {
+                return None;
+            }
+        }
+        self.orders_after_end += 1;
+        Some(self.orders_after_end > 1)
+    }
+}
+
+/// A descriptor that can be read when a signal is pending that [`Inherited::wait`] has to see. It is only polled: the
+/// signal itself is taken from the queue.
+fn order_descriptor() -> Option<SignalFd> {
+    let mut wanted = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD] {
+        wanted.add(signal);
+    }
+    SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok()
+}
+
+/// Waits until `done` can be read (then true), a signal is pending or the time is over.
+fn wait_for_either(done: BorrowedFd<'_>, signals: Option<&SignalFd>, left: Duration) -> bool {
+    let mut fds = vec![PollFd::new(done, PollFlags::POLLIN)];
+    let mut left = left;
+    match signals {
+        Some(signals) => fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN)),
+        // No descriptor is to be had (ulimit -n): look at the queue now and then.
+        None => left = left.min(Duration::from_millis(50)),
+    }
+    // Rounded up: rounded down the last millisecond would be spent turning round.
+    let left = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
+    poll(&mut fds, left).is_ok() && fds[0].any() == Some(true)
+}
+
+/// Ends pushwrap as `exit` says: with this status, or by this signal without a core file of its own. PID 1 cannot die by a
+/// signal that it sends itself, so there the status is 128 + N.
+pub fn leave(exit: Exit) -> ! {
+    let code = match exit {
+        Exit::Code(code) => code,
+        Exit::Signal(signal) => {
+            if !is_init() {
+                die_by(signal);
+            }
+            Status::Signaled(signal).shell_code()
+        }
+    };
+    std::process::exit(i32::from(code))
+}
+
+/// Dies by `signal`, unless its default action is not to die.
+fn die_by(signal: i32) {
+    // A limit of 0 alone does not stop a core that goes to a pipe (core(5)), as timeout(1) notes as well.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    sys::undergo(signal);
+}

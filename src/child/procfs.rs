@@ -1,0 +1,102 @@
+//! Reading single facts of a process from /proc (`proc_pid_stat(5)`, `proc_tid_children(5)`). A process that is gone is a
+//! normal answer here, never an error.
+
+use std::fs;
+
+/// What /proc/PID/stat says that supervising needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// The state letter: `T` is stopped, `Z` ended but not reaped.
+    pub(super) state: u8,
+    /// The parent's pid, 0 when it is outside of our PID namespace.
+    pub(super) parent: i32,
+    /// The start time in clock ticks since boot: with the pid it names one process for ever.
+    pub(super) start: u64,
+    /// The number of threads.
+    threads: u64,
+}
+
+impl Stat {
+    /// Reads it, or `None` when there is no such process.
+    pub(super) fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        // The name, second and in brackets, may hold blanks and brackets: the last bracket ends it.
+        let name_end = memchr::memrchr(b')', line)?;
+        let rest = std::str::from_utf8(line.get(name_end + 1..)?).ok()?;
+        let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
+        Some(Self {
+            state: *field(3)?.as_bytes().first()?,
+            parent: field(4)?.parse().ok()?,
+            threads: field(20)?.parse().ok()?,
+            start: field(22)?.parse().ok()?,
+        })
+    }
+
+    /// Whether the process still runs something. A process whose first thread has ended is shown as `Z` while its other
+    /// threads go on.
+    pub(super) fn is_alive(self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
+    }
+
+    /// Whether it is stopped (job control, not a debugger).
+    pub(super) fn is_stopped(self) -> bool {
+        self.state == b'T'
+    }
+}
+
+/// The numbers that name entries of a directory below /proc: pids, threads or descriptors.
+pub(super) fn numbers(directory: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The children of a process by the kernel's own lists, one for each of its threads: a child belongs to the thread that
+/// forked it.
+pub(super) fn children(pid: &str) -> Vec<i32> {
+    numbers(&format!("/proc/{pid}/task"))
+        .into_iter()
+        .filter_map(|thread| fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether the kernel keeps those lists (`CONFIG_PROC_CHILDREN`).
+pub(super) fn has_children_lists() -> bool {
+    fs::exists("/proc/thread-self/children").unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stat, children};
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {
+        let line = b"17 (a) Z (b) T 3 17 17 0 -1 4194304 88 0 0 0 0 0 0 0 20 0 1 0 123456 2654208 160 1844674";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.start), (b'T', 3, 123_456));
+        assert!(stat.is_stopped() && stat.is_alive());
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_ended_is_alive() {
+        let zombie = b"17 (x) Z 3 17 17 0 -1 4194304 88 0 0 0 0 0 0 0 20 0 1 0 1";
+        assert!(!Stat::parse(zombie).unwrap().is_alive());
+        let leaderless = b"17 (x) Z 3 17 17 0 -1 4194304 88 0 0 0 0 0 0 0 20 0 2 0 1";
+        assert!(Stat::parse(leaderless).unwrap().is_alive());
+    }
+
+    #[test]
+    fn we_are_among_our_parents_children() {
+        let parent = Stat::read(std::process::id().cast_signed()).unwrap().parent;
+        assert!(children(&parent.to_string()).contains(&std::process::id().cast_signed()));
+    }
+
+    #[test]
+    fn nobody_is_nothing() {
+        assert_eq!(Stat::read(0x7fff_fffe), None);
+        assert!(children("2147483646").is_empty());
+    }
+}

@@ -1,0 +1,251 @@
+//! The one loop that supervises the command: it waits for the next signal or the next point in time, and does nothing in
+//! between. Whatever happens to the command is seen here, in order, by one thread.
+
+use std::fs::File;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
+
+use super::cgroup::MemoryCgroup;
+use super::exec;
+use super::expiry::Limit;
+use super::inherited::{BLOCKED, Inherited, is_init};
+use super::procfs::{self, Stat};
+use super::program::Failure;
+use super::relay::{self, Sender};
+use super::sys::{self, Change, Received, SignalSet, Usage};
+use super::tree::{Orphans, Sampler, Tree};
+use super::{Ended, Event, Plan, Program, Progress, SpawnError};
+use crate::exit::{Cause, End, Expiry, OWN_FAILURE, Status};
+
+/// A command that has been started.
+#[derive(Debug)]
+pub struct Child<'a> {
+    inherited: &'a mut Inherited,
+    pid: i32,
+    started: SystemTime,
+    clock: Instant,
+    tree: Tree,
+    sampler: Option<Sampler>,
+    limit: Option<Limit>,
+    due: Option<Instant>,
+    every: Option<Duration>,
+    memory: Option<Watermark>,
+}
+
+/// The count of the kernel's kills for want of memory before the command was started.
+#[derive(Debug)]
+struct Watermark {
+    cgroup: MemoryCgroup,
+    kills: u64,
+}
+
+impl Watermark {
+    fn read() -> Option<Self> {
+        let cgroup = MemoryCgroup::find()?;
+        Some(Self { kills: cgroup.oom_kills()?, cgroup })
+    }
+
+    /// Whether the kernel has killed since.
+    fn has_risen(&self) -> bool {
+        self.cgroup.oom_kills().is_some_and(|kills| kills > self.kills)
+    }
+}
+
+/// Starts the command. To be called while pushwrap is small, because its size is the floor of the command's measured peak,
+/// and while it has one thread. When it returns the command has been executed.
+///
+/// # Errors
+/// The command could not be started: 127 or 126, and the sentence that says why.
+pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) -> Result<Child<'a>, SpawnError> {
+    let memory = Watermark::read();
+    if plan.timeout.is_some() {
+        // Only then: an orphan of the command sees pushwrap as its parent, which it would not without pushwrap. With a
+        // limit it is what makes processes that have left their parents findable.
+        inherited.reaps_orphans |= nix::sys::prctl::set_child_subreaper(true).is_ok();
+    }
+    let orphans =
+        if inherited.reaps_orphans { Orphans::Ours { older: procfs::children("self") } } else { Orphans::Elsewhere };
+    let started = SystemTime::now();
+    let clock = Instant::now();
+    let pid = start(program, inherited);
+    // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
+    inherited.release();
+    let pid = pid.map_err(|failure| failure.at(program, started, clock.elapsed()))?;
+    Ok(Child {
+        inherited,
+        pid,
+        started,
+        clock,
+        tree: Tree::new(pid, orphans),
+        sampler: plan.sample_tree.then(|| Sampler::new(clock)),
+        limit: plan.timeout.filter(|timeout| !timeout.after.is_zero()).map(|timeout| Limit::new(timeout, clock)),
+        due: plan.wake.and_then(|wake| clock.checked_add(wake.first)),
+        every: plan.wake.and_then(|wake| wake.every),
+        memory,
+    })
+}
+
+/// Starts the process. A limit on processes is often reached for a moment only, so like a shell it tries again for a while.
+fn start(program: &Program, inherited: &Inherited) -> Result<i32, Failure> {
+    let mut image = program.image().map_err(|refusal| Failure::Refused { refusal, file: None })?;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match exec::start(&mut image, &inherited.ground()) {
+            Ok(Ok(pid)) => return Ok(pid),
+            Ok(Err(refusal)) => {
+                let file = image.files.into_iter().nth(refusal.file);
+                return Err(Failure::Refused { refusal, file });
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && pause < Duration::from_secs(2) => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            Err(error) => return Err(Failure::NoProcess(error)),
+        }
+    }
+}
+
+impl Child<'_> {
+    /// Supervises the command until it has ended: hands signals on, follows its stops, enforces the limit on its time,
+    /// samples its memory, and calls `on_event`, which must not take long.
+    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Ended {
+        loop {
+            match sys::next_signal(BLOCKED, self.time_left()) {
+                Some(received) if received.signal == libc::SIGCHLD => {}
+                Some(received) => self.relay(&received, on_event),
+                None => {}
+            }
+            // Always, and before any deadline is acted on: SIGCHLD merges with the ones before it, and a command that has
+            // ended in time has not run out of it.
+            if let Some((status, usage)) = self.look_after_children() {
+                return self.ended(status, usage);
+            }
+            self.keep_time(on_event);
+        }
+    }
+
+    /// The time until something has to be done.
+    fn time_left(&self) -> Option<Duration> {
+        let limit = self.limit.as_ref().and_then(|limit| limit.next);
+        let sample = self.sampler.as_ref().map(|sampler| sampler.next);
+        let next = [limit, sample, self.due].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Does what the clock says.
+    fn keep_time(&mut self, on_event: &mut dyn FnMut(Event, &Progress)) {
+        let now = Instant::now();
+        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.next.is_some_and(|next| next <= now)) {
+            limit.act(&mut self.tree);
+        }
+        if let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.next <= now) {
+            sampler.sample(&mut self.tree);
+        }
+        if let Some(due) = self.due.filter(|due| *due <= now) {
+            // What was missed while everything was stopped is not made up for.
+            self.due = self.every.and_then(|every| due.max(now.checked_sub(every).unwrap_or(due)).checked_add(every));
+            on_event(Event::Due, &self.progress());
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { started: self.started, elapsed: self.clock.elapsed(), tree_peak_rss_bytes: self.tree_peak() }
+    }
+
+    fn tree_peak(&self) -> Option<u64> {
+        self.sampler.as_ref().and_then(|sampler| sampler.peak_bytes)
+    }
+
+    /// Hands a signal on to the command, unless it has got it already.
+    fn relay(&mut self, received: &Received, on_event: &mut dyn FnMut(Event, &Progress)) {
+        let sender = Sender::of(received, self.pid, &self.tree);
+        let verdict = relay::judge(received.signal, sender, leads_session());
+        if verdict.forward {
+            sys::pass_on(self.pid, received);
+        }
+        if verdict.order && self.inherited.hear(received.signal) {
+            on_event(Event::ToldToStop(received.signal), &self.progress());
+        }
+    }
+
+    /// Sees what has become of the command; follows its stops, reaps it when it has ended, and orphans.
+    fn look_after_children(&mut self) -> Option<(Status, Usage)> {
+        let end = loop {
+            match sys::wait_for(self.pid) {
+                Change::None => break None,
+                Change::Stopped(signal) => self.follow_stop(signal),
+                Change::Ended(status, usage) => break Some((status, usage)),
+                // Nobody but this loop reaps it. Should it happen all the same, a run that ends beats one that hangs.
+                Change::NoChild => break Some((Status::Exited(OWN_FAILURE), Usage::default())),
+            }
+        };
+        self.inherited.reap_orphans(end.is_none().then_some(self.pid));
+        end
+    }
+
+    /// Stops as the command has stopped, so that the shell that waits for pushwrap takes its terminal back, and continues
+    /// with it.
+    fn follow_stop(&mut self, signal: i32) {
+        let follows = match signal {
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => true,
+            // Where no shell waits for us nobody would continue us: then an administrator means the command alone.
+            libc::SIGSTOP => in_foreground(),
+            _ => false,
+        };
+        if !follows || is_init() || leads_session() || !self.is_stopped() {
+            return;
+        }
+        sys::undergo(signal);
+        // Only when something has continued us: in an orphaned process group the kernel discards the stop. A shell
+        // continues the whole group, an administrator perhaps pushwrap alone.
+        let continued = sys::next_signal(SignalSet::of(&[libc::SIGCONT]), Some(Duration::ZERO)).is_some();
+        if continued && self.is_stopped() {
+            sys::send(self.pid, libc::SIGCONT);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        Stat::read(self.pid).is_some_and(Stat::is_stopped)
+    }
+
+    /// Puts together what is known about the command that has been reaped just now.
+    fn ended(mut self, status: Status, usage: Usage) -> Ended {
+        let duration = self.clock.elapsed();
+        let ended = SystemTime::now();
+        let timeout = self.limit.as_ref().and_then(|limit| limit.expired);
+        let cause = Cause {
+            timeout,
+            oom_killed: timeout != Some(Expiry::Killed)
+                && status.shell_code() == Status::Signaled(libc::SIGKILL).shell_code()
+                && self.memory.as_ref().is_some_and(Watermark::has_risen),
+            told_to_stop: self.inherited.told_to_stop(),
+        };
+        self.inherited.note_end(status);
+        if let Some(limit) = &self.limit {
+            let inherited = &self.inherited;
+            limit.sweep(&mut self.tree, &|| inherited.reap_orphans(None));
+        }
+        Ended {
+            end: End::Ended { status, cause },
+            started: self.started,
+            ended,
+            duration,
+            cpu_user: usage.user,
+            cpu_system: usage.system,
+            peak_rss_bytes: usage.peak_rss_bytes,
+            // A tree holds at least what its largest process holds, also between two samples.
+            tree_peak_rss_bytes: self.tree_peak().map(|peak| peak.max(usage.peak_rss_bytes)),
+        }
+    }
+}
+
+/// Whether pushwrap leads its session.
+fn leads_session() -> bool {
+    getsid(None) == Ok(getpid())
+}
+
+/// Whether our process group is the foreground group of the controlling terminal.
+fn in_foreground() -> bool {
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal) == Ok(getpgrp()))
+}

@@ -1,0 +1,323 @@
+//! The system calls that supervising needs and no safe crate offers: signal masks that keep every bit, waiting for a
+//! signal with its origin, wait4 with its resource usage. Each is a thin function with a safe face; nothing decides here.
+
+#![allow(unsafe_code, reason = "nix has neither wait4, nor real-time signals, nor a mask with the signals glibc hides")]
+
+use std::ffi::CStr;
+use std::mem::{MaybeUninit, zeroed};
+use std::ptr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use crate::exit::Status;
+
+/// The size of the kernel's signal set in bytes, which its system calls want to be told.
+const SET_BYTES: libc::size_t = size_of::<u64>();
+
+/// A set of signals as the kernel has it: bit N-1 is signal N. glibc's own type hides 32 and 33 (nptl keeps them for
+/// itself and takes them out of every mask), and an inherited mask must be handed on with all its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SignalSet(u64);
+
+impl SignalSet {
+    /// The set of these signals.
+    pub(super) const fn of(signals: &[i32]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < signals.len() {
+            bits |= 1 << (signals[i] - 1);
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// All 64 signals but these.
+    pub(super) const fn all_but(signals: &[i32]) -> Self {
+        Self(!Self::of(signals).0)
+    }
+
+    /// The signals that are in either set.
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Changes the mask of the calling thread as `how` says (`SIG_SETMASK`, `SIG_BLOCK`, `SIG_UNBLOCK`) and returns the old one.
+fn change_mask(how: i32, set: SignalSet) -> SignalSet {
+    let mut old = 0_u64;
+    // SAFETY: both pointers are to 8 bytes that live through the call, and the kernel is told so.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set.0, &raw mut old, SET_BYTES) };
+    SignalSet(old)
+}
+
+/// Makes `set` the mask of the calling thread and returns the old one. Async-signal-safe.
+pub(super) fn set_mask(set: SignalSet) -> SignalSet {
+    change_mask(libc::SIG_SETMASK, set)
+}
+
+/// The mask of the calling thread.
+pub(super) fn mask() -> SignalSet {
+    change_mask(libc::SIG_BLOCK, SignalSet(0))
+}
+
+/// What a process does with a signal that it does not catch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disposition {
+    /// `SIG_DFL`.
+    Default,
+    /// `SIG_IGN`.
+    Ignore,
+}
+
+/// Sets the disposition of `signal`; numbers that libc keeps for itself are left alone. Async-signal-safe.
+pub(super) fn set_disposition(signal: i32, to: Disposition) {
+    // SAFETY: a zeroed sigaction is valid (no flags, empty mask, SIG_DFL); no handler is installed.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = if to == Disposition::Ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+        libc::sigaction(signal, &raw const action, ptr::null_mut());
+    }
+}
+
+/// Whether `signal` is ignored. Async-signal-safe.
+pub(super) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: the call only fills `action`, which is then initialised whatever it returned (zeroed before).
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// What the process was given that std's runtime overwrites before `main`: one bit for each closed standard descriptor,
+/// one for an ignored SIGPIPE.
+static GIVEN: AtomicU8 = AtomicU8::new(0);
+const PIPE_IGNORED: u8 = 1 << 3;
+
+/// Runs before std's runtime, which ignores SIGPIPE and opens /dev/null on closed standard descriptors (rust's
+/// library/std/src/sys/pal/unix/mod.rs): in `main` it would be too late to learn what was inherited.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_RUNTIME: extern "C" fn() = note_what_was_given;
+
+extern "C" fn note_what_was_given() {
+    let mut given = 0;
+    for fd in 0..3_u8 {
+        if !is_open(i32::from(fd)) {
+            given |= 1 << fd;
+        }
+    }
+    if is_ignored(libc::SIGPIPE) {
+        given |= PIPE_IGNORED;
+    }
+    GIVEN.store(given, Ordering::Relaxed);
+}
+
+/// Whether the descriptor `fd` is open.
+pub(super) fn is_open(fd: i32) -> bool {
+    // SAFETY: F_GETFD only asks; a closed descriptor is an answer.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
+/// Which of the descriptors 0, 1, 2 were closed when the process started.
+pub(super) fn closed_at_start() -> [bool; 3] {
+    // The linker may drop a whole object file of which nothing is used: this is the use.
+    std::hint::black_box(&raw const BEFORE_RUNTIME);
+    let given = GIVEN.load(Ordering::Relaxed);
+    [given & 1 != 0, given & 2 != 0, given & 4 != 0]
+}
+
+/// Whether SIGPIPE was ignored when the process started.
+pub(super) fn pipe_ignored_at_start() -> bool {
+    GIVEN.load(Ordering::Relaxed) & PIPE_IGNORED != 0
+}
+
+/// The environment as the process was given it: every entry, in order, duplicates and entries without '=' included
+/// (`std::env::vars_os` drops and hides such).
+pub(super) fn environment() -> Vec<&'static CStr> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: environ is null or a null-terminated array of C strings (environ(7)); nothing in pushwrap ever changes the
+    // environment of its own process, so the strings live as long as the process.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry));
+            entry = entry.add(1);
+        }
+    }
+    entries
+}
+
+/// A signal taken from the queue, with what the kernel says about its origin (sigaction(2)).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    /// Its number.
+    pub(super) signal: i32,
+    /// `si_code`: above 0 the kernel made it, else a process sent it.
+    pub(super) code: i32,
+    /// `si_pid` where a process sent it: 0 when the sender is outside of our PID namespace.
+    pub(super) sender: i32,
+    value: libc::sigval,
+}
+
+/// Takes the next pending signal of `set`, waiting until one comes or `timeout` has passed (`None`: for ever). The
+/// signals have to be blocked.
+pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<Received> {
+    let limit = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(timeout.subsec_nanos().cast_signed()),
+    });
+    let limit: *const libc::timespec = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: all three pointers are to memory that lives through the call; a null time-out means none. The accessors
+    // read plain integers of the union, which is initialised (zeroed before, filled by the kernel).
+    unsafe {
+        let signal = libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set.0, info.as_mut_ptr(), limit, SET_BYTES);
+        if signal <= 0 {
+            return None;
+        }
+        let info = info.assume_init();
+        Some(Received { signal: info.si_signo, code: info.si_code, sender: info.si_pid(), value: info.si_value() })
+    }
+}
+
+/// Sends `signal` to the process `pid`. Errors are not told: the process may be gone or belong to somebody else (a
+/// setuid command), and neither can be helped.
+pub(super) fn send(pid: i32, signal: i32) {
+    // SAFETY: kill has no memory arguments.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Sends a received signal on to the process `pid`, with its value where it was queued with one (sigqueue(3)).
+pub(super) fn pass_on(pid: i32, received: &Received) {
+    // SAFETY: sigqueue has no memory arguments; the value is an integer or a pointer that nobody here follows.
+    let queued =
+        received.code == libc::SI_QUEUE && unsafe { libc::sigqueue(pid, received.signal, received.value) } == 0;
+    if !queued {
+        send(pid, received.signal);
+    }
+}
+
+/// Lets the default action of `signal` happen to this process now: it stops, or dies, or (an ignored stop in an orphaned
+/// process group) nothing happens. Afterwards mask and disposition are as before.
+pub(super) fn undergo(signal: i32) {
+    let ignored = is_ignored(signal);
+    set_disposition(signal, Disposition::Default);
+    // SAFETY: tgkill has no memory arguments. It is used instead of raise(3), which refuses nothing but caches ids.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::syscall(libc::SYS_gettid), signal) };
+    let before = change_mask(libc::SIG_UNBLOCK, SignalSet::of(&[signal]));
+    set_mask(before);
+    if ignored {
+        set_disposition(signal, Disposition::Ignore);
+    }
+}
+
+/// Resource usage of a process and the descendants it waited for (getrusage(2)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// CPU time in user mode.
+    pub(super) user: Duration,
+    /// CPU time in the kernel.
+    pub(super) system: Duration,
+    /// Largest resident set of one single process.
+    pub(super) peak_rss_bytes: u64,
+}
+
+/// What has become of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing new.
+    None,
+    /// It was stopped by this signal.
+    Stopped(i32),
+    /// It ended and has been reaped: its pid may be another process's from now on.
+    Ended(Status, Usage),
+    /// There is no such child.
+    NoChild,
+}
+
+/// Asks once what has become of the child `pid`, and reaps it when it has ended. Never waits.
+pub(super) fn wait_for(pid: i32) -> Change {
+    let mut status = 0;
+    // SAFETY: a zeroed rusage is valid, both pointers live through the call; the W macros only compute.
+    unsafe {
+        let mut usage: libc::rusage = zeroed();
+        match libc::wait4(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED, &raw mut usage) {
+            0 => Change::None,
+            -1 => Change::NoChild,
+            _ if libc::WIFSTOPPED(status) => Change::Stopped(libc::WSTOPSIG(status)),
+            _ => Change::Ended(ended(status), used(&usage)),
+        }
+    }
+}
+
+fn ended(status: i32) -> Status {
+    if libc::WIFSIGNALED(status) {
+        Status::Signaled(libc::WTERMSIG(status))
+    } else {
+        Status::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))
+    }
+}
+
+fn used(usage: &libc::rusage) -> Usage {
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
+            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    Usage {
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+        // Linux counts ru_maxrss in KiB (getrusage(2)).
+        peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
+    }
+}
+
+/// Waits for the end of the child `pid` and forgets it.
+pub(super) fn reap(pid: i32) {
+    // SAFETY: a null status pointer means that nobody wants it (wait(2)).
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+}
+
+/// The pid of some child that has ended and still waits to be reaped, whoever it is; it stays unreaped.
+pub(super) fn any_ended_child() -> Option<i32> {
+    // SAFETY: a zeroed siginfo_t is valid and lives through the call; si_pid reads an integer, 0 when nobody has ended.
+    unsafe {
+        let mut info: libc::siginfo_t = zeroed();
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, flags) != 0 {
+            return None;
+        }
+        Some(info.si_pid()).filter(|pid| *pid != 0)
+    }
+}
+
+/// CPU time that the calling thread has used so far.
+pub(super) fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Puts /dev/null in the place of the descriptor `fd`, or closes it where there is no /dev/null.
+pub(super) fn let_go_of(fd: i32) {
+    // SAFETY: the path is a C string; the descriptor numbers are plain integers, and no Rust object owns `fd`: it is a
+    // standard stream, or one that was inherited and that nothing here has opened.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if null == -1 {
+            libc::close(fd);
+        } else if null != fd {
+            libc::dup2(null, fd);
+            libc::close(null);
+        }
+    }
+}
+
+/// Closes a descriptor that was inherited.
+pub(super) fn close(fd: i32) {
+    // SAFETY: see `let_go_of`: nothing in this process has opened it.
+    unsafe { libc::close(fd) };
+}

@@ -1,0 +1,144 @@
+//! Parses the command line and words what is wrong with it, each line of it as pushwrap says everything: greppable in the
+//! mail that cron sends.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
+
+use super::Cli;
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help or version was asked for: text for standard output.
+    Asked(String),
+    /// Bad usage: text for standard error, and whether it was a subcommand that was misused.
+    Wrong {
+        /// What is wrong and what would be right, a few lines.
+        message: String,
+        /// Subcommands exit 2 for bad usage, the run form 125.
+        subcommand: bool,
+    },
+}
+
+/// Parses `arguments`, the program's name included.
+///
+/// # Errors
+/// [`Stop`]: help was asked for, or the usage is bad.
+pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
+    let ours: Vec<&str> =
+        arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--").collect();
+    let mut command = command(ours.contains(&"-h"));
+    let parsed =
+        command.try_get_matches_from_mut(arguments).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Asked(error.render().to_string()),
+        _ => {
+            let is_subcommand = |word: &&str| command.find_subcommand(word).is_some();
+            let subcommand = ours.first().is_some_and(is_subcommand);
+            let dashes = if subcommand { None } else { missing_dashes(&error, &ours, &command) };
+            Stop::Wrong { message: dashes.unwrap_or_else(|| worded(&error)), subcommand }
+        }
+    })
+}
+
+/// The command as clap knows it: one line an option in both forms of help, the rare ones only in `--help`.
+#[must_use]
+pub fn command(brief: bool) -> Command {
+    let command = Cli::command();
+    let (usage, after) = (command.get_after_help().cloned(), command.get_after_long_help().cloned());
+    let shape = move |argument: Arg| {
+        let rare = argument.is_hide_short_help_set();
+        let argument = argument.hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
+        if brief { argument.help_heading(None::<&str>) } else { argument }
+    };
+    let after = if brief { usage } else { after }.unwrap_or_default();
+    command
+        .after_help(after)
+        .after_long_help(None::<&str>)
+        .mut_args(move |argument| if argument.is_hide_set() { argument } else { shape(argument) })
+        .mut_subcommands(move |subcommand| {
+            subcommand.hide(brief).mut_args(|argument| argument.hide_short_help(false).long_help(None::<&str>))
+        })
+}
+
+/// The one mistake that everybody makes: a command without `--` before it.
+fn missing_dashes(error: &clap::Error, ours: &[&str], command: &Command) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    let unexpected = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
+    if !unexpected || word.starts_with('-') {
+        return None;
+    }
+    let position = ours.iter().position(|ours| ours == word)?;
+    let options: Vec<&str> = ours.iter().take(position).copied().chain(["--"]).collect();
+    let subcommands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+    Some(format!(
+        "'--' is missing before the command: pushwrap {} {word} ...\nsubcommands come first: pushwrap {}",
+        options.join(" "),
+        subcommands.join("|")
+    ))
+}
+
+/// clap's message without its headings and blank lines.
+fn worded(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let word = |line: &str| line.replace("Usage: ", "usage: ").replace("For more information", "for more information");
+    lines.map(word).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stop, parse};
+
+    fn wrong(arguments: &[&str]) -> (String, bool) {
+        let arguments: Vec<_> = std::iter::once("pushwrap").chain(arguments.iter().copied()).map(Into::into).collect();
+        match parse(&arguments) {
+            Err(Stop::Wrong { message, subcommand }) => (message, subcommand),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn asked(argument: &str) -> String {
+        match parse(&["pushwrap".into(), argument.into()]) {
+            Err(Stop::Asked(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_without_dashes_is_told_where_they_go() {
+        let (message, subcommand) = wrong(&["--url", "http://gw", "backup", "-v"]);
+        assert!(
+            message.starts_with("'--' is missing before the command: pushwrap --url http://gw -- backup ..."),
+            "{message}"
+        );
+        assert!(!subcommand);
+    }
+
+    #[test]
+    fn subcommands_are_told_apart() {
+        assert!(wrong(&["check"]).1);
+        assert!(!wrong(&["--nonsense", "--", "check"]).1);
+    }
+
+    #[test]
+    fn a_misspelled_option_gets_a_tip() {
+        let (message, _) = wrong(&["--timout", "3", "--", "true"]);
+        assert!(message.starts_with("unexpected argument '--timout' found\ntip: "), "{message}");
+        assert!(message.contains("--timeout"), "{message}");
+    }
+
+    #[test]
+    fn help_fits_one_screen_and_two() {
+        let brief = asked("-h");
+        assert!(brief.lines().count() <= 24, "{brief}");
+        let full = asked("--help");
+        assert!(full.lines().count() <= 2 * 40, "{full}");
+        let wide: Vec<&str> = full.lines().chain(brief.lines()).filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{wide:?}");
+        assert!(full.contains("--kill-after") && !brief.contains("--kill-after"));
+    }
+}

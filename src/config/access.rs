@@ -1,0 +1,100 @@
+//! How a gateway is reached and who we are to it: credentials, headers, TLS, proxy. Files are named here and read at delivery:
+//! one that is missing fails the push, never the command.
+
+use std::path::{Path, PathBuf};
+
+use super::Usage;
+use super::resolver::Resolver;
+use crate::cli::Delivery;
+use crate::sink::{BaseUrl, Credentials, Gateway, Header, Identity, Password, ProxySettings, Secret, Tls};
+
+/// What all gateways of a run have in common.
+pub(super) struct Access {
+    credentials: Credentials,
+    headers: Vec<Header>,
+    tls: Tls,
+    proxy: ProxySettings,
+}
+
+impl Access {
+    /// Resolves the options of "how" that concern the connection.
+    pub(super) fn resolve(resolver: &mut Resolver, options: &Delivery) -> Result<Self, Usage> {
+        let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
+        let proxy = resolver.one("proxy", options.proxy.as_deref(), text)?;
+        Ok(Self {
+            credentials: credentials(resolver, options)?,
+            headers,
+            tls: tls(resolver, options)?,
+            proxy: ProxySettings::from_environment(proxy.as_deref(), |name| std::env::var_os(name)),
+        })
+    }
+
+    /// The gateway at `url`.
+    pub(super) fn gateway(&self, url: BaseUrl) -> Gateway {
+        Gateway {
+            url,
+            credentials: self.credentials.clone(),
+            headers: self.headers.clone(),
+            tls: self.tls.clone(),
+            proxy: self.proxy.clone(),
+        }
+    }
+}
+
+// The signature is that of every parser of a value.
+#[expect(clippy::unnecessary_wraps)]
+fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    text.parse().map_err(|error: crate::sink::HeaderError| error.to_string())
+}
+
+fn credentials(resolver: &mut Resolver, options: &Delivery) -> Result<Credentials, Usage> {
+    let (by_user, by_token) = resolver.prefer(
+        ("user", options.user.is_some()),
+        ("token-file", options.token_file.is_some()),
+        "--user and --token-file contradict each other: name one of them",
+    )?;
+    if by_token {
+        let path = resolver.path("token-file", options.token_file.as_deref());
+        return Ok(path.map_or(Credentials::None, Credentials::Token));
+    }
+    let file = resolver.path("password-file", options.password_file.as_deref());
+    let user = if by_user { resolver.one("user", options.user.as_deref(), text)? } else { None };
+    let on_command_line = options.password_file.is_some();
+    match (user, file) {
+        (None, None) => Ok(Credentials::None),
+        (None, Some(_)) => {
+            let alone = "--password-file needs --user, whose password it holds".to_owned();
+            resolver.refuse(on_command_line, alone).map(|()| Credentials::None)
+        }
+        (Some(user), file) => {
+            let (name, given) = match user.split_once(':') {
+                Some((name, password)) => (name.to_owned(), Some(password.to_owned())),
+                None => (user, None),
+            };
+            if given.is_some() && file.is_some() {
+                let twice = "the password is given twice, by --user and by --password-file".to_owned();
+                resolver.refuse(on_command_line && options.user.is_some(), twice)?;
+            }
+            let given = Password::Given(Secret::from(given.unwrap_or_default()));
+            Ok(Credentials::Basic { user: name, password: file.map_or(given, Password::File) })
+        }
+    }
+}
+
+fn tls(resolver: &mut Resolver, options: &Delivery) -> Result<Tls, Usage> {
+    let file = |resolver: &Resolver, long, flag: Option<&Path>| -> Option<PathBuf> { resolver.path(long, flag) };
+    let cert = file(resolver, "cert", options.cert.as_deref());
+    let key = file(resolver, "key", options.key.as_deref());
+    if cert.is_none() && key.is_some() {
+        resolver.refuse(options.key.is_some(), "--key needs --cert, to whose certificate it belongs".to_owned())?;
+    }
+    Ok(Tls {
+        ca: file(resolver, "cacert", options.cacert.as_deref()),
+        identity: cert.map(|cert| Identity { cert, key }),
+        insecure: resolver.switch("insecure", options.insecure)?,
+    })
+}

@@ -1,0 +1,209 @@
+//! Resolves one option after the other over the layers, and decides what a mistake does: on the command line it is bad
+//! usage; below it, where it concerns reporting, it is remembered as trouble that fails the push and never the command.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+
+use super::layers::{DEFAULT_ENV_FILE, Given, Layers, Origin, items, variable};
+use super::{Reporting, Usage};
+use crate::cli::Cli;
+
+/// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
+const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
+
+/// The layers, and the troubles met so far.
+pub(super) struct Resolver {
+    layers: Layers,
+    troubles: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Resolver {
+    /// Reads the environment and the env file: `flag`, else `PUSHWRAP_ENV_FILE`, else the default one where it exists.
+    pub(super) fn new(flag: Option<&Path>) -> Self {
+        let layers = Layers::new(std::env::vars_os());
+        let mut resolver = Self { layers, troubles: Vec::new(), warnings: Vec::new() };
+        let named =
+            flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|given| given.value.into()));
+        let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
+        match resolver.layers.read_env_file(&path) {
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => resolver.troubles.push(format!("cannot read env file '{}': {error}", path.display())),
+            Ok(()) => resolver.warn_of_unknown(),
+        }
+        resolver
+    }
+
+    fn warn_of_unknown(&mut self) {
+        let command = Cli::command();
+        let subcommands = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let longs: Vec<&str> = command.get_arguments().chain(subcommands).filter_map(clap::Arg::get_long).collect();
+        let unknown = self.layers.unknown(longs);
+        self.warnings.extend(unknown.iter().map(|origin| format!("no option has the variable {origin}")));
+    }
+
+    /// An option with one value.
+    pub(super) fn one<T>(
+        &mut self,
+        long: &'static str,
+        flag: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Usage> {
+        let given = match flag {
+            Some(text) => Some(Given { value: text.into(), origin: Origin::Flag(long) }),
+            None => self.layers.get(long),
+        };
+        let Some(given) = given else { return Ok(None) };
+        let parsed = self.parse(long, &given.value, &given.origin, &parse)?;
+        Ok(parsed)
+    }
+
+    /// A repeatable option. On the command line each value is one item; a variable holds a list.
+    pub(super) fn many<T>(
+        &mut self,
+        long: &'static str,
+        flags: &[String],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, Usage> {
+        let (origin, items) = if flags.is_empty() {
+            let Some(given) = self.layers.get(long) else { return Ok(None) };
+            let separator = if long == "header" { b'\n' } else { b',' };
+            (given.origin, items(&given.value, separator))
+        } else {
+            (Origin::Flag(long), flags.iter().map(OsString::from).collect())
+        };
+        let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
+        // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
+        parsed.collect()
+    }
+
+    /// A repeatable option whose values are lists themselves.
+    pub(super) fn list<T>(
+        &mut self,
+        long: &'static str,
+        flags: &[String],
+        parse: impl Fn(&str) -> Result<Vec<T>, String>,
+    ) -> Result<Option<Vec<T>>, Usage> {
+        let lists = self.many(long, flags, parse)?;
+        Ok(lists.map(|lists| lists.into_iter().flatten().collect()))
+    }
+
+    /// A switch: the flag can only set it, a variable can also take it back.
+    pub(super) fn switch(&mut self, long: &'static str, flag: bool) -> Result<bool, Usage> {
+        if flag {
+            return Ok(true);
+        }
+        let Some(given) = self.layers.get(long) else { return Ok(false) };
+        let on = self.parse(long, &given.value, &given.origin, &super::values::switch)?;
+        Ok(on.unwrap_or(false))
+    }
+
+    /// The path of a file. Nothing is wrong with any path before it is opened.
+    pub(super) fn path(&self, long: &'static str, flag: Option<&Path>) -> Option<PathBuf> {
+        flag.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
+    }
+
+    /// Which of two options counts that contradict each other, each named with whether it stands on the command line: the one
+    /// of the higher layer, and in the same layer neither.
+    pub(super) fn prefer(
+        &mut self,
+        first: (&'static str, bool),
+        second: (&'static str, bool),
+        contradiction: &str,
+    ) -> Result<(bool, bool), Usage> {
+        let rank = |(long, on_command_line): (&'static str, bool)| {
+            if on_command_line { Some(0) } else { self.layers.get(long).map(|given| given.origin.rank()) }
+        };
+        match (rank(first), rank(second)) {
+            (Some(left), Some(right)) if left == right => {
+                self.refuse(left == 0, contradiction.to_owned()).map(|()| (false, false))
+            }
+            (Some(left), Some(right)) => Ok((left < right, right < left)),
+            (left, right) => Ok((left.is_some(), right.is_some())),
+        }
+    }
+
+    /// Bad usage where it stops the run, trouble otherwise.
+    pub(super) fn refuse(&mut self, stops_the_run: bool, message: String) -> Result<(), Usage> {
+        if stops_the_run {
+            return Err(Usage(message));
+        }
+        self.troubles.push(message);
+        Ok(())
+    }
+
+    /// The names of the variables that hold secrets here.
+    pub(super) fn secret_variables(&self) -> Vec<OsString> {
+        let holds_password = |long: &'static str| {
+            let given = self.layers.get(long).filter(|given| matches!(given.origin, Origin::Variable(_)));
+            given.is_some_and(|given| given.value.as_bytes().contains(&b'@'))
+        };
+        let with_password = ["url", "proxy", "remote-write"].into_iter().filter(|long| holds_password(long));
+        ["user", "header"].into_iter().chain(with_password).map(|long| variable(long).into()).collect()
+    }
+
+    /// Hands over what went wrong on the way.
+    pub(super) fn finish(self, reporting: Reporting) -> Reporting {
+        let warnings = self.warnings.into_iter().chain(reporting.warnings).collect();
+        Reporting { troubles: self.troubles, warnings, ..reporting }
+    }
+
+    fn parse<T>(
+        &mut self,
+        long: &'static str,
+        value: &OsStr,
+        origin: &Origin,
+        parse: &impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Usage> {
+        let parsed = match value.to_str() {
+            Some(text) => parse(text),
+            None => Err("expected UTF-8 text".to_owned()),
+        };
+        match parsed {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(error) => {
+                let message = format!("invalid value {}for {origin}: {error}", quoted(long, value));
+                let stops_the_run = matches!(origin, Origin::Flag(_)) || OF_THE_COMMAND.contains(&long);
+                self.refuse(stops_the_run, message).map(|()| None)
+            }
+        }
+    }
+}
+
+/// The value in quotes, without what must not be printed.
+fn quoted(long: &str, value: &OsStr) -> String {
+    let text = value.to_string_lossy();
+    match long {
+        "user" | "header" => String::new(),
+        "url" | "proxy" | "remote-write" => format!("'{}' ", without_user(&text)),
+        _ => format!("'{text}' "),
+    }
+}
+
+/// A URL without user and password: all between the scheme and the last `@` before the path.
+fn without_user(url: &str) -> String {
+    let start = url.find("://").map_or(0, |position| position + 3);
+    match url.get(start..).and_then(|rest| rest.rfind('@')) {
+        Some(at) => {
+            format!("{}{}", url.get(..start).unwrap_or_default(), url.get(start + at + 1..).unwrap_or_default())
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quoted, without_user};
+
+    #[test]
+    fn secrets_are_not_quoted() {
+        assert_eq!(without_user("http://u:p@ss@gw:99999/x"), "http://gw:99999/x");
+        assert_eq!(without_user("u:p@gw"), "gw");
+        assert_eq!(without_user("gw:9091"), "gw:9091");
+        assert_eq!(quoted("user", "me:secret".as_ref()), "");
+        assert_eq!(quoted("job", "x".as_ref()), "'x' ");
+    }
+}

@@ -1,0 +1,117 @@
+//! Where pushwrap runs, as far as the grouping key depends on it: a lasting host has a name worth a label, a container or a
+//! CI machine has one that is new in every run, and the Pushgateway never forgets a group.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// What the key depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Surroundings {
+    /// The host name, when it is text.
+    pub(super) host: Option<String>,
+    /// Whether the host name stays from run to run.
+    pub(super) lasting: bool,
+    /// The Kubernetes namespace, where the service account tells it.
+    pub(super) namespace: Option<String>,
+}
+
+/// Where Kubernetes mounts the service account of a pod.
+const NAMESPACE_FILE: &str = "var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// Files that container engines put into every container (docker, podman).
+const CONTAINER_FILES: [&str; 2] = [".dockerenv", "run/.containerenv"];
+/// Variables that CI systems set for every step.
+const CI_VARIABLES: [&str; 6] = ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "TEAMCITY_VERSION", "TF_BUILD"];
+/// Values of `container` that engines with throw-away containers set; lxc and systemd-nspawn have lasting ones.
+const CONTAINER_ENGINES: [&str; 4] = ["docker", "podman", "oci", "kube"];
+/// Parts of a cgroup path that container runtimes make.
+const CONTAINER_CGROUPS: [&str; 5] = ["kubepods", "/docker/", "/docker-", "containerd", "/ecs/"];
+
+impl Surroundings {
+    /// Looks at the running system.
+    pub(super) fn detect() -> Self {
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Self::read(Path::new("/"), host, |name| std::env::var_os(name))
+    }
+
+    fn read(root: &Path, host: Option<String>, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let host = host.filter(|name| !name.is_empty() && name != "(none)");
+        let kubernetes = variable("KUBERNETES_SERVICE_HOST").is_some();
+        let namespace = small_text(&root.join(NAMESPACE_FILE));
+        let ci = CI_VARIABLES.iter().filter_map(|name| variable(name)).any(|value| !is_off(&value));
+        let engine = variable("container").is_some_and(|value| CONTAINER_ENGINES.iter().any(|engine| value == *engine));
+        let marked = CONTAINER_FILES.iter().any(|file| root.join(file).exists());
+        let cgroup = small_text(&root.join("proc/self/cgroup")).unwrap_or_default();
+        let contained = CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part));
+        let generated = host.as_deref().is_some_and(is_container_id);
+        let lasting = !(kubernetes || namespace.is_some() || ci || engine || marked || contained || generated);
+        Self { host, lasting, namespace }
+    }
+}
+
+fn is_off(value: &OsStr) -> bool {
+    value.is_empty() || value == "false" || value == "0"
+}
+
+/// Whether a host name is the short id that container engines make up: twelve hexadecimal digits.
+fn is_container_id(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn small_text(path: &Path) -> Option<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    super::open_regular(path).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs;
+
+    use super::{NAMESPACE_FILE, Surroundings};
+
+    fn read(root: &std::path::Path, host: &str, variables: &[(&str, &str)]) -> Surroundings {
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+        Surroundings::read(root, Some(host.to_owned()), variable)
+    }
+
+    #[test]
+    fn a_plain_host_is_lasting() {
+        let root = tempfile::tempdir().unwrap();
+        let surroundings = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
+        assert_eq!(surroundings, Surroundings { host: Some("db1".into()), lasting: true, namespace: None });
+    }
+
+    #[test]
+    fn ci_containers_and_made_up_names_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!read(root.path(), "db1", &[("CI", "true")]).lasting);
+        assert!(!read(root.path(), "db1", &[("container", "podman")]).lasting);
+        assert!(!read(root.path(), "db1", &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).lasting);
+        assert!(!read(root.path(), "3f2b8c9d0e1a", &[]).lasting);
+        assert!(read(root.path(), "abcdefghijkl", &[]).lasting);
+        fs::write(root.path().join(".dockerenv"), "").unwrap();
+        assert!(!read(root.path(), "db1", &[]).lasting);
+    }
+
+    #[test]
+    fn a_cgroup_path_of_a_container_runtime_gives_it_away() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/self")).unwrap();
+        fs::write(root.path().join("proc/self/cgroup"), "4:memory:/docker/8f2a\n").unwrap();
+        assert!(!read(root.path(), "db1", &[]).lasting);
+    }
+
+    #[test]
+    fn the_namespace_comes_from_the_service_account() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join(NAMESPACE_FILE).parent().unwrap()).unwrap();
+        fs::write(root.path().join(NAMESPACE_FILE), "batch\n").unwrap();
+        let surroundings = read(root.path(), "job-x7k2p", &[]);
+        assert_eq!(surroundings.namespace.as_deref(), Some("batch"));
+        assert!(!surroundings.lasting);
+    }
+}

@@ -1,0 +1,122 @@
+//! The life of one run: start the command, watch it, report how it ended, and end as it ended. The command comes first in
+//! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
+
+mod reporter;
+mod summary;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::child::{self, Ended, Event, Inherited, Plan, Program, Schedule, SpawnError};
+use crate::config::Config;
+use crate::console::Voice;
+use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
+use crate::report::{Ending, Stage, Usage};
+use crate::textfile::{Private, Textfile, Writer};
+use reporter::{Files, Moment, Reporter};
+use summary::Account;
+
+/// When the first push of a running command is made: most jobs are over by then and need only one.
+const FIRST_PUSH: Duration = Duration::from_secs(5);
+
+/// The variable that names the file for the command's metrics.
+const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
+
+/// Runs the command and reports it. What comes back is how pushwrap has to end.
+#[must_use]
+pub fn run(config: Config, mut inherited: Inherited) -> Exit {
+    let voice = Voice(config.volume);
+    let command = config.identity.command.clone();
+    let (textfile, lack) = textfile(config.textfile.paths);
+    let program = Program {
+        argv: config.program,
+        set: textfile.path().map(|path| (TEXTFILE_VARIABLE.into(), path.into())).into_iter().collect(),
+        unset: config.secret_variables,
+    };
+    let wake = config.reporting.push_interval.map(|every| Schedule { first: FIRST_PUSH, every: Some(every) });
+    let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
+    let spawned = child::spawn(&program, plan, &mut inherited);
+    drop(program);
+    if let Some(lack) = lack {
+        voice.trouble(lack);
+    }
+    let files = Files { textfile, max_bytes: config.textfile.max_bytes };
+    let mut reporter = Reporter::new(config.reporting, config.identity, files, voice);
+    let run = match spawned {
+        Ok(child) => {
+            let ended = child.supervise(&mut |event, progress| {
+                let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
+                reporter.meanwhile(stage, Moment::of(progress));
+            });
+            Over::of(&ended)
+        }
+        Err(error) => {
+            voice.trouble(&error);
+            Over::not_started(&error)
+        }
+    };
+    let Over { ending, moment } = run;
+    let outcome = ending.end.outcome(&config.codes);
+    let conclusion = reporter.conclude(&mut inherited, Stage::Ended(ending, outcome), moment);
+    if let Some(form) = config.summary {
+        Account {
+            job: reporter.job(),
+            command: &command,
+            started: moment.started,
+            ending: &ending,
+            outcome,
+            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+            memory_limit_bytes: child::memory_limit_bytes(),
+            textfile_samples: conclusion.gist.samples,
+            textfile_errors: conclusion.gist.errors,
+            pushes: &conclusion.pushes,
+        }
+        .print(form);
+    }
+    if outcome == Outcome::Success && reporter.requires_push() && !conclusion.delivered {
+        return Exit::Code(OWN_FAILURE);
+    }
+    ending.end.exit()
+}
+
+/// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
+fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
+    if !named.is_empty() {
+        return (Textfile::Named(named), None);
+    }
+    match Private::create(std::env::var_os("TMPDIR")) {
+        Ok(private) => (Textfile::Private(private), None),
+        Err(error) => (Textfile::Named(Vec::new()), Some(error)),
+    }
+}
+
+/// A run that is over.
+struct Over {
+    ending: Ending,
+    moment: Moment,
+}
+
+impl Over {
+    fn of(ended: &Ended) -> Self {
+        let usage =
+            Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };
+        let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });
+        let writer = if killed { Writer::Interrupted } else { Writer::Done };
+        Self {
+            ending: Ending { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(usage) },
+            moment: Moment {
+                started: ended.started,
+                tree_peak_rss_bytes: ended.tree_peak_rss_bytes,
+                writer,
+                told_to_stop: matches!(ended.end, End::Ended { cause, .. } if cause.told_to_stop),
+            },
+        }
+    }
+
+    fn not_started(error: &SpawnError) -> Self {
+        let moment =
+            Moment { started: error.started, tree_peak_rss_bytes: None, writer: Writer::Done, told_to_stop: false };
+        let end = End::NotStarted(error.reason);
+        Self { ending: Ending { end, at: SystemTime::now(), duration: error.duration, usage: None }, moment }
+    }
+}

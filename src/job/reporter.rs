@@ -1,0 +1,350 @@
+//! The reports of one run: composed from what is known and from what the command wrote, and handed to whoever wants them.
+//! Composing happens on the courier's thread too, because a metrics file can be large and its disk slow.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
+use crate::config::{Destination, Reporting};
+use crate::console::{Voice, Volume, write_stderr};
+use crate::exit::Outcome;
+use crate::exposition::{self, Context, Diagnostic, Reading, Severity, encode};
+use crate::grouping::GroupingKey;
+use crate::report::{Facts, Identity, Stage, compose};
+use crate::sink::{Courier, Deadline, Delivered, Failure, Gateway, Method, Parcel, Push, Report, Turn};
+use crate::sink::{curl_command, request_text};
+use crate::textfile::{Found, Textfile, Writer};
+
+use super::summary::PushAccount;
+
+/// After an order to stop a KILL follows soon (GitHub Actions: 10 s after the first signal), so the last push gets less.
+const HASTE: Duration = Duration::from_secs(5);
+/// What the push in flight may still take after an order to stop that came when the command had ended.
+const LAST_TRY: Duration = Duration::from_secs(2);
+/// How long pushes that were told to stop at once are waited for.
+const PARTING: Duration = Duration::from_millis(100);
+/// How many findings in the command's metrics are said; the rest is counted.
+const FINDINGS: usize = 10;
+
+/// What a report depends on besides the stage of the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Wall clock when the command was started.
+    pub(super) started: SystemTime,
+    /// Sampled peak of the process tree, in bytes.
+    pub(super) tree_peak_rss_bytes: Option<u64>,
+    /// Whether the last line of a metrics file may be half a line.
+    pub(super) writer: Writer,
+    /// Whether pushwrap was told to stop.
+    pub(super) told_to_stop: bool,
+}
+
+impl Moment {
+    pub(super) fn of(progress: &Progress) -> Self {
+        Self {
+            started: progress.started,
+            tree_peak_rss_bytes: progress.tree_peak_rss_bytes,
+            writer: Writer::Interrupted,
+            told_to_stop: false,
+        }
+    }
+}
+
+/// What every report of a run is made of.
+struct Materials {
+    identity: Identity,
+    reserved: Vec<String>,
+    grouping: Vec<(String, String)>,
+    path: String,
+    files: Files,
+}
+
+/// Where the command's metrics are, and how much of them is read.
+pub(super) struct Files {
+    pub(super) textfile: Textfile,
+    pub(super) max_bytes: u64,
+}
+
+/// A report before it is addressed.
+struct Composed {
+    body: Vec<u8>,
+    /// The run's own metrics alone, where there are others.
+    salvage: Option<Vec<u8>>,
+    gist: Gist,
+}
+
+impl Materials {
+    fn compose(&self, stage: &Stage, moment: Moment) -> Composed {
+        let files = self.files.textfile.collect(self.files.max_bytes, moment.writer);
+        let reading = self.understand(&files);
+        let mut facts = Facts {
+            started: moment.started,
+            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+            memory_limit_bytes: memory_limit_bytes(),
+            textfile_samples: reading.samples(),
+            textfile_errors: reading.errors(),
+        };
+        let own = compose(&self.identity, &facts, stage);
+        let body = encode(own.iter().chain(&reading.families));
+        let gist = Gist { samples: reading.samples(), errors: reading.errors(), findings: Vec::new() };
+        let salvage = (!reading.families.is_empty()).then(|| {
+            facts.textfile_samples = 0;
+            facts.textfile_errors += 1;
+            encode(&compose(&self.identity, &facts, stage))
+        });
+        Composed { body, salvage, gist: Gist { findings: reading.diagnostics, ..gist } }
+    }
+
+    /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
+    fn understand<'f>(&self, files: &'f Found) -> Reading<'f> {
+        let context = Context { grouping: &self.grouping, reserved: &self.reserved };
+        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(&files.sources, &context)));
+        let mut reading = understood.unwrap_or_else(|_| {
+            let mut nothing = Reading::default();
+            nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
+            nothing
+        });
+        for problem in &files.problems {
+            reading.add(problem.clone());
+        }
+        reading
+    }
+}
+
+/// Who reports a run.
+pub(super) struct Reporter {
+    materials: Arc<Materials>,
+    courier: Option<Courier>,
+    reporting: Reporting,
+    voice: Voice,
+    told: bool,
+}
+
+impl Reporter {
+    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, voice: Voice) -> Self {
+        for line in reporting.warnings.iter().chain(&reporting.troubles) {
+            voice.trouble(line);
+        }
+        let sends = reporting.troubles.is_empty() && !reporting.dry_run;
+        let courier = match &mut reporting.destination {
+            Destination::Gateways(gateways) if sends => Some(Courier::new(std::mem::take(gateways))),
+            _ => None,
+        };
+        let key = reporting.key.as_ref();
+        let materials = Materials {
+            reserved: identity.names(),
+            identity,
+            grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
+            path: key.map(GroupingKey::path).unwrap_or_default(),
+            files,
+        };
+        Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
+    }
+
+    /// A report while the command runs. Comes back at once.
+    pub(super) fn meanwhile(&mut self, stage: Stage, moment: Moment) {
+        let turn = if stage == Stage::ToldToStop { Turn::Interim } else { Turn::Running };
+        // Whoever says it twice has been heard the first time.
+        if turn == Turn::Interim && std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let deadline = Deadline::after(self.reporting.push_timeout);
+        let parcel = self.parcel(stage, moment, Method::Add, None);
+        if let Some(courier) = &mut self.courier {
+            courier.submit(turn, &parcel, deadline);
+        }
+    }
+
+    /// The report of a run that is over.
+    pub(super) fn conclude(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+        if !self.reporting.troubles.is_empty() {
+            self.voice.trouble("the run is not reported: nothing was pushed");
+            return Conclusion { gist: self.gist(&stage, moment), pushes: Vec::new(), delivered: false };
+        }
+        if self.courier.is_some() {
+            return self.deliver(inherited, stage, moment);
+        }
+        let composed = self.materials.compose(&stage, moment);
+        let delivered = match &self.reporting.destination {
+            Destination::Nowhere => true,
+            Destination::Unnamed => {
+                self.print(&composed);
+                false
+            }
+            Destination::Gateways(gateways) => {
+                self.rehearse(gateways, &stage, &composed);
+                true
+            }
+        };
+        Conclusion { gist: composed.gist, pushes: Vec::new(), delivered }
+    }
+
+    fn gist(&self, stage: &Stage, moment: Moment) -> Gist {
+        self.materials.compose(stage, moment).gist
+    }
+
+    /// Whether a push that failed makes a successful run fail.
+    pub(super) fn requires_push(&self) -> bool {
+        self.reporting.require_push
+    }
+
+    /// The job's name.
+    pub(super) fn job(&self) -> &str {
+        self.reporting.key.as_ref().map_or("", GroupingKey::job)
+    }
+
+    fn method(&self, stage: &Stage) -> Method {
+        match stage {
+            Stage::Ended(_, Outcome::Success) => self.reporting.on_success,
+            _ => Method::Add,
+        }
+    }
+
+    fn parcel(&self, stage: Stage, moment: Moment, method: Method, told: Option<Told>) -> Parcel {
+        let materials = Arc::clone(&self.materials);
+        Parcel::new(move || {
+            let Composed { body, salvage, gist } = materials.compose(&stage, moment);
+            if let Some(told) = told {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = gist;
+            }
+            let path = materials.path.clone();
+            Push { method, path, body: body.into(), salvage: salvage.map(Into::into) }
+        })
+    }
+
+    fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+        let told = Told::default();
+        let parcel = self.parcel(stage, moment, self.method(&stage), Some(Arc::clone(&told)));
+        let mut conclusion = Conclusion { gist: Gist::default(), pushes: Vec::new(), delivered: true };
+        let Some(courier) = &mut self.courier else { return conclusion };
+        let began = Instant::now();
+        let budget =
+            if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+        let deadline = Deadline::after(budget);
+        courier.submit(Turn::Final, &parcel, deadline);
+        let reports = await_reports(courier, inherited, deadline);
+        let urls: Vec<String> = courier.gateways().iter().map(|gateway| gateway.url.to_string()).collect();
+        conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.say_findings(&conclusion.gist.findings);
+        for (report, arrived) in reports {
+            let is_final = report.turn == Turn::Final;
+            let url = urls.get(report.gateway).cloned().unwrap_or_default();
+            let result = match report.result {
+                Ok(success) => {
+                    self.say_success(&success, is_final, &url);
+                    Ok(success.status)
+                }
+                Err(failure) => {
+                    self.say_failure(&failure, is_final);
+                    Err(failure.to_string())
+                }
+            };
+            if is_final {
+                conclusion.delivered &= result.is_ok();
+                let took = arrived.saturating_duration_since(began);
+                conclusion.pushes.push(PushAccount { url, result, took });
+            }
+        }
+        conclusion
+    }
+
+    fn say_success(&self, delivered: &Delivered, is_final: bool, url: &str) {
+        let Delivered { status, tries, salvaged, notes } = delivered;
+        if let Some(answer) = salvaged.as_ref().filter(|_| is_final) {
+            let kept = "only the run's own metrics were pushed";
+            self.voice.trouble(format!("'{url}' refused the command's metrics, {kept}: {answer}"));
+        }
+        for note in notes {
+            self.voice.note(note);
+        }
+        let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
+        let tried = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
+        self.voice.note(format!("pushed {key} to '{url}' ({status}{tried})"));
+    }
+
+    /// Between the pushes of a running command only the last word counts.
+    fn say_failure(&self, failure: &Failure, is_final: bool) {
+        if is_final { self.voice.trouble(failure) } else { self.voice.note(failure) }
+    }
+
+    fn say_findings(&self, findings: &[Diagnostic]) {
+        let shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || self.voice.0 >= Volume::Verbose;
+        let shown: Vec<&Diagnostic> = findings.iter().filter(shown).collect();
+        for finding in shown.iter().take(FINDINGS) {
+            self.voice.trouble(finding);
+        }
+        if shown.len() > FINDINGS {
+            let hint = "'pushwrap check' shows all of them";
+            self.voice.trouble(format!("and {} more in the command's metrics; {hint}", shown.len() - FINDINGS));
+        }
+    }
+
+    /// No gateway was named: the metrics themselves, and how to name one.
+    fn print(&self, composed: &Composed) {
+        if self.voice.0 == Volume::Quiet {
+            return;
+        }
+        self.say_findings(&composed.gist.findings);
+        write_stderr(&composed.body);
+        self.voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
+    }
+
+    /// `--dry-run`: the request that would have been sent.
+    fn rehearse(&self, gateways: &[Gateway], stage: &Stage, composed: &Composed) {
+        self.say_findings(&composed.gist.findings);
+        let path = self.materials.path.clone();
+        let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
+        for gateway in gateways {
+            write_stderr(request_text(gateway, &push).as_bytes());
+            self.voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, &push)));
+        }
+    }
+}
+
+/// What came of the report of a run that is over.
+pub(super) struct Conclusion {
+    pub(super) gist: Gist,
+    /// The final pushes.
+    pub(super) pushes: Vec<PushAccount>,
+    /// Whether everything went where it was to go.
+    pub(super) delivered: bool,
+}
+
+/// What was found in the command's metrics.
+#[derive(Default)]
+pub(super) struct Gist {
+    pub(super) samples: u64,
+    pub(super) errors: u64,
+    findings: Vec<Diagnostic>,
+}
+
+/// Where the courier's thread leaves the gist of the last report.
+type Told = Arc<Mutex<Gist>>;
+
+/// Waits for the final push, while signals can still cut it short.
+fn await_reports(courier: &mut Courier, inherited: &mut Inherited, deadline: Deadline) -> Vec<(Report, Instant)> {
+    let mut reports = Vec::new();
+    let mut until = deadline;
+    while courier.busy() {
+        let Some(bell) = courier.fd() else { break };
+        match inherited.wait(bell, deadline.instant()) {
+            Wake::Done => reports.extend(dated(courier.take())),
+            Wake::Deadline => break,
+            Wake::Stop { second: false } => courier.hurry(LAST_TRY),
+            Wake::Stop { second: true } => {
+                courier.stop();
+                until = Deadline::after(PARTING);
+                break;
+            }
+        }
+    }
+    reports.extend(dated(courier.wait(until)));
+    reports
+}
+
+/// The reports with the time at which they came.
+fn dated(reports: Vec<Report>) -> impl Iterator<Item = (Report, Instant)> {
+    let now = Instant::now();
+    reports.into_iter().map(move |report| (report, now))
+}

@@ -1,0 +1,252 @@
+//! `--summary`: what a person, or a program, wants to know of a run that is over, on standard error.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::config::Summary;
+use crate::console::{printable, write_stderr};
+use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
+use crate::exposition::json_string;
+use crate::report::{Ending, Usage};
+
+/// All that a summary is made of.
+pub(super) struct Account<'a> {
+    pub(super) job: &'a str,
+    pub(super) command: &'a str,
+    pub(super) started: SystemTime,
+    pub(super) ending: &'a Ending,
+    pub(super) outcome: Outcome,
+    pub(super) tree_peak_rss_bytes: Option<u64>,
+    pub(super) memory_limit_bytes: Option<u64>,
+    pub(super) textfile_samples: u64,
+    pub(super) textfile_errors: u64,
+    pub(super) pushes: &'a [PushAccount],
+}
+
+/// What became of the final push at one gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PushAccount {
+    pub(super) url: String,
+    /// The status of the gateway's answer, or what went wrong.
+    pub(super) result: Result<u16, String>,
+    /// From the end of the command to the answer.
+    pub(super) took: Duration,
+}
+
+impl Account<'_> {
+    /// Says it.
+    pub(super) fn print(&self, form: Summary) {
+        match form {
+            Summary::Text => {
+                let text = self.text(std::io::stderr().is_terminal());
+                let lines: String = text.lines().fold(String::new(), |all, line| all + "pushwrap: " + line + "\n");
+                write_stderr(lines.as_bytes());
+            }
+            Summary::Json => write_stderr(format!("{}\n", self.json()).as_bytes()),
+        }
+    }
+
+    /// A line a fact, their names aligned.
+    fn text(&self, colours: bool) -> String {
+        let (on, off) = match (colours, self.outcome) {
+            (false, _) => ("", ""),
+            (true, Outcome::Success) => ("\u{1b}[32m", "\u{1b}[0m"),
+            (true, Outcome::Skipped) => ("\u{1b}[33m", "\u{1b}[0m"),
+            (true, _) => ("\u{1b}[31m", "\u{1b}[0m"),
+        };
+        let mut lines = vec![
+            ("job", printable(self.job)),
+            ("outcome", format!("{on}{}{off}, {}", self.outcome.name(), reason(self.ending.end))),
+            ("duration", span(self.ending.duration)),
+        ];
+        if let Some(Usage { cpu_user, cpu_system, peak_rss_bytes }) = self.ending.usage {
+            lines.push(("cpu", format!("{} user, {} system", span(cpu_user), span(cpu_system))));
+            let tree = self.tree_peak_rss_bytes.map_or_else(String::new, |tree| format!(", whole tree {}", size(tree)));
+            let limit = self.memory_limit_bytes.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
+            lines.push(("memory", format!("peak {}{tree}{limit}", size(peak_rss_bytes))));
+        }
+        if self.textfile_samples + self.textfile_errors > 0 {
+            let errors =
+                if self.textfile_errors > 0 { format!(", {} errors", self.textfile_errors) } else { String::new() };
+            lines.push(("metrics", format!("{} samples{errors}", self.textfile_samples)));
+        }
+        for PushAccount { url, result, took } in self.pushes {
+            lines.push(match result {
+                Ok(status) => ("pushed", format!("to {url} in {} ({status})", span(*took))),
+                Err(_) => ("not pushed", format!("to {url} after {}", span(*took))),
+            });
+        }
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        lines.iter().fold(String::new(), |mut text, (name, fact)| {
+            let _ = writeln!(text, "{name:width$}  {fact}");
+            text
+        })
+    }
+
+    /// One object on one line; the keys are a contract (README).
+    fn json(&self) -> String {
+        let ending = self.ending;
+        let usage = ending.usage;
+        let number = |value: Option<u64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+        let seconds =
+            |value: Option<Duration>| value.map_or_else(|| "null".to_owned(), |value| value.as_secs_f64().to_string());
+        let wall = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut json = format!(
+            "{{\"job\":{},\"command\":{},\"outcome\":\"{}\",\"exit_code\":{}",
+            json_string(self.job),
+            json_string(self.command),
+            self.outcome.name(),
+            ending.end.code()
+        );
+        let fields = [
+            ("start_timestamp_seconds", wall(self.started).to_string()),
+            ("end_timestamp_seconds", wall(ending.at).to_string()),
+            ("duration_seconds", ending.duration.as_secs_f64().to_string()),
+            ("cpu_user_seconds", seconds(usage.map(|usage| usage.cpu_user))),
+            ("cpu_system_seconds", seconds(usage.map(|usage| usage.cpu_system))),
+            ("peak_rss_bytes", number(usage.map(|usage| usage.peak_rss_bytes))),
+            ("tree_peak_rss_bytes", number(self.tree_peak_rss_bytes)),
+            ("memory_limit_bytes", number(self.memory_limit_bytes)),
+            ("textfile_samples", self.textfile_samples.to_string()),
+            ("textfile_errors", self.textfile_errors.to_string()),
+        ];
+        for (name, value) in fields {
+            let _ = write!(json, ",\"{name}\":{value}");
+        }
+        let pushes: Vec<String> = self.pushes.iter().map(PushAccount::json).collect();
+        let _ = write!(json, ",\"pushes\":[{}]}}", pushes.join(","));
+        json
+    }
+}
+
+impl PushAccount {
+    fn json(&self) -> String {
+        let (status, error) = match &self.result {
+            Ok(status) => (status.to_string(), "null".to_owned()),
+            Err(error) => ("null".to_owned(), json_string(error)),
+        };
+        let url = json_string(&self.url);
+        format!("{{\"url\":{url},\"status\":{status},\"seconds\":{},\"error\":{error}}}", self.took.as_secs_f64())
+    }
+}
+
+/// Why it ended, in a few words.
+fn reason(end: End) -> String {
+    match end {
+        End::NotStarted(NotStarted::NotFound) => "not found".to_owned(),
+        End::NotStarted(NotStarted::CannotRun) => "cannot be run".to_owned(),
+        End::Ended { cause: Cause { timeout: Some(Expiry::Killed), .. }, .. } => "killed after --timeout".to_owned(),
+        End::Ended { cause: Cause { timeout: Some(Expiry::Signaled), .. }, .. } => "ended by --timeout".to_owned(),
+        End::Ended { status: Status::Exited(code), .. } => format!("exit status {code}"),
+        End::Ended { status: Status::Signaled(number), .. } => {
+            let name = nix::sys::signal::Signal::try_from(number);
+            name.map_or_else(|_| format!("signal {number}"), |name| format!("signal {name}"))
+        }
+    }
+}
+
+/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `12ms`.
+fn span(duration: Duration) -> String {
+    let kept = match duration.as_secs() {
+        3600.. => Duration::from_mins(duration.as_secs() / 60),
+        60.. => Duration::from_secs(duration.as_secs()),
+        1.. => return format!("{:.2}s", duration.as_secs_f64()),
+        0 => return format!("{:.1}ms", duration.as_secs_f64() * 1000.0),
+    };
+    humantime::format_duration(kept).to_string()
+}
+
+/// Bytes in binary units with three digits.
+fn size(bytes: u64) -> String {
+    let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
+    let (mut whole, mut unit) = (bytes, "B");
+    let mut rest = 0;
+    while whole >= 1024
+        && let Some(next) = units.next()
+    {
+        (rest, whole, unit) = (whole % 1024, whole / 1024, next);
+    }
+    if whole < 10 && unit != "B" { format!("{whole}.{} {unit}", rest * 10 / 1024) } else { format!("{whole} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::{Account, PushAccount, size, span};
+    use crate::exit::{Cause, End, Outcome, Status};
+    use crate::report::{Ending, Usage};
+
+    fn pushes() -> [PushAccount; 2] {
+        let took = Duration::from_millis(12);
+        [
+            PushAccount { url: "http://gw".into(), result: Ok(200), took },
+            PushAccount { url: "http://b".into(), result: Err("cannot push: \"no\"".into()), took },
+        ]
+    }
+
+    fn account<'a>(ending: &'a Ending, pushes: &'a [PushAccount]) -> Account<'a> {
+        Account {
+            job: "backup",
+            command: "backup.sh",
+            started: UNIX_EPOCH,
+            ending,
+            outcome: Outcome::Failure,
+            tree_peak_rss_bytes: Some(3 << 20),
+            memory_limit_bytes: None,
+            textfile_samples: 2,
+            textfile_errors: 0,
+            pushes,
+        }
+    }
+
+    fn ending() -> Ending {
+        Ending {
+            end: End::Ended { status: Status::Exited(3), cause: Cause::default() },
+            at: UNIX_EPOCH + Duration::from_millis(1500),
+            duration: Duration::from_millis(1500),
+            usage: Some(Usage {
+                cpu_user: Duration::from_millis(20),
+                cpu_system: Duration::ZERO,
+                peak_rss_bytes: 123 << 20,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_person_gets_aligned_lines() {
+        let expected = "job         backup\n\
+                        outcome     failure, exit status 3\n\
+                        duration    1.50s\n\
+                        cpu         20.0ms user, 0.0ms system\n\
+                        memory      peak 123 MiB, whole tree 3.0 MiB\n\
+                        metrics     2 samples\n\
+                        pushed      to http://gw in 12.0ms (200)\n\
+                        not pushed  to http://b after 12.0ms\n";
+        assert_eq!(account(&ending(), &pushes()).text(false), expected);
+        assert!(account(&ending(), &pushes()).text(true).contains("\u{1b}[31mfailure\u{1b}[0m"));
+    }
+
+    #[test]
+    fn a_program_gets_one_line_of_json() {
+        let json = account(&ending(), &pushes()).json();
+        assert!(!json.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["exit_code"], 3);
+        assert_eq!(value["duration_seconds"], 1.5);
+        assert_eq!(value["memory_limit_bytes"], serde_json::Value::Null);
+        assert_eq!(value["pushes"][0]["status"], 200);
+        assert_eq!(value["pushes"][1]["error"], "cannot push: \"no\"");
+    }
+
+    #[test]
+    fn spans_and_sizes_are_short() {
+        assert_eq!(span(Duration::from_millis(3_903_500)), "1h 5m");
+        assert_eq!(span(Duration::from_millis(63_500)), "1m 3s");
+        assert_eq!(span(Duration::from_micros(1234)), "1.2ms");
+        assert_eq!(size(900), "900 B");
+        assert_eq!(size(3 * 1024 * 1024 / 2), "1.5 MiB");
+        assert_eq!(size(u64::MAX), "15 EiB");
+    }
+}

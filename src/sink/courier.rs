@@ -1,0 +1,357 @@
+//! The threads that deliver while the command runs and after it has ended: one for each gateway, made when it is first needed,
+//! so that a slow gateway can delay neither the command nor another gateway, and an older push never overtakes a newer one.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::deadline::{Cancel, Deadline};
+use super::deliver::{Delivered, deliver};
+use super::explain::panic_text;
+use super::failure::{Failure, Fault, Phase};
+use super::{Gateway, Push};
+
+/// How long the push in flight may still take when a more important one waits.
+const HURRY: Duration = Duration::from_secs(2);
+/// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
+/// resolver hangs.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What a push is in the life of a run; later ones are more important.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// The heartbeat of a running command. It waits for its turn, and a newer push takes its place.
+    Running,
+    /// The run was told to stop: a KILL may follow before the command has ended.
+    Interim,
+    /// The run has ended.
+    Final,
+}
+
+/// What became of one push at one gateway. A running push that was replaced before it started has none.
+#[derive(Debug)]
+pub struct Report {
+    /// The gateway's place in the list that the courier was made with.
+    pub gateway: usize,
+    /// What the push was.
+    pub turn: Turn,
+    /// Its result.
+    pub result: Result<Delivered, Failure>,
+}
+
+/// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
+/// the same push.
+#[derive(Clone)]
+pub struct Parcel(Arc<LazyLock<Push, Compose>>);
+
+type Compose = Box<dyn FnOnce() -> Push + Send>;
+
+impl Parcel {
+    /// A push that `compose` makes when it is needed.
+    #[must_use]
+    pub fn new(compose: impl FnOnce() -> Push + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(compose))))
+    }
+}
+
+impl From<Push> for Parcel {
+    fn from(push: Push) -> Self {
+        Self::new(move || push)
+    }
+}
+
+impl std::ops::Deref for Parcel {
+    type Target = Push;
+
+    fn deref(&self) -> &Push {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parcel").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Job {
+    turn: Turn,
+    push: Parcel,
+    deadline: Deadline,
+}
+
+/// What waits and what runs for one gateway.
+#[derive(Debug, Default)]
+struct Lane {
+    has_thread: bool,
+    waiting: Option<Job>,
+    in_flight: Option<(Turn, Cancel)>,
+    /// The last push was given up unanswered, so the gateway may still apply it.
+    unanswered: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: Vec<Lane>,
+    reports: VecDeque<Report>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    gateways: Vec<Gateway>,
+    state: Mutex<State>,
+    changed: Condvar,
+    bell: OnceLock<Option<EventFd>>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bell(&self) -> Option<&EventFd> {
+        let make = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok();
+        self.bell.get_or_init(make).as_ref()
+    }
+
+    fn report(&self, report: Report) {
+        self.state().reports.push_back(report);
+        if let Some(Some(bell)) = self.bell.get() {
+            // A full counter is a bell that rings already.
+            let _ = bell.write(1);
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Delivers to several gateways, each on its own thread and in order.
+#[derive(Debug)]
+pub struct Courier {
+    shared: Arc<Shared>,
+}
+
+impl Courier {
+    /// A courier for these gateways. Nothing is opened, read or started before the first push.
+    #[must_use]
+    pub fn new(gateways: Vec<Gateway>) -> Self {
+        let lanes = gateways.iter().map(|_| Lane::default()).collect();
+        let state = Mutex::new(State { lanes, ..State::default() });
+        Self { shared: Arc::new(Shared { gateways, state, changed: Condvar::new(), bell: OnceLock::new() }) }
+    }
+
+    /// The gateways, in the order of [`Report::gateway`].
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.shared.gateways
+    }
+
+    /// Becomes readable when there are reports to [`take`](Self::take). `None` when the process has no descriptor left.
+    #[must_use]
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.bell().map(AsFd::as_fd)
+    }
+
+    /// Gives a push to every gateway and comes back at once. It takes the place of one that waits and is not more important;
+    /// one that is in flight and less important may take two more seconds at most, and no further try.
+    ///
+    /// Where no thread can be made (`RLIMIT_NPROC`) a final push is delivered before this comes back, and others are left out:
+    /// they must not delay the command.
+    pub fn submit(&mut self, turn: Turn, push: &Parcel, deadline: Deadline) {
+        for gateway in 0..self.shared.gateways.len() {
+            self.submit_to(gateway, Job { turn, push: push.clone(), deadline });
+        }
+    }
+
+    fn submit_to(&mut self, gateway: usize, job: Job) {
+        let mut state = self.shared.state();
+        let lane = &mut state.lanes[gateway];
+        if lane.waiting.as_ref().is_some_and(|waiting| waiting.turn > job.turn) {
+            return;
+        }
+        if let Some((turn, cancel)) = &lane.in_flight
+            && *turn < job.turn
+        {
+            cancel.hurry(HURRY.min(job.deadline.left() / 2));
+        }
+        lane.waiting = Some(job);
+        let has_thread = std::mem::replace(&mut lane.has_thread, true);
+        drop(state);
+        self.shared.changed.notify_all();
+        if !has_thread && !self.start(gateway) {
+            self.deliver_here(gateway);
+        }
+    }
+
+    fn start(&self, gateway: usize) -> bool {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new().name("push".to_owned()).spawn(move || run_lane(&shared, gateway)).is_ok()
+    }
+
+    fn deliver_here(&self, gateway: usize) {
+        let mut state = self.shared.state();
+        let lane = &mut state.lanes[gateway];
+        lane.has_thread = false;
+        let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
+        drop(state);
+        if let Some(job) = job {
+            let result = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
+            self.shared.report(Report { gateway, turn: job.turn, result });
+        }
+    }
+
+    /// Whether anything waits or is in flight.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        self.shared.state().lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some())
+    }
+
+    /// The reports that have come since the last call.
+    pub fn take(&mut self) -> Vec<Report> {
+        if let Some(Some(bell)) = self.shared.bell.get() {
+            // Nothing to read is nothing to take back.
+            let _ = bell.read();
+        }
+        self.shared.state().reports.drain(..).collect()
+    }
+
+    /// No more retries, and what is in flight or waits may take `within` at most: the second signal of somebody who wants to go.
+    pub fn hurry(&self, within: Duration) {
+        let limit = Deadline::after(within);
+        for lane in &mut self.shared.state().lanes {
+            if let Some((_, cancel)) = &lane.in_flight {
+                cancel.hurry(within);
+            }
+            if let Some(job) = &mut lane.waiting {
+                job.deadline = job.deadline.min(limit);
+            }
+        }
+    }
+
+    /// Gives everything up at once.
+    pub fn stop(&self) {
+        self.hurry(Duration::ZERO);
+    }
+
+    /// Waits until nothing is left to do, or until `deadline` and a moment's grace have passed, and returns all reports. What
+    /// has not ended by then is let go and reported as timed out.
+    pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
+        let until = Deadline::from(deadline.instant() + GRACE);
+        let mut state = self.shared.state();
+        while state.lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some()) && !until.passed() {
+            let waited = self.shared.changed.wait_timeout(state, until.left());
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let gateways = &self.shared.gateways;
+        let mut left = Vec::new();
+        for (gateway, lane) in state.lanes.iter_mut().enumerate() {
+            let waiting = lane.waiting.take().map(|job| job.turn);
+            let in_flight = lane.in_flight.take().map(|(turn, cancel)| {
+                cancel.stop();
+                turn
+            });
+            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn)));
+        }
+        let mut reports: Vec<Report> = state.reports.drain(..).collect();
+        reports.extend(left.into_iter().map(|(gateway, turn)| Report {
+            gateway,
+            turn,
+            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::Setup))),
+        }));
+        reports
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.stop();
+        self.shared.changed.notify_all();
+    }
+}
+
+/// A delivery that never came to its first try.
+fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
+    Failure { fault, tries: 0, intent: "push to", gateway: gateway.url.to_string(), remedy: None }
+}
+
+/// The life of one gateway's thread.
+fn run_lane(shared: &Shared, gateway: usize) {
+    while let Some((job, cancel)) = next_job(shared, gateway) {
+        let result = hand_over(&shared.gateways[gateway], &job, &cancel);
+        let settle = {
+            let mut state = shared.state();
+            let lane = &mut state.lanes[gateway];
+            let settle = lane.unanswered && result.is_ok() && job.turn == Turn::Final;
+            lane.unanswered = result.as_ref().is_err_and(may_still_arrive);
+            settle
+        };
+        if settle {
+            repeat(&shared.gateways[gateway], &job, &cancel);
+        }
+        let mut state = shared.state();
+        // Let go in the meantime: nobody waits for this report any more.
+        let wanted = state.lanes[gateway].in_flight.take().is_some();
+        drop(state);
+        if wanted {
+            shared.report(Report { gateway, turn: job.turn, result });
+        }
+    }
+}
+
+/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
+    match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
+        Ok(push) => deliver(gateway, push, job.deadline, cancel),
+        Err(panic) => Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))),
+    }
+}
+
+fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
+    let mut state = shared.state();
+    loop {
+        if state.closed {
+            return None;
+        }
+        if let Some(job) = state.lanes[gateway].waiting.take() {
+            let cancel = Cancel::new();
+            state.lanes[gateway].in_flight = Some((job.turn, cancel.clone()));
+            return Some((job, cancel));
+        }
+        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Whether the gateway may apply a push that we have given up.
+fn may_still_arrive(failure: &Failure) -> bool {
+    matches!(failure.fault, Fault::Timeout(Phase::Answer) | Fault::Stopped)
+}
+
+/// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
+/// one has arrived, so nothing depends on this one.
+fn repeat(gateway: &Gateway, job: &Job, cancel: &Cancel) {
+    let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
+    let watch = super::deadline::Watch::new(pause, cancel.clone());
+    if watch.sleep(SETTLE).is_err() && cancel.until().is_none() {
+        let _ = deliver(gateway, &job.push, job.deadline, cancel);
+    }
+}
+
+/// Pushes to all gateways at once under one deadline; each result stands where its gateway stands. Comes back by the deadline and
+/// a moment's grace, whatever hangs.
+#[must_use]
+pub fn deliver_all(gateways: &[Gateway], push: &Push, deadline: Deadline) -> Vec<Result<Delivered, Failure>> {
+    let mut courier = Courier::new(gateways.to_vec());
+    courier.submit(Turn::Final, &push.clone().into(), deadline);
+    let mut reports = courier.wait(deadline);
+    reports.sort_by_key(|report| report.gateway);
+    reports.into_iter().map(|report| report.result).collect()
+}

@@ -1,0 +1,264 @@
+//! A delivery: tries, pauses, redirects and the salvage, all under one deadline. Whatever happens below, a panic included, it comes
+//! back as a value.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::conflict::{self, Held};
+use super::deadline::{Cancel, Deadline, Watch};
+use super::explain;
+use super::failure::{Failure, Fault, Phase, Retry};
+use super::http::{Answer, Request, Route};
+use super::{Gateway, Method, Push};
+
+/// A try may use all of what is left when that is no more than this; else half.
+const WHOLE: Duration = Duration::from_millis(500);
+/// The first pause between tries; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause that nobody asked for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long and how much of the gateway's page is read to explain a refusal.
+const PAGE_TIME: Duration = Duration::from_secs(1);
+const PAGE_MAX: usize = 8 << 20;
+/// How often a redirect within the origin is followed.
+const HOPS: u32 = 3;
+
+/// A push that the gateway has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its answer's status, 200 to 299.
+    pub status: u16,
+    /// How often it was tried, the refused body of a salvage included.
+    pub tries: u32,
+    /// What the gateway said about the body, where only the salvage was taken.
+    pub salvaged: Option<String>,
+    /// What is worth saying although it worked.
+    pub notes: Vec<String>,
+}
+
+/// Pushes to one gateway and comes back when the deadline is there at the latest, or soon after the caller asked through
+/// `cancel`.
+///
+/// # Errors
+///
+/// Why the gateway has not taken it, with what to do about it.
+pub fn deliver(gateway: &Gateway, push: &Push, deadline: Deadline, cancel: &Cancel) -> Result<Delivered, Failure> {
+    let intent = match push.method {
+        Method::Add | Method::Replace => "push to",
+        Method::Delete => "delete the group at",
+    };
+    let mut delivery = Delivery::new(gateway, intent, deadline, cancel);
+    guarded(&mut delivery, |delivery| {
+        let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
+        delivery.push(&route, push)
+    })
+}
+
+/// Reads `path` below the gateway's base: what `groups` and `prune` look at.
+///
+/// # Errors
+///
+/// Why it could not be read, or that it is larger than `max` bytes.
+pub fn fetch(gateway: &Gateway, path: &str, max: usize, deadline: Deadline) -> Result<Vec<u8>, Failure> {
+    let target = format!("{}{path}", gateway.url.prefix());
+    let mut delivery = Delivery::new(gateway, "read from", deadline, &Cancel::new());
+    guarded(&mut delivery, |delivery| {
+        let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
+        let request = Request { method: "GET", target: &target, body: None, wanted: max };
+        let answer = delivery.ask(&route, &request).map_err(|fault| {
+            let remedy = explain::remedy(&fault, &explain::Context::reading(gateway, &route));
+            (fault, remedy)
+        })?;
+        if answer.text.len() > max {
+            return Err((Fault::Setup(format!("its answer to '{path}' is larger than {} MiB", max >> 20)), None));
+        }
+        Ok(answer.text)
+    })
+}
+
+/// Turns what went wrong into a failure; a panic too.
+fn guarded<T>(
+    delivery: &mut Delivery<'_>,
+    work: impl FnOnce(&mut Delivery<'_>) -> Result<T, (Fault, Option<String>)>,
+) -> Result<T, Failure> {
+    // The closure leaves nothing behind that anybody uses after a panic but the count of tries.
+    let done = catch_unwind(AssertUnwindSafe(|| work(delivery)));
+    let (fault, remedy) = match done {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(failed)) => failed,
+        Err(panic) => (Fault::Internal(explain::panic_text(panic.as_ref())), None),
+    };
+    Err(Failure { fault, tries: delivery.tries, intent: delivery.intent, gateway: delivery.shown.clone(), remedy })
+}
+
+struct Delivery<'a> {
+    gateway: &'a Gateway,
+    watch: Arc<Watch>,
+    intent: &'static str,
+    shown: String,
+    tries: u32,
+}
+
+impl<'a> Delivery<'a> {
+    fn new(gateway: &'a Gateway, intent: &'static str, deadline: Deadline, cancel: &Cancel) -> Self {
+        let watch = Arc::new(Watch::new(deadline, cancel.clone()));
+        Self { gateway, watch, intent, shown: gateway.url.to_string(), tries: 0 }
+    }
+
+    fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
+        let target = format!("{}{}", self.gateway.url.prefix(), push.path);
+        let with = |body| Request {
+            method: push.method.name(),
+            target: &target,
+            body: (push.method != Method::Delete).then_some(body),
+            wanted: 0,
+        };
+        let refusal = match self.ask(route, &with(&push.body)) {
+            Ok(answer) => return Ok(self.delivered(route, &answer, None)),
+            Err(fault) => fault,
+        };
+        let Some(salvage) = push.salvage.as_ref().filter(|_| explain::may_blame_metrics(&refusal)) else {
+            return Err(self.explained(route, push, refusal));
+        };
+        match self.ask(route, &with(salvage)) {
+            Ok(answer) => {
+                let (refusal, remedy) = self.explained(route, push, refusal);
+                let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+                Ok(self.delivered(route, &answer, Some(format!("{refusal}{remedy}"))))
+            }
+            // Without the command's metrics the gateway says what is really wrong.
+            Err(second @ Fault::Status { .. }) => Err(self.explained(route, push, second)),
+            Err(_) => Err(self.explained(route, push, refusal)),
+        }
+    }
+
+    /// The fault with what to do about it.
+    fn explained(&self, route: &Route<'_>, push: &Push, fault: Fault) -> (Fault, Option<String>) {
+        let held = match &fault {
+            Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => self.held(route, text),
+            _ => Held::default(),
+        };
+        let remedy = explain::remedy(&fault, &explain::Context::of(self.gateway, route, push, held));
+        (fault, remedy)
+    }
+
+    /// What the gateway holds, for an explanation: when its page cannot be had quickly, nothing.
+    fn held(&self, route: &Route<'_>, text: &str) -> Held {
+        self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
+        let target = format!("{}/metrics", self.gateway.url.prefix());
+        let request = Request { method: "GET", target: &target, body: None, wanted: PAGE_MAX };
+        match route.ask(&request) {
+            Ok(page) if page.status == 200 => Held::on(&page.text, text),
+            _ => Held::default(),
+        }
+    }
+
+    fn delivered(&self, route: &Route<'_>, answer: &Answer, salvaged: Option<String>) -> Delivered {
+        Delivered { status: answer.status, tries: self.tries, salvaged, notes: route.notes() }
+    }
+
+    /// Tries until it works, or until the table or the deadline says no. The fault is the last one that says something.
+    fn ask(&mut self, route: &Route<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
+        let mut told: Option<Fault> = None;
+        let mut empty = 0;
+        for round in 0.. {
+            self.tries += 1;
+            let fault = match self.one_try(route, request) {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            let (retry, asked) = (fault.retry(), pause_asked(&fault));
+            empty = if fault == Fault::EmptyReply { empty + 1 } else { 0 };
+            let again = match retry {
+                Retry::Always => true,
+                Retry::Twice => empty <= 2,
+                Retry::Never => false,
+            };
+            // A last try that had no time says less than the answer before it.
+            let says_less = matches!(fault, Fault::Timeout(_) | Fault::Stopped) && told.is_some();
+            let last = if says_less { told.take().unwrap_or(fault) } else { fault };
+            if !again || self.watch.hurried() {
+                return Err(last);
+            }
+            let left = self.watch.left();
+            let pause = pause(round, asked, left);
+            if pause >= left || self.watch.sleep(pause).is_err() {
+                return Err(last);
+            }
+            told = Some(last);
+        }
+        Err(told.unwrap_or(Fault::Timeout(Phase::Setup)))
+    }
+
+    /// One try, which gets half of what is left of the budget, so that a second one has a chance. Redirects within the origin
+    /// belong to it.
+    fn one_try(&self, route: &Route<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
+        self.watch.limit_step(self.watch.left());
+        route.look_up()?;
+        let left = self.watch.left();
+        self.watch.limit_step(if left <= WHOLE { left } else { left / 2 });
+        let mut target = request.target.to_owned();
+        for _ in 0..=HOPS {
+            let answer = route.ask(&Request { target: &target, ..*request })?;
+            if answer.is_success() {
+                return Ok(answer);
+            }
+            // The method and the body survive 307 and 308 only (RFC 9110, section 15.4).
+            let next = match answer.status {
+                307 | 308 => self.gateway.url.same_origin_target(&answer.location),
+                _ => None,
+            };
+            match next {
+                Some(next) => target = next,
+                None => return Err(refused(&answer)),
+            }
+        }
+        Err(Fault::Redirect { status: 308, location: explain::quote(target.as_bytes()) })
+    }
+}
+
+/// An answer that is no success, as a fault.
+fn refused(answer: &Answer) -> Fault {
+    match answer.status {
+        status @ 300..=399 => Fault::Redirect { status, location: explain::quote(answer.location.as_bytes()) },
+        status => Fault::Status { status, text: explain::quote(&answer.text), retry_after: answer.retry_after },
+    }
+}
+
+/// How long the server asked to be left alone.
+fn pause_asked(fault: &Fault) -> Option<Duration> {
+    match fault {
+        Fault::Status { retry_after, .. } => *retry_after,
+        _ => None,
+    }
+}
+
+/// How long to wait before the next try: doubling, with jitter, so that a thousand jobs do not come back at the same moment. Near
+/// the end of the budget shorter, but what the server asked for is kept.
+fn pause(round: u32, asked: Option<Duration>, left: Duration) -> Duration {
+    let full = FIRST_PAUSE.saturating_mul(1 << round.min(10)).min(LONGEST_PAUSE);
+    let jittered = full.mul_f64(0.5 + fastrand::f64() / 2.0);
+    match asked {
+        Some(asked) => asked.saturating_add(jittered / 2),
+        None => jittered.min((left / 2).max(FIRST_PAUSE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_with_jitter_and_fit_what_is_left() {
+        let long = Duration::from_mins(10);
+        for round in 0..20 {
+            let full = Duration::from_millis(100 << round.min(10)).min(LONGEST_PAUSE);
+            let pause = pause(round, None, long);
+            assert!(pause >= full / 2 && pause <= full, "{round} {pause:?}");
+        }
+        assert!(pause(9, None, Duration::from_secs(1)) <= Duration::from_millis(500));
+        let asked = pause(0, Some(Duration::from_secs(30)), Duration::from_secs(1));
+        assert!(asked >= Duration::from_secs(30), "Retry-After is kept even where it cannot be waited for");
+    }
+}

@@ -1,0 +1,365 @@
+//! What servers really answer, and what to do about it: the table that turns a refusal into a remedy. Each row quotes a server's
+//! own words, from Pushgateway's source or from the server that says it.
+
+use std::any::Any;
+use std::time::Duration;
+
+use super::conflict::{self, Held};
+use super::failure::{Fault, Phase, TlsFault};
+use super::http::{Route, TEXT_MAX};
+use super::proxy::Proxy;
+use super::settings::Credentials;
+use super::url::BaseUrl;
+use super::{Gateway, Method, Push};
+
+/// Where the Pushgateway listens by default (its `--web.listen-address`).
+const USUAL_PORT: u16 = 9091;
+
+/// What a remedy may have to name.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    gateway: &'a Gateway,
+    proxy: Option<String>,
+    push: Option<&'a Push>,
+    held: Held,
+}
+
+impl<'a> Context<'a> {
+    /// About a push; `held` is what the gateway holds, where somebody asked.
+    pub(super) fn of(gateway: &'a Gateway, route: &Route<'_>, push: &'a Push, held: Held) -> Self {
+        Self { push: Some(push), held, ..Self::reading(gateway, route) }
+    }
+
+    /// About a page that was asked for.
+    pub(super) fn reading(gateway: &'a Gateway, route: &Route<'_>) -> Self {
+        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, held: Held::default() }
+    }
+
+    /// The path of the group that was pushed to.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.push.map(|push| push.path.as_str())
+    }
+
+    /// What the gateway holds, as far as somebody asked.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The gateway's address, without credentials.
+    pub(super) fn url(&self) -> &BaseUrl {
+        &self.gateway.url
+    }
+
+    fn has_credentials(&self) -> bool {
+        self.gateway.credentials != Credentials::None
+            || self.gateway.url.user_info().is_some()
+            || self.gateway.headers.iter().any(|header| header.name().eq_ignore_ascii_case("authorization"))
+    }
+}
+
+/// Whether the gateway may have refused the push because of the command's metrics. An empty reply counts: Pushgateway 1.11.0
+/// hangs up instead of answering 400 (prometheus/pushgateway issue 766).
+pub(super) fn may_blame_metrics(fault: &Fault) -> bool {
+    match fault {
+        Fault::EmptyReply | Fault::Status { status: 413 | 422, .. } => true,
+        Fault::Status { status: 400, text, .. } => row(400, text).is_none_or(|row| row.blames == Blames::Metrics),
+        _ => false,
+    }
+}
+
+/// Whose fault a refusal may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blames {
+    /// The command's metrics may be the reason: without them the push may be taken.
+    Metrics,
+    /// Address, grouping key, credentials, or somebody else's group.
+    Surroundings,
+}
+
+/// What to say about one answer.
+enum Remedy {
+    Say(&'static str),
+    Find(fn(&str, &Context<'_>) -> String),
+}
+
+struct Row {
+    status: u16,
+    /// A part of the server's text; empty for any.
+    says: &'static str,
+    blames: Blames,
+    remedy: Remedy,
+}
+
+const fn metrics(status: u16, says: &'static str, remedy: Remedy) -> Row {
+    Row { status, says, blames: Blames::Metrics, remedy }
+}
+
+const fn other(status: u16, says: &'static str, remedy: Remedy) -> Row {
+    Row { status, says, blames: Blames::Surroundings, remedy }
+}
+
+const SPEAKS_TLS: Remedy = Remedy::Say("it speaks TLS: write https:// in its URL");
+const PATH_CHANGED: Remedy =
+    Remedy::Say("something in front of it changes the path: it must pass the path on as it is, undecoded");
+const RENAME: Remedy =
+    Remedy::Say("a metric's _count, _sum or _bucket has the name of another metric: rename one of them");
+
+/// The first row that fits holds. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
+static ROWS: &[Row] = &[
+    other(400, "Client sent an HTTP request to an HTTPS server", SPEAKS_TLS),
+    other(400, "The plain HTTP request was sent to HTTPS port", SPEAKS_TLS),
+    other(
+        400,
+        "No required SSL certificate was sent",
+        Remedy::Say("it wants a client certificate: name one with --cert and --key"),
+    ),
+    other(400, "The SSL certificate error", Remedy::Say("it does not accept the certificate that --cert names")),
+    other(400, "odd number of components in label string", PATH_CHANGED),
+    other(400, "invalid base64 encoding", PATH_CHANGED),
+    other(400, "job name is required", PATH_CHANGED),
+    other(400, "improper label name", Remedy::Say("it takes no such grouping label: give --label another name")),
+    other(
+        400,
+        "unsupported path requested",
+        Remedy::Say("VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"),
+    ),
+    other(400, "pushgateway-style labels", PATH_CHANGED),
+    other(400, "push_time_seconds", Remedy::Find(conflict::broken_gateway)),
+    other(400, "push_failure_time_seconds", Remedy::Find(conflict::broken_gateway)),
+    metrics(
+        400,
+        "text format parsing error",
+        Remedy::Say("'pushwrap check' judges a metrics file; --dry-run shows all that is sent"),
+    ),
+    metrics(400, "must not have timestamps", Remedy::Say("leave the timestamps out of the metrics")),
+    metrics(400, "was collected before with the same name", Remedy::Find(conflict::same_series)),
+    metrics(400, "collides with previously collected", RENAME),
+    metrics(
+        400,
+        "but should have",
+        Remedy::Say("the gateway itself has a metric of that name and another type: rename the metric"),
+    ),
+    metrics(
+        400,
+        "explicit \"quantile\" label",
+        Remedy::Say("a summary cannot be pushed with a label named quantile: rename the label"),
+    ),
+    metrics(400, "is not a ", Remedy::Find(conflict::other_type)),
+    metrics(
+        400,
+        "duplicate label",
+        Remedy::Say("a metric has a label that the grouping key has too: leave it out of the metric"),
+    ),
+    other(401, "", Remedy::Find(unauthorized)),
+    other(403, "", Remedy::Find(forbidden)),
+    other(404, "", Remedy::Find(not_found)),
+    other(405, "", Remedy::Find(wrong_method)),
+    other(
+        407,
+        "",
+        Remedy::Say(
+            "the proxy wants a user and a password: write them into its URL, as http://USER:PASSWORD@HOST:PORT",
+        ),
+    ),
+    metrics(
+        413,
+        "",
+        Remedy::Say(
+            "the metrics are larger than the server in front of the gateway takes, which in nginx is client_max_body_size",
+        ),
+    ),
+    other(414, "", Remedy::Say("the grouping key is too long for the server: shorten the job name and the labels")),
+    other(431, "", Remedy::Say("the grouping key or a --header is too long for the server")),
+    other(429, "", Remedy::Say("it wants fewer pushes: raise --push-interval")),
+    other(500, "write queue is full", Remedy::Say("the gateway is overloaded")),
+    other(502, "", Remedy::Find(bad_gateway)),
+    other(503, "", Remedy::Find(bad_gateway)),
+    other(504, "", Remedy::Find(bad_gateway)),
+];
+
+fn row(status: u16, text: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.status == status && text.contains(row.says))
+}
+
+/// What to do about a fault, when there is something.
+pub(super) fn remedy(fault: &Fault, context: &Context<'_>) -> Option<String> {
+    match fault {
+        Fault::Status { status, text, .. } => match &row(*status, text)?.remedy {
+            Remedy::Say(text) => Some((*text).to_owned()),
+            Remedy::Find(find) => Some(find(text, context)),
+        },
+        Fault::Redirect { location, .. } => Some(redirect(location, context)),
+        Fault::Proxy { status } => Some(proxy_refusal(*status, context)),
+        Fault::Tls(fault) => tls(fault),
+        Fault::Connect(text) => connect(text, context),
+        Fault::Lookup(_) => Some("is the host name right, and DNS to be reached from here?".to_owned()),
+        Fault::EmptyReply => Some(
+            "Pushgateway 1.11.0 hangs up when it refuses metrics, 1.11.1 says why: \
+             look into its log, or whether a metric has the type of another group's"
+                .to_owned(),
+        ),
+        Fault::NotHttp(_) => Some(format!("is its port right? The Pushgateway's is usually {USUAL_PORT}")),
+        Fault::Timeout(Phase::Handshake) => Some("does it speak TLS at all? Else write http:// in its URL".to_owned()),
+        Fault::Timeout(Phase::Answer) => Some("a larger --push-timeout gives a slow gateway more time".to_owned()),
+        _ => None,
+    }
+}
+
+fn connect(text: &str, context: &Context<'_>) -> Option<String> {
+    if context.proxy.is_some() || !text.contains("refused") {
+        return None;
+    }
+    Some(match context.gateway.url.port() {
+        USUAL_PORT => "is the gateway running?".to_owned(),
+        port => format!("is the gateway running, and {port} its port? The usual one is {USUAL_PORT}"),
+    })
+}
+
+fn unauthorized(_: &str, context: &Context<'_>) -> String {
+    if context.has_credentials() {
+        "the user, password or token is wrong".to_owned()
+    } else {
+        "it wants to know who you are: --user with --password-file, or --token-file".to_owned()
+    }
+}
+
+fn forbidden(_: &str, context: &Context<'_>) -> String {
+    match &context.proxy {
+        Some(proxy) => format!("the gateway or the proxy '{proxy}' does not let this through"),
+        None if context.has_credentials() => "these credentials have no right to push".to_owned(),
+        None => "it lets nobody push from here, or not without credentials".to_owned(),
+    }
+}
+
+fn not_found(_: &str, context: &Context<'_>) -> String {
+    let url = &context.gateway.url;
+    if url.port() == 9090 {
+        format!("9090 is the usual port of Prometheus, which takes no pushes; the Pushgateway's is {USUAL_PORT}")
+    } else if url.prefix().is_empty() {
+        format!(
+            "this is no Pushgateway, or it lives below a path, its --web.route-prefix: write that path at the end of \
+             '{url}'"
+        )
+    } else {
+        format!("is '{}' the path of the gateway, its --web.route-prefix?", url.prefix())
+    }
+}
+
+fn wrong_method(_: &str, context: &Context<'_>) -> String {
+    let method = context.push.map_or("GET", |push| push.method.name());
+    match context.push.map(|push| push.method) {
+        Some(Method::Replace | Method::Delete) => {
+            format!(
+                "this server does not take {method}; a proxy may let POST alone through, and Vector takes nothing else"
+            )
+        }
+        _ => format!("this server does not take {method} there: is it a Pushgateway, and is the path right?"),
+    }
+}
+
+fn bad_gateway(_: &str, context: &Context<'_>) -> String {
+    match &context.proxy {
+        Some(proxy) => format!("the proxy '{proxy}' or a server in front of the gateway does not reach it"),
+        None => "the server in front of the gateway does not reach it: is the gateway running?".to_owned(),
+    }
+}
+
+fn redirect(location: &str, context: &Context<'_>) -> String {
+    let url = &context.gateway.url;
+    let base = location.split("/metrics/job").next().unwrap_or_default();
+    let moved = location.contains("/metrics/job") && base.parse::<BaseUrl>().is_ok_and(|moved| moved != *url);
+    if moved && base.contains("://") {
+        format!("pushes do not follow redirects: write '{base}' as its URL")
+    } else if location.contains("://") {
+        "pushes do not follow redirects; it may want credentials, or another URL".to_owned()
+    } else {
+        "pushes do not follow redirects: is the path of its URL right?".to_owned()
+    }
+}
+
+fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
+    let proxy = context.proxy.as_deref().unwrap_or_default();
+    match status {
+        407 => format!("write user and password into the URL of proxy '{proxy}', as http://USER:PASSWORD@HOST:PORT"),
+        403 | 405 => format!(
+            "proxy '{proxy}' opens no tunnel to port {}; NO_PROXY={} goes past it",
+            context.gateway.url.port(),
+            context.gateway.url.host()
+        ),
+        _ => format!("proxy '{proxy}' does not reach the gateway"),
+    }
+}
+
+fn tls(fault: &TlsFault) -> Option<String> {
+    let remedy = match fault {
+        TlsFault::NotTls => "write http:// in its URL",
+        TlsFault::Untrusted => "name its CA's certificate, or its own, with --cacert",
+        TlsFault::WrongName(_) => "write one of these names in its URL",
+        TlsFault::Expired => "it must be renewed; is the clock of this machine right?",
+        TlsFault::WantsCertificate => "name one with --cert and --key",
+        TlsFault::RefusedCertificate => {
+            "is the certificate of --cert signed by the CA that it trusts, and still valid?"
+        }
+        TlsFault::Other(text) if text.contains("ProtocolVersion") => "TLS 1.2 or 1.3 is needed",
+        TlsFault::Other(_) => return None,
+    };
+    Some(remedy.to_owned())
+}
+
+/// A server's text as it may be printed: HTML without its tags, blanks and line ends run together, control characters and what
+/// could reorder a terminal's line escaped, 2 KiB at most.
+pub(super) fn quote(bytes: &[u8]) -> String {
+    let cut = bytes.len() > TEXT_MAX;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_MAX)]);
+    let text = if text.trim_start().starts_with('<') { without_tags(&text) } else { text.into_owned() };
+    let mut quoted = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !quoted.is_empty() {
+            quoted.push(' ');
+        }
+        for c in word.chars() {
+            if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                quoted.extend(c.escape_default());
+            } else {
+                quoted.push(c);
+            }
+        }
+    }
+    if cut {
+        quoted.push('…');
+    }
+    quoted
+}
+
+/// The words of an HTML page, each line once: nginx says everything in the title and again in a heading.
+fn without_tags(html: &str) -> String {
+    let mut words = String::new();
+    let mut inside = false;
+    for c in html.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                words.push('\n');
+            }
+            _ if !inside => words.push(c),
+            _ => {}
+        }
+    }
+    let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.dedup();
+    lines.join(" ")
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is not kept, the usual pauses do.
+pub(super) fn retry_after(value: &str) -> Option<Duration> {
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+}

@@ -1,0 +1,312 @@
+//! One try: connect (directly, or through a proxy), agree on TLS, send one request, read what matters of the answer. Every error
+//! comes out as a [`Fault`], with how far the try had come.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConnection;
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ureq::http::{self, Response};
+
+use super::Gateway;
+use super::deadline::{Halt, Watch};
+use super::failure::{Fault, Phase, TlsFault};
+use super::proxy::Proxy;
+use super::resolve::{LookupError, resolve};
+use super::secret::Secret;
+use super::settings::{authorization, plain};
+use super::url::Scheme;
+use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
+use super::{explain, tls};
+
+/// How we name ourselves.
+pub(super) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
+/// The text exposition format (Prometheus, "Exposition formats").
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The most of an error's text that is read.
+pub(super) const TEXT_MAX: usize = 2048;
+/// The request line and our headers beside the user's and the target.
+const HEAD_ROOM: usize = 64 * 1024;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'static str,
+    /// Path and query, sent byte for byte.
+    pub(super) target: &'a str,
+    pub(super) body: Option<&'a [u8]>,
+    /// How much of a successful answer's body is wanted.
+    pub(super) wanted: usize,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) retry_after: Option<Duration>,
+    /// The body: of a success as much as was wanted and one byte more, else the first 2 KiB.
+    pub(super) text: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// What all tries of a delivery share, read once.
+#[derive(Debug)]
+pub(super) struct Route<'a> {
+    gateway: &'a Gateway,
+    watch: Arc<Watch>,
+    pub(super) proxy: Option<Proxy>,
+    authorization: Option<Secret>,
+    tls: Option<tls::Prepared>,
+    /// A second try asks the same addresses: the first look-up may have taken half of the budget.
+    addresses: Mutex<Vec<SocketAddr>>,
+}
+
+impl<'a> Route<'a> {
+    /// Reads every setting and every file the gateway needs. Only https reads certificates.
+    pub(super) fn prepare(gateway: &'a Gateway, watch: &Arc<Watch>) -> Result<Self, Fault> {
+        let tls = match gateway.url.scheme() {
+            Scheme::Http => None,
+            Scheme::Https => Some(tls::prepare(&gateway.tls, watch)?),
+        };
+        Ok(Self {
+            gateway,
+            watch: Arc::clone(watch),
+            proxy: gateway.proxy.choose(&gateway.url)?,
+            authorization: authorization(gateway, watch)?,
+            tls,
+            addresses: Mutex::default(),
+        })
+    }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.tls.as_ref().map(|tls| tls.notes.clone()).unwrap_or_default()
+    }
+
+    /// Waits for the addresses of the gateway or its proxy. No share of the budget bounds this: asking again would not make
+    /// the resolver faster.
+    pub(super) fn look_up(&self) -> Result<(), Fault> {
+        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_empty() {
+            let (host, port) = match &self.proxy {
+                Some(proxy) => (&proxy.host, proxy.port),
+                None => (self.gateway.url.host(), self.gateway.url.port()),
+            };
+            *known = resolve(host, port, &self.watch).map_err(|error| match error {
+                LookupError::Failed(text) => Fault::Lookup(text),
+                LookupError::Halted(halt) => stopped_or(halt, Phase::Lookup),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One try.
+    pub(super) fn ask(&self, request: &Request<'_>) -> Result<Answer, Fault> {
+        let wire = self.open(request)?;
+        let trace = wire.trace();
+        let asked = self.exchange(wire, request);
+        let trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
+        match (asked, trace.status()) {
+            (Ok(answer), _) => Ok(answer),
+            // Its status line is there: what broke afterwards undoes nothing.
+            (Err(_), Some(status)) if request.wanted == 0 || !(200..300).contains(&status) => {
+                Ok(Answer { status, location: String::new(), retry_after: None, text: Vec::new() })
+            }
+            (Err(error), _) => Err(fault_of(&error, &trace)),
+        }
+    }
+
+    fn open(&self, request: &Request<'_>) -> Result<Wire, Fault> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let connected = Socket::connect(&addresses, &self.watch);
+        let mut socket = connected.map_err(|error| match (halted(&error), &self.proxy) {
+            (Some(halt), _) => stopped_or(halt, Phase::Connect),
+            (None, Some(proxy)) => Fault::Connect(format!("proxy '{}': {}", proxy.shown(), plain(&error))),
+            (None, None) => Fault::Connect(plain(&error)),
+        })?;
+        let mut absolute = None;
+        let channel = match (&self.tls, &self.proxy) {
+            (None, None) => Channel::Plain(socket),
+            (None, Some(_)) => {
+                absolute = Some(self.gateway.url.origin());
+                Channel::Plain(socket)
+            }
+            (Some(tls), proxy) => {
+                if let Some(proxy) = proxy {
+                    self.tunnel(proxy, &mut socket)?;
+                }
+                let client = tls::client(&tls.config, self.gateway.url.host())?;
+                handshake(client, socket)?
+            }
+        };
+        Ok(Wire::new(channel, absolute, HEAD_ROOM + request.target.len()))
+    }
+
+    /// CONNECT (RFC 9110, section 9.3.6). Until TLS begins the gateway says nothing, so nothing of its can be swallowed here.
+    fn tunnel(&self, proxy: &Proxy, socket: &mut Socket) -> Result<(), Fault> {
+        let target = format!("{}:{}", self.gateway.url.host(), self.gateway.url.port());
+        let credentials = proxy.authorization.as_ref();
+        let credentials =
+            credentials.map(|secret| format!("Proxy-Authorization: {}\r\n", secret.expose())).unwrap_or_default();
+        let head = Secret::from(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n{credentials}\r\n"
+        ));
+        let broken = |error: std::io::Error| broken(&error, Phase::Tunnel);
+        socket.write_all(head.expose().as_bytes()).map_err(broken)?;
+        let mut trace = Trace::default();
+        let mut piece = [0; 512];
+        while !ends_head(&trace.received) && trace.received.len() < HEAD_ROOM {
+            match socket.read(&mut piece).map_err(broken)? {
+                0 => break,
+                amount => trace.received.extend_from_slice(&piece[..amount]),
+            }
+        }
+        match trace.status() {
+            Some(200..=299) if ends_head(&trace.received) => Ok(()),
+            Some(status) => Err(Fault::Proxy { status }),
+            None if trace.received.is_empty() => Err(Fault::Reset(Phase::Tunnel)),
+            None => Err(Fault::NotHttp(format!("the proxy answers {}, which is not HTTP", beginning(&trace.received)))),
+        }
+    }
+
+    /// ureq's part: the request's bytes, the answer's head and body.
+    fn exchange(&self, wire: Wire, request: &Request<'_>) -> Result<Answer, ureq::Error> {
+        let config = ureq::config::Config::builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(0)
+            .accept("")
+            .user_agent("")
+            .build();
+        let agent = ureq::Agent::with_parts(config, Handover::new(wire), NoLookup);
+        let uri = format!("{}{}", self.gateway.url.origin(), request.target);
+        let mut message = http::Request::builder().method(request.method).uri(uri).body(())?;
+        *message.headers_mut() = self.headers(request)?;
+        let response = match request.body {
+            Some(body) => agent.run(message.map(|()| body)),
+            None => agent.run(message),
+        }?;
+        self.read(response, request)
+    }
+
+    fn headers(&self, request: &Request<'_>) -> Result<HeaderMap, http::Error> {
+        let mut headers = HeaderMap::new();
+        for header in &self.gateway.headers {
+            let mut value = HeaderValue::from_bytes(header.value.expose().as_bytes())?;
+            value.set_sensitive(true);
+            headers.append(HeaderName::from_bytes(header.name.as_bytes())?, value);
+        }
+        let proxy = self.proxy.as_ref().filter(|_| self.tls.is_none());
+        let own = [
+            ("user-agent", Some(USER_AGENT)),
+            ("content-type", request.body.map(|_| CONTENT_TYPE)),
+            ("connection", Some("close")),
+            ("authorization", self.authorization.as_ref().map(Secret::expose)),
+            ("proxy-authorization", proxy.and_then(|proxy| proxy.authorization.as_ref()).map(Secret::expose)),
+        ];
+        for (name, value) in own {
+            if let Some(value) = value
+                && !headers.contains_key(name)
+            {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes())?);
+            }
+        }
+        Ok(headers)
+    }
+
+    fn read(&self, response: Response<ureq::Body>, request: &Request<'_>) -> Result<Answer, ureq::Error> {
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+        };
+        let status = response.status().as_u16();
+        let (location, retry_after) = (header("location"), header("retry-after"));
+        let success = response.status().is_success();
+        let wanted = if success { request.wanted } else { TEXT_MAX };
+        let mut text = Vec::new();
+        if wanted > 0 {
+            if !success {
+                self.watch.limit_step(TEXT_TIME.min(self.watch.left_of_step()));
+            }
+            let most = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(1);
+            let read = response.into_body().into_reader().take(most).read_to_end(&mut text);
+            if let (Err(error), true) = (read, success) {
+                return Err(error.into());
+            }
+            // A refusal that breaks off has said enough: the status is what counts.
+        }
+        Ok(Answer { status, location, retry_after: explain::retry_after(&retry_after), text })
+    }
+}
+
+fn ends_head(received: &[u8]) -> bool {
+    received.windows(4).any(|window| window == b"\r\n\r\n")
+}
+
+fn handshake(mut client: ClientConnection, mut socket: Socket) -> Result<Channel, Fault> {
+    while client.is_handshaking() {
+        client.complete_io(&mut socket).map_err(|error| broken(&error, Phase::Handshake))?;
+    }
+    Ok(Channel::Tls(Box::new(client), socket))
+}
+
+fn stopped_or(halt: Halt, phase: Phase) -> Fault {
+    match halt {
+        Halt::Stopped => Fault::Stopped,
+        Halt::Limit => Fault::Timeout(phase),
+    }
+}
+
+/// An error on a connection that was there.
+fn broken(error: &std::io::Error, phase: Phase) -> Fault {
+    if let Some(halt) = halted(error) {
+        return stopped_or(halt, phase);
+    }
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Fault::Tls(tls::fault(error));
+    }
+    Fault::Reset(phase)
+}
+
+/// What an error of ureq's means, given what came back before it.
+fn fault_of(error: &ureq::Error, trace: &Trace) -> Fault {
+    let phase = if trace.sent { Phase::Answer } else { Phase::Send };
+    if let ureq::Error::Io(error) = error
+        && (halted(error).is_some()
+            || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>))
+    {
+        return match broken(error, phase) {
+            // What TLS 1.3 servers send when the handshake was complete for us, but not for them.
+            Fault::Tls(TlsFault::Other(text)) if text.contains("HandshakeFailure") => {
+                Fault::Tls(TlsFault::WantsCertificate)
+            }
+            other => other,
+        };
+    }
+    match error {
+        ureq::Error::Io(_) if trace.cut => Fault::Reset(Phase::Send),
+        ureq::Error::Io(error) if trace.received.is_empty() => match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Fault::EmptyReply,
+            _ => Fault::Reset(phase),
+        },
+        ureq::Error::Io(_) if trace.received.starts_with(b"HTTP/") => Fault::Reset(Phase::Answer),
+        ureq::Error::Http(error) => Fault::Setup(format!("the request cannot be sent: {error}")),
+        _ if trace.received.is_empty() => Fault::Internal(error.to_string()),
+        _ => Fault::NotHttp(format!("it answers {}, which is not HTTP", beginning(&trace.received))),
+    }
+}
+
+/// The first line of what came back, short.
+fn beginning(received: &[u8]) -> String {
+    let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    format!("'{}'", explain::quote(&line[..line.len().min(60)]))
+}

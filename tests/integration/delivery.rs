@@ -1,0 +1,315 @@
+//! Delivery over plain HTTP: what arrives at real gateways, and what a gateway that misbehaves can do to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pushwrap::sink::{
+    Cancel, Deadline, Delivered, Failure, Fault, Gateway, Method, Phase, Push, deliver, deliver_all, fetch,
+};
+
+use super::harness::fake::{CLOSED_PORT, FullBacklog};
+use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for};
+
+pub(crate) fn gateway(url: &str) -> Gateway {
+    Gateway::at(url.parse().unwrap())
+}
+
+pub(crate) fn push(method: Method, path: &str, body: &str) -> Push {
+    Push { method, path: path.to_owned(), body: Arc::from(body.as_bytes()), salvage: None }
+}
+
+pub(crate) fn send(gateway: &Gateway, push: &Push) -> Result<Delivered, Failure> {
+    send_within(gateway, push, Duration::from_secs(10))
+}
+
+pub(crate) fn send_within(gateway: &Gateway, push: &Push, budget: Duration) -> Result<Delivered, Failure> {
+    deliver(gateway, push, Deadline::after(budget), &Cancel::new())
+}
+
+fn sample() -> Push {
+    push(Method::Add, "/metrics/job/a", "x 1\n")
+}
+
+#[test]
+fn real_gateways_add_replace_and_delete() {
+    for version in Version::ALL {
+        let server = Pushgateway::start(version);
+        let gateway = gateway(&server.url());
+        let job = || server.group([("job", "a")]);
+
+        let done = send(&gateway, &push(Method::Add, "/metrics/job/a", "x 1\ny 2\n")).unwrap();
+        assert_eq!((done.status, done.tries, done.salvaged), (200, 1, None));
+        send(&gateway, &push(Method::Add, "/metrics/job/a", "x 3\n")).unwrap();
+        assert_eq!(job().unwrap().families(), ["x", "y"]);
+        send(&gateway, &push(Method::Replace, "/metrics/job/a", "x 4\n")).unwrap();
+        assert_eq!(job().unwrap().families(), ["x"]);
+        assert_eq!(job().unwrap().value("x", []).unwrap(), "4");
+        send(&gateway, &push(Method::Add, "/metrics/job/a", "")).unwrap();
+        assert_eq!(send(&gateway, &push(Method::Delete, "/metrics/job/a", "")).unwrap().status, 202);
+        wait_for("the group to be deleted", || job().is_none().then_some(()));
+    }
+}
+
+#[test]
+fn a_request_has_the_headers_of_the_contract_and_an_exact_length() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    send(&gateway(&format!("{}/pgw/", fake.url())), &push(Method::Replace, "/metrics/job@base64/YQ==/l/v", "x 1\n"))
+        .unwrap();
+    let request = &fake.wait_for_requests(1)[0];
+    let mut lines: Vec<String> = request.head().lines().map(str::to_lowercase).collect();
+    lines[1..].sort();
+    assert_eq!(request.line(), "PUT /pgw/metrics/job@base64/YQ==/l/v HTTP/1.1");
+    assert_eq!(
+        lines[1..],
+        [
+            "connection: close",
+            "content-length: 4",
+            "content-type: text/plain; version=0.0.4; charset=utf-8",
+            &format!("host: {}", fake.address()),
+            &format!("user-agent: pushwrap/{}", env!("CARGO_PKG_VERSION")),
+        ]
+    );
+    assert_eq!(request.body(), "x 1\n");
+}
+
+#[test]
+fn any_2xx_is_success_as_soon_as_its_status_line_is_there() {
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\nx".to_vec();
+    for reply in [
+        Reply::status("202 Accepted", ""),
+        Reply::status("204 No Content", ""),
+        Reply::status("299 Whatever", "text"),
+        Reply::Stall(b"HTTP/1.1 200 OK\r\n".to_vec()),
+        Reply::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec()),
+        Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()),
+        Reply::Raw(b"HTTP/1.0 200 \r\n\r\n".to_vec()),
+        Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort".to_vec()),
+        Reply::Raw(chunked),
+        Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+        Reply::Raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_vec()),
+        Reply::Trickle(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), Duration::from_millis(20)),
+    ] {
+        let fake = FakeGateway::start([reply.clone()]);
+        let done = send_within(&gateway(&fake.url()), &sample(), Duration::from_secs(2));
+        assert!(done.is_ok(), "{reply:?}: {done:?}");
+    }
+}
+
+/// What is tried again succeeds at the second try.
+#[test]
+fn what_may_pass_is_tried_again() {
+    for (reply, tries) in [
+        (Reply::status("503 Service Unavailable", "busy"), 2),
+        (Reply::status("500 Internal Server Error", "write queue is full"), 2),
+        (Reply::status("408 Request Timeout", ""), 2),
+        (Reply::with_headers("429 Too Many Requests", &["Retry-After: 1"], ""), 2),
+        (Reply::Reset, 2),
+        (Reply::Close, 2),
+        (Reply::Raw(b"HTTP/1.".to_vec()), 2),
+        (Reply::Silence, 2),
+        (Reply::NoAnswer, 2),
+        (Reply::Stall(b"HTTP/1.1 20".to_vec()), 2),
+        (Reply::Stall(b"HTTP/1.1 503 Busy\r\n".to_vec()), 2),
+    ] {
+        let fake = FakeGateway::start([reply.clone(), Reply::ok()]);
+        let started = Instant::now();
+        let done = send_within(&gateway(&fake.url()), &sample(), Duration::from_secs(4)).unwrap();
+        assert_eq!(done.tries, tries, "{reply:?}");
+        if matches!(&reply, Reply::Raw(bytes) if bytes.windows(11).any(|window| window == b"Retry-After")) {
+            assert!(started.elapsed() >= Duration::from_secs(1), "{reply:?} {:?}", started.elapsed());
+        }
+        assert_eq!(fake.wait_for_requests(1).last().unwrap().body(), "x 1\n");
+    }
+}
+
+/// For each fault: what it is called, how often it was tried, and that the budget holds.
+#[test]
+fn every_fault_ends_within_the_budget_with_its_own_message() {
+    let budget = Duration::from_millis(1500);
+    let full = FullBacklog::start();
+    let closed = CLOSED_PORT;
+    let cases: Vec<(&str, Reply, &str, bool)> = vec![
+        ("answers nothing", Reply::NoAnswer, "connected and sent, but no answer came in time", true),
+        ("reads nothing", Reply::Silence, "connected and sent, but no answer came in time", true),
+        (
+            "trickles a head",
+            Reply::Trickle(b"HTTP/1.1 200 OK".to_vec(), Duration::from_millis(200)),
+            "no answer came in time",
+            true,
+        ),
+        ("resets", Reply::Reset, "broke the connection off", true),
+        ("hangs up", Reply::Close, "in 3 tries: it closed the connection without an answer", false),
+        ("half a status line", Reply::Raw(b"HTTP/1.1 2".to_vec()), "broke the connection off before it answered", true),
+        (
+            "is no HTTP",
+            Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+            "answers 'SSH-2.0-OpenSSH_9.2', which is not HTTP",
+            false,
+        ),
+        ("binary", Reply::Raw(vec![0, 1, 2, 255, 10]), r"which is not HTTP", false),
+        ("status 99999", Reply::Raw(b"HTTP/1.1 99999 x\r\n\r\n".to_vec()), "not HTTP", false),
+        (
+            "400",
+            Reply::status("400 Bad Request", "no\u{1b}[31m way\r\nat all\n"),
+            r"400 Bad Request: no\u{1b}[31m way at all",
+            false,
+        ),
+        ("403", Reply::status("403 Forbidden", ""), "403 Forbidden", false),
+        ("unknown status", Reply::status("499 ", ""), "': 499", false),
+        ("endless error", Reply::Endless(b"HTTP/1.1 404 Not Found\r\n\r\nno".to_vec()), "404 Not Found: no", false),
+        (
+            "stalled error",
+            Reply::Stall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 9\r\n\r\nwho".to_vec()),
+            "401 Unauthorized: who",
+            false,
+        ),
+        ("long error", Reply::status("400 Bad Request", &"y".repeat(100_000)), "yyy…", false),
+        ("endless head", Reply::Endless(b"HTTP/1.1 200".to_vec()), "not HTTP", false),
+        ("503 for ever", Reply::status("503 Service Unavailable", "busy"), "503 Service Unavailable: busy", true),
+        (
+            "Retry-After beyond",
+            Reply::with_headers("503 Service Unavailable", &["Retry-After: 60"], ""),
+            "503 Service Unavailable",
+            false,
+        ),
+        (
+            "301",
+            Reply::with_headers("301 Moved Permanently", &["Location: /metrics/job/a"], ""),
+            "301 Moved Permanently to '/metrics/job/a'",
+            false,
+        ),
+        (
+            "302 elsewhere",
+            Reply::with_headers("302 Found", &["Location: https://login.example/?a=b"], ""),
+            "to 'https://login.example/?a=b'",
+            false,
+        ),
+        ("303", Reply::with_headers("303 See Other", &["Location: /"], ""), "303 See Other", false),
+        (
+            "307 elsewhere",
+            Reply::with_headers("307 Temporary Redirect", &["Location: http://127.0.0.2:1/"], ""),
+            "307 Temporary Redirect to 'http://127.0.0.2:1/'",
+            false,
+        ),
+        (
+            "308 for ever",
+            Reply::with_headers("308 Permanent Redirect", &["Location: /again"], ""),
+            "308 Permanent Redirect to '/again'",
+            false,
+        ),
+        ("308 nowhere", Reply::status("308 Permanent Redirect", ""), "308 Permanent Redirect", false),
+    ];
+    for (name, reply, message, whole_budget) in cases {
+        let fake = FakeGateway::start([reply]);
+        check_fault(name, &fake.url(), message, budget, whole_budget);
+    }
+    check_fault("full backlog", &full.url(), "no connection in time", budget, true);
+    check_fault("closed port", closed, "connection refused", budget, true);
+    check_fault("unknown name", "http://no-such-host.invalid:9091", "cannot resolve its name", budget, true);
+}
+
+#[track_caller]
+fn check_fault(name: &str, url: &str, message: &str, budget: Duration, whole_budget: bool) {
+    let started = Instant::now();
+    let failure = send_within(&gateway(url), &sample(), budget).expect_err(name);
+    let took = started.elapsed();
+    let said = failure.to_string();
+    assert!(said.starts_with(&format!("cannot push to '{url}'")), "{name}: {said}");
+    assert!(message.split('|').any(|part| said.contains(part)), "{name}: {said}");
+    assert!(!said.contains('\n') && !said.contains('\u{1b}') && said.len() < 3000, "{name}: {said}");
+    assert!(took < budget + Duration::from_millis(300), "{name} took {took:?}: {said}");
+    // Where trying again may help it is tried while there is time; where not, nobody waits.
+    if whole_budget {
+        assert!(took > budget / 2, "{name} took only {took:?}: {said}");
+    } else {
+        assert!(!matches!(failure.fault, Fault::Timeout(_)), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_redirect_within_the_origin_keeps_method_and_body() {
+    for (status, location) in [("307 Temporary Redirect", "/new/metrics/job/a?x=1"), ("308 Permanent Redirect", "self")]
+    {
+        let second = FakeGateway::start([Reply::ok()]);
+        drop(second);
+        let fake = FakeGateway::start([
+            Reply::with_headers(status, &[&format!("Location: {}", location.replace("self", "//HOST/new"))], ""),
+            Reply::ok(),
+        ]);
+        let done = send(&gateway(&fake.url()), &push(Method::Replace, "/metrics/job/a", "x 1\n"));
+        if location == "self" {
+            // HOST is another host.
+            assert!(matches!(done.unwrap_err().fault, Fault::Redirect { status: 308, .. }));
+            assert_eq!(fake.connections(), 1);
+        } else {
+            assert_eq!(done.unwrap().tries, 1);
+            let requests = fake.wait_for_requests(2);
+            assert_eq!(requests[1].line(), "PUT /new/metrics/job/a?x=1 HTTP/1.1");
+            assert_eq!(requests[1].body(), "x 1\n");
+        }
+    }
+}
+
+#[test]
+fn a_large_body_to_a_reader_that_stops_ends_in_time() {
+    let fake = FakeGateway::start([Reply::Silence]);
+    let large = push(Method::Add, "/metrics/job/a", &"x 1\n".repeat(4_000_000));
+    let started = Instant::now();
+    let failure = send_within(&gateway(&fake.url()), &large, Duration::from_secs(1)).unwrap_err();
+    assert_eq!(failure.fault, Fault::Timeout(Phase::Send), "{failure}");
+    assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_second_address_gets_its_chance() {
+    // localhost is ::1 and 127.0.0.1; nobody listens on the first.
+    let fake = FakeGateway::start([Reply::ok()]);
+    let url = fake.url().replace("127.0.0.1", "localhost");
+    assert_eq!(send(&gateway(&url), &sample()).unwrap().tries, 1);
+}
+
+#[test]
+fn a_delivery_can_be_hurried_and_stopped() {
+    let fake = FakeGateway::start([Reply::NoAnswer]);
+    for (within, limit) in [(Duration::ZERO, 500), (Duration::from_millis(300), 900)] {
+        let cancel = Cancel::new();
+        let held = cancel.clone();
+        let before = fake.requests().len();
+        let url = fake.url();
+        let delivery = std::thread::spawn(move || {
+            deliver(&gateway(&url), &sample(), Deadline::after(Duration::from_secs(30)), &held)
+        });
+        fake.wait_for_requests(before + 1);
+        let asked = Instant::now();
+        cancel.hurry(within);
+        let failure = delivery.join().unwrap().unwrap_err();
+        assert_eq!(failure.fault, Fault::Stopped, "{failure}");
+        assert!(asked.elapsed() >= within && asked.elapsed() < Duration::from_millis(limit), "{:?}", asked.elapsed());
+    }
+}
+
+#[test]
+fn several_gateways_are_served_at_once_each_with_its_own_result() {
+    let (fine, hanging) = (FakeGateway::start([Reply::ok()]), FakeGateway::start([Reply::NoAnswer]));
+    let gateways = [gateway(&hanging.url()), gateway(CLOSED_PORT), gateway(&fine.url())];
+    let started = Instant::now();
+    let results = deliver_all(&gateways, &sample(), Deadline::after(Duration::from_secs(1)));
+    assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
+    assert!(matches!(results[0].as_ref().unwrap_err().fault, Fault::Timeout(Phase::Answer)), "{results:?}");
+    assert!(matches!(results[1].as_ref().unwrap_err().fault, Fault::Connect(_)), "{results:?}");
+    assert_eq!(results[2].as_ref().unwrap().status, 200);
+}
+
+#[test]
+fn a_page_is_fetched_whole_or_not_at_all() {
+    let server = Pushgateway::start(Version::Newest);
+    server.push("POST", "job/a", "x 7\n");
+    let gateway = gateway(&server.url());
+    let deadline = || Deadline::after(Duration::from_secs(10));
+    let page = fetch(&gateway, "/metrics", 1 << 20, deadline()).unwrap();
+    assert!(String::from_utf8(page).unwrap().contains("x{instance=\"\",job=\"a\"} 7\n"));
+    assert!(fetch(&gateway, "/metrics", 100, deadline()).unwrap_err().to_string().contains("is larger than"));
+    let short = FakeGateway::start([Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort".to_vec())]);
+    let failure = fetch(&self::gateway(&short.url()), "/metrics", 100, Deadline::after(Duration::from_secs(1)));
+    assert!(failure.is_err(), "{failure:?}");
+}

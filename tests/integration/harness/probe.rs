@@ -1,0 +1,88 @@
+//! The command that the process tests run (`probe.c`), and the ways in which it is run: directly, through env (which
+//! executes it, so every test must hold for it), through pushwrap.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use super::pushwrap::binary;
+
+/// The probe, compiled when it is first needed; static, so that it also runs in an empty container.
+pub(crate) fn probe() -> &'static Path {
+    static PROBE: OnceLock<PathBuf> = OnceLock::new();
+    PROBE.get_or_init(compile)
+}
+
+fn compile() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/harness/probe.c");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let fresh = directory.join(format!("probe-{}", std::process::id()));
+    let status = Command::new("cc").args(["-O1", "-static", "-o"]).arg(&fresh).arg(&source).status();
+    let status = status.expect("the process tests need a C compiler: install gcc and libc6-dev");
+    assert!(status.success(), "cc could not compile '{}': install libc6-dev", source.display());
+    // Written by another process and moved: nobody here ever has it open for writing (ETXTBSY).
+    let probe = directory.join("probe");
+    fs::rename(fresh, &probe).expect("the probe just compiled");
+    probe
+}
+
+/// What stands between the caller and the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// Nothing.
+    Nothing,
+    /// env, which executes the command: proves that a test is right.
+    Env,
+    /// The binary under test.
+    Pushwrap,
+}
+
+impl Through {
+    /// All three, the reference first.
+    pub(crate) const ALL: [Self; 3] = [Self::Nothing, Self::Env, Self::Pushwrap];
+
+    /// The words before the command.
+    pub(crate) fn words(self) -> Vec<OsString> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Env => vec!["env".into()],
+            Self::Pushwrap => vec![binary().into(), "--url".into(), "none".into(), "--".into()],
+        }
+    }
+
+    /// The same as one string for a shell. The paths of the tests need no quotes.
+    pub(crate) fn shell_words(self) -> String {
+        self.words().iter().map(|word| word.to_string_lossy() + " ").collect()
+    }
+}
+
+/// The command under a wrapper that was executed under `conditions` (see `given` in probe.c).
+pub(crate) fn given<A: AsRef<OsStr>>(conditions: &[&str], through: Through, command: &[A]) -> Command {
+    let mut call = Command::new(probe());
+    call.arg("given").args(conditions).arg("--").args(through.words()).args(command);
+    call.stdin(Stdio::null());
+    call
+}
+
+/// The probe's own `ACTION [ARG]...` as a command.
+pub(crate) fn action(words: &[&str]) -> Vec<OsString> {
+    std::iter::once(probe().as_os_str().to_owned()).chain(words.iter().map(OsString::from)).collect()
+}
+
+/// Runs the command all three ways under the same conditions; each must give what the direct run gives.
+#[track_caller]
+pub(crate) fn like_direct<A: AsRef<OsStr>>(conditions: &[&str], command: &[A]) -> Output {
+    let [direct, env, pushwrap] =
+        Through::ALL.map(|through| given(conditions, through, command).output().expect("the probe runs"));
+    assert_eq!(shown(&env), shown(&direct), "through env, under {conditions:?}: the test itself is wrong");
+    assert_eq!(shown(&pushwrap), shown(&direct), "through pushwrap, under {conditions:?}");
+    direct
+}
+
+/// Status and both streams; lossless, because it is compared.
+fn shown(output: &Output) -> String {
+    let (out, err) = (output.stdout.escape_ascii(), output.stderr.escape_ascii());
+    format!("{:?}\n{out}\n{err}", output.status).replace("\\n", "\n")
+}

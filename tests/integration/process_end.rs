@@ -1,0 +1,166 @@
+//! How pushwrap ends: as the command ended, when the command has ended, and whatever the command has left behind.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::harness::fake::FullBacklog;
+use super::harness::probe::{action, given, like_direct};
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Pushwrap, Reply, Through, wait_for};
+
+#[test]
+fn c14_every_exit_status_is_passed_on() {
+    for code in [0, 3, 124, 125, 126, 127, 137, 255] {
+        let output = like_direct(&[], &action(&["exit", &code.to_string()]));
+        assert_eq!(output.status.code(), Some(code));
+    }
+    let output = like_direct(&[], &action(&["exit", "300"]));
+    assert_eq!(output.status.code(), Some(44), "modulo 256, as exit(3) has it");
+}
+
+#[test]
+fn c15_death_by_a_signal_is_passed_on_as_such() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE, libc::SIGSEGV, libc::SIGKILL, 40, 64] {
+        for through in Through::ALL {
+            // No core file (RLIMIT_CORE is 4), so that the statuses are comparable.
+            let command = action(&["die", &signal.to_string()]);
+            let status = given(&["limit", "4", "0"], through, &command).status().unwrap();
+            assert_eq!(status.signal(), Some(signal), "{through:?}: {status}");
+        }
+    }
+}
+
+#[test]
+fn c15_death_by_a_signal_that_the_caller_ignores_is_passed_on() {
+    for signal in [libc::SIGPIPE, libc::SIGTERM, libc::SIGINT] {
+        let (number, command) = (signal.to_string(), action(&["die", &signal.to_string()]));
+        let output = like_direct(&["ignore", &number, "block", &number], &command);
+        assert_eq!(output.status.signal(), Some(signal));
+    }
+}
+
+#[test]
+fn c16_only_the_command_dumps_core() {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("ulimit -c unlimited; {} --url none -- \"$@\"", binary().display());
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
+    // The last command is executed by bash, so this is pushwrap's own status.
+    assert_eq!(shell.output().unwrap().status.signal(), Some(libc::SIGQUIT));
+    if pattern.starts_with(['|', '/']) {
+        // The kernel puts cores elsewhere: then only the next test tells.
+        return;
+    }
+    let cores = fs::read_dir(&directory).unwrap().count();
+    assert_eq!(cores, 1, "the command's core and none of pushwrap's");
+}
+
+#[test]
+fn c16_pushwrap_itself_dies_without_a_core() {
+    let mut call = given(&[], Through::Pushwrap, &action(&["die", "3"]));
+    let directory = tempfile::tempdir().unwrap();
+    let status = call.current_dir(&directory).status().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGQUIT));
+    assert!(!status.core_dumped());
+}
+
+#[test]
+fn c30_an_alarm_that_the_caller_has_set_reaches_the_command() {
+    let start = Instant::now();
+    let output = like_direct(&["alarm", "1"], &["sleep", "60"]);
+    assert_eq!(output.status.signal(), Some(libc::SIGALRM));
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn c32_under_timeout_both_end_and_the_run_was_terminated() {
+    let gateway = FakeGateway::start((0..8).map(|_| Reply::ok()));
+    let output = Command::new("timeout")
+        .arg("1")
+        .arg(binary())
+        .args(["--url", &gateway.url(), "--job", "j", "--", "sleep", "3133"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(124));
+    wait_for("the final push", || {
+        let last = gateway.requests().last()?.body();
+        (last.contains("pushwrap_running 0") && last.contains("{outcome=\"terminated\"} 1")).then_some(())
+    });
+    assert!(!runs("sleep\x003133\0"), "sleep is gone");
+}
+
+/// Whether a process with exactly these arguments runs.
+fn runs(arguments: &str) -> bool {
+    fs::read_dir("/proc").unwrap().any(|entry| {
+        fs::read(entry.unwrap().path().join("cmdline")).is_ok_and(|cmdline| cmdline == arguments.as_bytes())
+    })
+}
+
+#[test]
+fn c33_a_process_left_behind_holds_nothing_up_and_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    for through in Through::ALL {
+        let pid = directory.path().join(format!("{through:?}"));
+        let script = format!("sleep 60 & echo $! > {}; exit 0", pid.display());
+        let start = Instant::now();
+        let status = given(&[], through, &["sh", "-c", &script]).stdout(Stdio::null()).status().unwrap();
+        // The contract says 100 ms; the machine may be busy.
+        assert!(status.success() && start.elapsed() < Duration::from_secs(10), "{through:?}: {:?}", start.elapsed());
+        let left: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+        let left = nix::unistd::Pid::from_raw(left);
+        nix::sys::signal::kill(left, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+    }
+}
+
+#[test]
+fn c34_the_reader_of_the_output_sees_its_end_before_the_push_is_over() {
+    let gateway = FullBacklog::start();
+    let mut call = Command::new(binary());
+    call.args(["--url", &gateway.url(), "--push-timeout", "20s", "--", "echo", "generated"]).stdin(Stdio::piped());
+    let mut pushwrap = call.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = String::new();
+    pushwrap.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    assert_eq!(output, "generated\n");
+    assert_eq!(pushwrap.try_wait().unwrap(), None, "still pushing to a gateway that does not answer");
+    // Nor does it hold the other end of what the command has read from.
+    let mut stdin = pushwrap.stdin.take().unwrap();
+    let refused = std::io::Write::write_all(&mut stdin, b"x").expect_err("nobody reads any more");
+    assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
+    pushwrap.kill().unwrap();
+    pushwrap.wait().unwrap();
+}
+
+#[test]
+fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let words = Through::Pushwrap.shell_words();
+    // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
+    let script =
+        format!("cat {0} & {words}sh -c 'exec 9>&-; exec sleep 3134' 9> {0} & wait %1; kill %2; wait", fifo.display());
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(!runs("sleep\x003134\0"), "{output:?}");
+}
+
+#[test]
+fn c46_a_writer_whose_reader_has_gone_dies_by_sigpipe() {
+    for through in Through::ALL {
+        let script = format!("{}yes | head -1; echo ${{PIPESTATUS[0]}}", through.shell_words());
+        let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n141\n", "{through:?}");
+    }
+}
+
+#[test]
+fn c45_a_good_run_says_nothing() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let run = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).run(["echo", "out"]).exit(0);
+    run.stdout("out\n").stderr("");
+    assert!(Path::new("/proc/self").exists());
+}

@@ -1,0 +1,163 @@
+//! Which commands run, which do not, and what is said about those: a table, each row beside timeout(1), which does with the
+//! exec family of glibc what pushwrap does itself.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::harness::probe::given;
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Reply, Through};
+
+/// A directory with one file of each kind that can and cannot be run.
+fn workshop() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8], mode: u32| {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // By another process: a file that this one has written may still be open in another test's child (ETXTBSY).
+        let mut tee = Command::new("tee").arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut tee.stdin.take().unwrap(), content).unwrap();
+        assert!(tee.wait().unwrap().success());
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    };
+    file("no-interpreter", b"#!/nowhere/interpreter\n", 0o755);
+    file("carriage-return", b"#!/bin/sh\r\necho x\r\n", 0o755);
+    file("not-executable", b"#!/bin/sh\n", 0o644);
+    file("directory/inside", b"", 0o644);
+    file("bare-script", b"echo \"ran $0 $1\"\n", 0o755);
+    file("empty", b"", 0o755);
+    file("garbage", b"\x01\x02\x03\xff\x00\n", 0o755);
+    file("elf-magic", b"\x7fELF", 0o755);
+    file("busy", b"#!/bin/sh\n", 0o755);
+    file("one/twice", b"#!/bin/sh\necho wrong\n", 0o644);
+    file("two/twice", b"#!/bin/sh\necho right\n", 0o755);
+    file("two/bare-script", b"echo \"ran $0 $1\"\n", 0o755);
+    symlink("loop", directory.path().join("loop")).unwrap();
+    directory
+}
+
+/// Exit status through pushwrap and through timeout, and what pushwrap said.
+fn both(directory: &Path, path: &str, command: &[&str]) -> (i32, i32, String) {
+    let run = |wrapper: &[&str]| {
+        let mut call = Command::new(wrapper[0]);
+        call.args(&wrapper[1..]).args(command).current_dir(directory).env("PATH", path).stdin(Stdio::null());
+        call.output().unwrap()
+    };
+    let binary = binary();
+    let pushwrap = run(&[binary.to_str().unwrap(), "--url", "none", "--"]);
+    let timeout = run(&["/usr/bin/timeout", "9"]);
+    let said = String::from_utf8_lossy(&pushwrap.stderr).into_owned();
+    (pushwrap.status.code().unwrap(), timeout.status.code().unwrap(), said)
+}
+
+#[test]
+fn c11_what_cannot_be_run_ends_as_with_timeout_and_is_explained() {
+    let workshop = workshop();
+    let busy = OpenOptions::new().append(true).open(workshop.path().join("busy")).unwrap();
+    let long = "n".repeat(300);
+    let rows: &[(&str, i32, &str)] = &[
+        ("./missing", 127, "no such file or directory"),
+        ("missing", 127, "not found in PATH"),
+        ("", 127, "not found in PATH"),
+        ("./no-interpreter", 127, "its interpreter '/nowhere/interpreter' is missing"),
+        ("./carriage-return", 127, "ends in a carriage return"),
+        ("./not-executable", 126, "is not executable"),
+        ("./directory", 126, "is a directory"),
+        ("./directory/", 126, "is a directory"),
+        ("./bare-script/x", 126, "not a directory"),
+        ("./loop", 126, "symbolic link"),
+        (&format!("./{long}"), 126, "too long"),
+        ("./busy", 126, "is open for writing"),
+        // The shell tries these two and fails: its status and its words, not ours.
+        ("./garbage", 127, ""),
+        ("./elf-magic", 127, ""),
+    ];
+    for (command, status, said) in rows {
+        let (pushwrap, timeout, message) = both(workshop.path(), "/usr/bin:/bin", &[command]);
+        assert_eq!(pushwrap, timeout, "'{command}': not as timeout(1): {message}");
+        if !said.is_empty() {
+            assert_eq!(pushwrap, *status, "'{command}': {message}");
+            assert!(message.contains(said), "'{command}': {message}");
+            assert!(message.starts_with("pushwrap: ") && message.lines().count() == 1, "'{command}': {message}");
+        }
+    }
+    drop(busy);
+}
+
+#[test]
+fn c11_a_command_that_did_not_start_is_a_run_that_is_pushed() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let output = Command::new(binary()).args(["--url", &gateway.url(), "--job", "j", "--", "/nowhere/cmd"]).output();
+    assert_eq!(output.unwrap().status.code(), Some(127));
+    let body = gateway.wait_for_requests(1)[0].body();
+    assert!(body.contains("pushwrap_outcome{outcome=\"not_started\"} 1"), "{body}");
+    assert!(body.contains("pushwrap_exit_code 127"), "{body}");
+}
+
+#[test]
+fn c12_a_script_without_an_interpreter_runs_by_the_shell() {
+    let workshop = workshop();
+    let path = format!("{}/one:{}/two:/usr/bin:/bin", workshop.path().display(), workshop.path().display());
+    for (command, expected) in [
+        (["./bare-script", "argument"], "ran ./bare-script argument\n".to_owned()),
+        (["bare-script", "argument"], format!("ran {}/two/bare-script argument\n", workshop.path().display())),
+        (["./empty", ""], String::new()),
+    ] {
+        for through in Through::ALL.into_iter().skip(1) {
+            let mut call = given(&["setenv", "PATH", &path], through, &command);
+            let output = call.current_dir(&workshop).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{command:?} {through:?}");
+            assert!(output.status.success() && output.stderr.is_empty(), "{command:?} {through:?}");
+        }
+    }
+}
+
+#[test]
+fn c13_path_is_searched_as_everywhere() {
+    let workshop = workshop();
+    let here = workshop.path().display();
+    let rows: &[(&str, &str, i32)] = &[
+        (&format!("{here}/one:{here}/two"), "twice", 0),
+        (&format!("{here}/one"), "twice", 126),
+        // bash and the contract say 127 here, glibc's execvp leaves the last errno, which is ENOTDIR.
+        (&format!("/bin:{here}/bare-script"), "missing", 127),
+        (":/bin", "bare-script", 0),
+        ("/bin:", "bare-script", 0),
+        ("/nowhere::/bin", "bare-script", 0),
+        ("", "bare-script", 0),
+        ("/bin", "bare-script", 127),
+    ];
+    for (path, command, status) in rows {
+        let (pushwrap, timeout, message) = both(workshop.path(), path, &[command]);
+        assert_eq!(pushwrap, *status, "PATH={path} {command}: {message}");
+        if !path.ends_with("/bare-script") {
+            assert_eq!(pushwrap, timeout, "PATH={path} {command}: not as timeout(1)");
+        }
+    }
+}
+
+#[test]
+fn c13_without_path_the_systems_own_directories_are_searched() {
+    let workshop = workshop();
+    for (command, status) in [("true", 0), ("bare-script", 127)] {
+        let mut call = Command::new(binary());
+        call.args(["--url", "none", "--", command]).current_dir(&workshop).env_remove("PATH");
+        assert_eq!(call.output().unwrap().status.code(), Some(status), "{command}");
+    }
+}
+
+#[test]
+fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
+    // MAX_ARG_STRLEN is 32 pages with the end of the string (execve(2)). The longest argument goes through; one that is a
+    // byte longer cannot even be given to pushwrap, so there the variable that pushwrap adds is what is too long.
+    let longest = "x".repeat(131_071);
+    let output = Command::new(binary()).args(["--url", "none", "--", "true", &longest]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let file = format!("--textfile={}", "/".repeat(131_060));
+    let output = Command::new(binary()).args(["--url", "none", &file, "--", "true"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(126), "{said}");
+    assert!(said.contains("too long"), "{said}");
+}

@@ -1,0 +1,164 @@
+//! Bad input: on the command line it stops the run before it begins and says what would be right; elsewhere it fails the push
+//! and never the command.
+
+use std::fs;
+
+use super::harness::{FakeGateway, Pushwrap, Reply};
+
+/// Given a wrong option, when a command that would leave a trace is run, then it is not, and one message tells why.
+#[track_caller]
+fn refused(options: &[&str], parts: &[&str]) {
+    let call = Pushwrap::new().args(options);
+    let trace = call.directory().join("trace");
+    let run = call.run(["touch", trace.to_str().unwrap()]).exit(125).stdout("");
+    assert!(!trace.exists(), "{options:?}: the command was started");
+    assert!(run.stderr.lines().all(|line| line.starts_with("pushwrap: ")), "{options:?}:\n{}", run.stderr);
+    for part in parts {
+        assert!(run.stderr.contains(part), "{options:?}: no '{part}' in:\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
+    for (option, value, right) in [
+        ("--timeout", "soon", "expected a duration such as 90s"),
+        ("--timeout", "-1", "'-1'"),
+        ("--kill-after", "1x", "expected a duration"),
+        ("--push-timeout", "0", "longer than 0"),
+        ("--push-timeout", "x", "expected a duration"),
+        ("--push-interval", "0.1", "1s or more"),
+        ("--max-age", "never", "expected a duration"),
+        ("--signal", "FOO", "expected a signal such as TERM"),
+        ("--signal", "0", "expected a signal"),
+        ("--success-codes", "0,256", "from 0 to 255"),
+        ("--skip-codes", "a", "from 0 to 255"),
+        ("--label", "a", "expected NAME=VALUE"),
+        ("--label", "a-b=1", "is no label name"),
+        ("--label", "__a=1", "reserved"),
+        ("--info", "host=x", "sets the label 'host' itself"),
+        ("--info", "x", "expected NAME=VALUE"),
+        ("--prefix", "1x", "beginning of a metric name"),
+        ("--textfile-max", "much", "expected a size"),
+        ("--job", "", "expected a name"),
+        ("--url", "ftp://gw", "http"),
+        ("--url", "http://gw:99999", "port"),
+        ("--url", "http://", "host"),
+        ("--url", "http://gw/?x=1", "?"),
+    ] {
+        refused(&[&format!("{option}={value}")], &[option, &format!("'{value}'"), right]);
+    }
+}
+
+#[test]
+fn a_grouping_key_that_cannot_be_is_refused() {
+    refused(&["--label", "job=x"], &["'job' cannot be a grouping label"]);
+    refused(&["--label", "le=1"], &["'le' cannot be a grouping label"]);
+    refused(&["--label", "quantile=1"], &["'quantile' cannot be a grouping label"]);
+    refused(&["-l", "a=1", "-l", "a=2"], &["'a' is given twice"]);
+    refused(&["-l", "instance=a", "--instance", "b"], &["'instance' is given twice"]);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    refused(&["--replace", "--delete-on-success"], &["--replace and --delete-on-success contradict each other"]);
+    refused(&["--url", "none", "--url", "http://gw"], &["--url none stands alone"]);
+    refused(&["--success-codes", "0,3", "--skip-codes", "3"], &["exit code 3"]);
+    refused(&["-q", "-v"], &["--quiet", "--verbose"]);
+    refused(&["-u", "me", "--token-file", "t"], &["--user and --token-file contradict each other"]);
+    refused(&["--password-file", "p"], &["--password-file needs --user"]);
+    refused(&["-u", "me:x", "--password-file", "p"], &["password is given twice"]);
+    refused(&["--key", "k"], &["--key needs --cert"]);
+    refused(&["--info", "a=1", "--info", "a=2"], &["'a'", "twice"]);
+}
+
+#[test]
+fn misspelled_options_get_a_tip() {
+    refused(&["--timout", "3"], &["unexpected argument '--timout'", "'--timeout'"]);
+}
+
+#[test]
+fn a_password_in_a_wrong_url_is_not_printed() {
+    let run = Pushwrap::new().args(["--url", "http://me:s3cret@gw:99999"]).run(["true"]).exit(125);
+    run.stderr_has("--url").stderr_lacks("s3cret");
+}
+
+#[test]
+fn without_dashes_the_message_says_where_they_go() {
+    let run = Pushwrap::new().args(["--url", "none", "true"]).call().exit(125).stdout("");
+    run.stderr_has("pushwrap: '--' is missing before the command: pushwrap --url none -- true");
+}
+
+#[test]
+fn without_a_command_the_usage_is_shown() {
+    Pushwrap::new().call().exit(125).stderr_has("pushwrap: no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...");
+    Pushwrap::new().arg("--").call().exit(125).stderr_has("no command given");
+}
+
+#[test]
+fn wrong_usage_of_a_subcommand_is_2() {
+    Pushwrap::new().args(["check"]).call().exit(2).stdout("").stderr_has("<FILE>");
+    Pushwrap::new().args(["push", "--url", "http://gw"]).call().exit(2).stderr_has("--job is required");
+}
+
+#[test]
+fn a_wrong_variable_about_reporting_fails_the_push_and_not_the_command() {
+    for (variable, value) in [
+        ("PUSHWRAP_PUSH_TIMEOUT", "soon"),
+        ("PUSHWRAP_LABEL", "a=1,b"),
+        ("PUSHWRAP_LABEL", "le=1"),
+        ("PUSHWRAP_SUCCESS_CODES", "zero"),
+        ("PUSHWRAP_REPLACE", "perhaps"),
+        ("PUSHWRAP_MAX_AGE", "x"),
+        ("PUSHWRAP_ENV_FILE", "/nonexistent/env"),
+    ] {
+        let gateway = FakeGateway::start([Reply::ok()]);
+        let call = || Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).env(variable, value);
+        let run = call().run(["sh", "-c", "echo out; exit 3"]).exit(3).stdout("out\n");
+        assert!(run.stderr.starts_with("pushwrap: "), "{variable}: {}", run.stderr);
+        assert!(run.stderr.contains("nothing was pushed"), "{variable}: {}", run.stderr);
+        call().arg("--require-push").run(["true"]).exit(125);
+        assert!(gateway.requests().is_empty(), "{variable}: something was pushed");
+    }
+}
+
+#[test]
+fn a_wrong_variable_about_the_command_stops_it() {
+    for variable in ["PUSHWRAP_TIMEOUT", "PUSHWRAP_SIGNAL", "PUSHWRAP_KILL_AFTER"] {
+        let run = Pushwrap::new().env(variable, "x").run(["echo", "started"]).exit(125).stdout("");
+        run.stderr_has(&format!("pushwrap: invalid value 'x' for {variable}: expected"));
+    }
+}
+
+#[test]
+fn flag_environment_and_env_file_in_this_order() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let call = || Pushwrap::new().args(["--instance", "none", "--url", &gateway.url()]);
+    let file = |call: &Pushwrap, text: &str| {
+        let path = call.directory().join("env");
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let path_of = |call: Pushwrap| {
+        call.run(["true"]).exit(0);
+        let line = gateway.requests().last().unwrap().line();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    let from_file = call();
+    let named = file(&from_file, "# comment\n; another\nPUSHWRAP_JOB=\"from file\"\nPUSHWRAP_LABEL=a=1,b=2\n");
+    assert_eq!(path_of(from_file.arg("--env-file").arg(named)), "/metrics/job@base64/ZnJvbSBmaWxl/a/1/b/2");
+    let from_environment = call();
+    let named = file(&from_environment, "PUSHWRAP_JOB=file\n");
+    let from_environment = from_environment.env("PUSHWRAP_ENV_FILE", named).env("PUSHWRAP_JOB", "environment");
+    assert_eq!(path_of(from_environment), "/metrics/job/environment");
+    assert_eq!(path_of(call().env("PUSHWRAP_JOB", "environment").args(["--job", "flag"])), "/metrics/job/flag");
+    assert_eq!(path_of(call().env("PUSHWRAP_JOB", "")), "/metrics/job/true");
+}
+
+#[test]
+fn a_misspelled_variable_in_the_env_file_is_said() {
+    let call = Pushwrap::new().args(["--url", "none"]);
+    let path = call.directory().join("env");
+    fs::write(&path, "PUSHWRAP_URLS=x\nOTHER=y\n").unwrap();
+    let expected = format!("pushwrap: no option has the variable PUSHWRAP_URLS ({}:1)\n", path.display());
+    call.arg("--env-file").arg(&path).run(["true"]).exit(0).stderr(&expected);
+}
