@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_pushwrap_global_optspecs
-    string join \n url= job= l/label= instance= replace env-file= info= max-age= push-timeout= delete-on-success push-interval= require-push prefix= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
+    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
 end
 
 function __fish_pushwrap_needs_command
@@ -31,9 +31,18 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l instance -d 'Instance
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l info -d 'Label of run_info only; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l max-age -d 'How old the last success may become, for alerts' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json [default: text]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l timeout -d 'End the command after this long; 0 is never' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l kill-after -d 'KILL this long after it [default: 10s]' -r
@@ -42,6 +51,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l skip-codes -d 'Exit c
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l replace -d 'A successful push replaces the whole group (PUT)'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l delete-on-success -d 'A successful run deletes the group instead'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l require-push -d 'Exit 125 when only the push failed'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l no-tree -d 'Do not sample the memory of the process tree'
@@ -57,8 +67,17 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job n
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'A successful push replaces the whole group (PUT)'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Run, print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing, not even that a push failed'

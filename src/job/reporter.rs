@@ -219,7 +219,8 @@ impl Reporter {
         let mut conclusion = Conclusion { gist: Gist::default(), pushes: Vec::new(), delivered: true };
         let Some(courier) = &mut self.courier else { return conclusion };
         let began = Instant::now();
-        let budget = if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+        let budget =
+            if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
         let deadline = Deadline::after(budget);
         courier.submit(Turn::Final, &parcel, deadline);
         let reports = await_reports(courier, inherited, deadline);

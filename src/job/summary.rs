@@ -67,7 +67,8 @@ impl Account<'_> {
             lines.push(("memory", format!("peak {}{tree}{limit}", size(peak_rss_bytes))));
         }
         if self.textfile_samples + self.textfile_errors > 0 {
-            let errors = if self.textfile_errors > 0 { format!(", {} errors", self.textfile_errors) } else { String::new() };
+            let errors =
+                if self.textfile_errors > 0 { format!(", {} errors", self.textfile_errors) } else { String::new() };
             lines.push(("metrics", format!("{} samples{errors}", self.textfile_samples)));
         }
         for PushAccount { url, result, took } in self.pushes {
@@ -77,7 +78,10 @@ impl Account<'_> {
             });
         }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        lines.iter().map(|(name, fact)| format!("{name:width$}  {fact}\n")).collect()
+        lines.iter().fold(String::new(), |mut text, (name, fact)| {
+            let _ = writeln!(text, "{name:width$}  {fact}");
+            text
+        })
     }
 
     /// One object on one line; the keys are a contract (README).
@@ -85,7 +89,8 @@ impl Account<'_> {
         let ending = self.ending;
         let usage = ending.usage;
         let number = |value: Option<u64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
-        let seconds = |value: Option<Duration>| value.map_or_else(|| "null".to_owned(), |value| value.as_secs_f64().to_string());
+        let seconds =
+            |value: Option<Duration>| value.map_or_else(|| "null".to_owned(), |value| value.as_secs_f64().to_string());
         let wall = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut json = format!(
             "{{\"job\":{},\"command\":{},\"outcome\":\"{}\",\"exit_code\":{}",

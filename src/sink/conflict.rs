@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use super::explain::Context;
 
 /// Names and values.
-pub(super) type Labels = Vec<(String, String)>;
+type Labels = Vec<(String, String)>;
 
 /// The metric and the labels of the series that an answer names. `client_golang` prints them as protobuf text, whose blanks differ
 /// from version to version (and on purpose from build to build), so nothing is matched exactly.
@@ -74,12 +74,31 @@ fn shown(labels: &[(String, String)]) -> String {
     text
 }
 
-/// The grouping labels of every group on a gateway's page: `push_time_seconds` carries exactly these, and an empty `instance`
-/// where there is none.
-pub(super) fn groups_on(page: &[u8]) -> Vec<Labels> {
-    let page = String::from_utf8_lossy(page);
-    let lines = page.lines().filter_map(|line| line.strip_prefix("push_time_seconds{"));
-    lines.map(labels_in_braces).collect()
+/// What a gateway holds, as far as its answer makes it interesting.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The grouping labels of every group.
+    groups: Vec<Labels>,
+    /// The labels of every series of the metric that the answer names.
+    series: Vec<Labels>,
+}
+
+impl Held {
+    /// Reads a gateway's page. `push_time_seconds` carries exactly the grouping labels of each group, and an empty `instance`
+    /// where there is none.
+    pub(super) fn on(page: &[u8], text: &str) -> Self {
+        let page = String::from_utf8_lossy(page);
+        let labels_after = |name: &str| -> Vec<Labels> {
+            let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+            lines.map(labels_in_braces).collect()
+        };
+        let series = Series::named_in(text).map(|series| {
+            // Histograms and summaries always have a _count.
+            let names = [series.metric.clone(), format!("{}_count", series.metric)];
+            names.iter().flat_map(|name| labels_after(name)).collect()
+        });
+        Self { groups: labels_after("push_time_seconds"), series: series.unwrap_or_default() }
+    }
 }
 
 /// `job="a",shard="1"} 1.7e+09`: the labels that are not empty, sorted by name.
@@ -139,12 +158,16 @@ pub(super) fn other_type(text: &str, context: &Context<'_>) -> String {
     }
 }
 
-/// The group to which the series of the answer may belong and which is not the one that was pushed to; the one with the most
-/// labels where there are several.
+/// The group that holds the series of the answer, or another series of its metric, and is not the one that was pushed to; the
+/// one with the most labels where there are several.
 fn in_the_way(series: &Series, context: &Context<'_>) -> Option<Labels> {
     let own = normal(labels_of(context.path()?));
-    let holds = |group: &&Labels| group.iter().all(|label| series.labels.contains(label)) && **group != own;
-    context.groups().iter().filter(holds).max_by_key(|group| group.len()).cloned()
+    let held = context.held();
+    let holder = |labels: &Labels| {
+        let holds = |group: &&Labels| group.iter().all(|label| labels.contains(label)) && **group != own;
+        held.groups.iter().filter(holds).max_by_key(|group| group.len())
+    };
+    holder(&series.labels).or_else(|| held.series.iter().find_map(holder)).cloned()
 }
 
 /// A group whose own push times cannot be shown breaks the gateway for everybody, and nothing but its DELETE helps.
@@ -173,7 +196,7 @@ fn delete_command(context: &Context<'_>, labels: &[(String, String)]) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{Series, groups_on, labels_of, shown};
+    use super::{Held, Series, labels_of, shown};
 
     fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -192,10 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_the_labels_of_their_push_times() {
+    fn a_page_tells_its_groups_and_the_series_of_the_metric_in_question() {
         let page = b"# TYPE push_time_seconds gauge\npush_time_seconds{instance=\"\",job=\"a\"} 1.7e+09\n\
-            push_time_seconds{z=\"x,y}\\\"\",job=\"b\"} 1\npush_failure_time_seconds{job=\"c\"} 0\n";
-        assert_eq!(groups_on(page), [labels(&[("job", "a")]), labels(&[("job", "b"), ("z", "x,y}\"")])]);
+            push_time_seconds{z=\"x,y}\\\"\",job=\"b\"} 1\npush_failure_time_seconds{job=\"c\"} 0\n\
+            m{job=\"a\"} 1\nm_count{job=\"b\"} 1\nmm{job=\"c\"} 1\n";
+        let held = Held::on(page, r#"collected metric "m" { label:{name:"job" value:"x"}} is not a GAUGE"#);
+        assert_eq!(held.groups, [labels(&[("job", "a")]), labels(&[("job", "b"), ("z", "x,y}\"")])]);
+        assert_eq!(held.series, [labels(&[("job", "a")]), labels(&[("job", "b")])]);
     }
 
     #[test]

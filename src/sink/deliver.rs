@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conflict::{self, Labels};
+use super::conflict::{self, Held};
 use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
@@ -135,22 +135,22 @@ impl<'a> Delivery<'a> {
 
     /// The fault with what to do about it.
     fn explained(&self, route: &Route<'_>, push: &Push, fault: Fault) -> (Fault, Option<String>) {
-        let groups = match &fault {
-            Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => self.groups(route),
-            _ => Vec::new(),
+        let held = match &fault {
+            Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => self.held(route, text),
+            _ => Held::default(),
         };
-        let remedy = explain::remedy(&fault, &explain::Context::of(self.gateway, route, push, groups));
+        let remedy = explain::remedy(&fault, &explain::Context::of(self.gateway, route, push, held));
         (fault, remedy)
     }
 
-    /// The groups at the gateway, for an explanation: when its page cannot be had quickly, none.
-    fn groups(&self, route: &Route<'_>) -> Vec<Labels> {
+    /// What the gateway holds, for an explanation: when its page cannot be had quickly, nothing.
+    fn held(&self, route: &Route<'_>, text: &str) -> Held {
         self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
         let target = format!("{}/metrics", self.gateway.url.prefix());
         let request = Request { method: "GET", target: &target, body: None, wanted: PAGE_MAX };
         match route.ask(&request) {
-            Ok(page) if page.status == 200 => conflict::groups_on(&page.text),
-            _ => Vec::new(),
+            Ok(page) if page.status == 200 => Held::on(&page.text, text),
+            _ => Held::default(),
         }
     }
 

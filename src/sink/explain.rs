@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::time::Duration;
 
-use super::conflict::{self, Labels};
+use super::conflict::{self, Held};
 use super::failure::{Fault, Phase, TlsFault};
 use super::http::{Route, TEXT_MAX};
 use super::proxy::Proxy;
@@ -21,18 +21,18 @@ pub(super) struct Context<'a> {
     gateway: &'a Gateway,
     proxy: Option<String>,
     push: Option<&'a Push>,
-    groups: Vec<Labels>,
+    held: Held,
 }
 
 impl<'a> Context<'a> {
-    /// About a push; `groups` are those at the gateway, where somebody asked.
-    pub(super) fn of(gateway: &'a Gateway, route: &Route<'_>, push: &'a Push, groups: Vec<Labels>) -> Self {
-        Self { push: Some(push), groups, ..Self::reading(gateway, route) }
+    /// About a push; `held` is what the gateway holds, where somebody asked.
+    pub(super) fn of(gateway: &'a Gateway, route: &Route<'_>, push: &'a Push, held: Held) -> Self {
+        Self { push: Some(push), held, ..Self::reading(gateway, route) }
     }
 
     /// About a page that was asked for.
     pub(super) fn reading(gateway: &'a Gateway, route: &Route<'_>) -> Self {
-        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, groups: Vec::new() }
+        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, held: Held::default() }
     }
 
     /// The path of the group that was pushed to.
@@ -40,9 +40,9 @@ impl<'a> Context<'a> {
         self.push.map(|push| push.path.as_str())
     }
 
-    /// The groups at the gateway, as far as somebody asked.
-    pub(super) fn groups(&self) -> &[Labels] {
-        &self.groups
+    /// What the gateway holds, as far as somebody asked.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The gateway's address, without credentials.
@@ -165,7 +165,7 @@ static ROWS: &[Row] = &[
         413,
         "",
         Remedy::Say(
-            "the metrics are larger than the server in front of the gateway takes (nginx: client_max_body_size)",
+            "the metrics are larger than the server in front of the gateway takes, which in nginx is client_max_body_size",
         ),
     ),
     other(414, "", Remedy::Say("the grouping key is too long for the server: shorten the job name and the labels")),
@@ -237,11 +237,11 @@ fn not_found(_: &str, context: &Context<'_>) -> String {
         format!("9090 is the usual port of Prometheus, which takes no pushes; the Pushgateway's is {USUAL_PORT}")
     } else if url.prefix().is_empty() {
         format!(
-            "this is no Pushgateway, or it lives below a path (its --web.route-prefix): write that path at the end of \
+            "this is no Pushgateway, or it lives below a path, its --web.route-prefix: write that path at the end of \
              '{url}'"
         )
     } else {
-        format!("is '{}' the path of the gateway (its --web.route-prefix)?", url.prefix())
+        format!("is '{}' the path of the gateway, its --web.route-prefix?", url.prefix())
     }
 }
 

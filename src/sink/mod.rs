@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
 pub use deliver::{Delivered, deliver, fetch};
-pub use failure::{Failure, Fault, Phase, RETRIES, Retry, Trouble};
+pub use failure::{Failure, Fault, Phase, RETRIES, Retry, TlsFault, Trouble};
 pub use proxy::ProxySettings;
 pub use rehearse::{curl_command, request_text};
 pub use secret::Secret;

@@ -4,6 +4,9 @@
 mod harness;
 
 mod delivery;
+mod delivery_courier;
+mod delivery_explained;
+mod delivery_secured;
 mod generated;
 mod grouping;
 mod house;

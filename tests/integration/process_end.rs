@@ -50,8 +50,8 @@ fn c16_only_the_command_dumps_core() {
     let script = format!("ulimit -c unlimited; {} --url none -- \"$@\"", binary().display());
     let mut shell = Command::new("bash");
     shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
-    // bash says 128 + N for its child.
-    assert_eq!(shell.output().unwrap().status.code(), Some(131));
+    // The last command is executed by bash, so this is pushwrap's own status.
+    assert_eq!(shell.output().unwrap().status.signal(), Some(libc::SIGQUIT));
     if pattern.starts_with(['|', '/']) {
         // The kernel puts cores elsewhere: then only the next test tells.
         return;
@@ -143,7 +143,7 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
     let words = Through::Pushwrap.shell_words();
     // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
     let script =
-        format!("cat {0} & {words}sh -c 'exec 9>&-; sleep 3134' 9> {0} & wait %1; kill %2; wait", fifo.display());
+        format!("cat {0} & {words}sh -c 'exec 9>&-; exec sleep 3134' 9> {0} & wait %1; kill %2; wait", fifo.display());
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert!(!runs("sleep\x003134\0"), "{output:?}");
 }

@@ -64,7 +64,7 @@ fn c05_inherited_descriptors_arrive_and_no_others() {
     let directory = tempfile::tempdir().unwrap();
     let list = directory.path().join("list");
     let lists = Through::ALL.map(|through| {
-        let conditions = ["open", "7", "/dev/zero", "open", "200", "/dev/full"];
+        let conditions = ["close-rest", "open", "7", "/dev/zero", "open", "200", "/dev/full"];
         let command = action(&["descriptors", list.to_str().unwrap()]);
         assert!(given(&conditions, through, &command).output().unwrap().status.success());
         fs::read_to_string(&list).unwrap()

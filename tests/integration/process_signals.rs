@@ -153,14 +153,14 @@ fn c27_a_stopped_command_does_not_stop_pushwrap_where_no_shell_waits() {
 fn c28_a_stop_and_a_continue_sent_to_pushwrap_alone_are_followed() {
     // Job control gives the job a process group of its own inside the session, which is what makes it stoppable.
     let script = format!(
-        "set -m; {} sh -c 'echo $$; read go; echo done' < \"$FIFO\" & echo job $!; wait; exit 3",
+        "set -m; {} sh -c 'echo $$; read go; echo done' < \"$FIFO\" & echo job $!; cat",
         Through::Pushwrap.shell_words()
     );
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let mut call = Command::new("bash");
-    call.args(["-c", &script]).env("FIFO", &fifo).process_group(0);
+    call.args(["-c", &script]).env("FIFO", &fifo).stdin(Stdio::piped());
     let mut talk = Talk::start(call);
     let job: i32 = talk.line().strip_prefix("job ").unwrap().parse().unwrap();
     let writer = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
@@ -171,7 +171,8 @@ fn c28_a_stop_and_a_continue_sent_to_pushwrap_alone_are_followed() {
     wait_for("both to go on", || (state(command) != "T" && state(job) != "T").then_some(()));
     drop(writer);
     assert_eq!(talk.line(), "done");
-    talk.rest();
+    drop(talk.wrapper.stdin.take());
+    assert!(talk.rest().1.success());
 }
 
 #[test]

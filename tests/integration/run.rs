@@ -161,6 +161,22 @@ fn a_dry_run_prints_the_request_and_sends_nothing() {
 }
 
 #[test]
+fn a_summary_tells_a_person_or_a_program_about_the_run() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let call = || Pushwrap::new().push_to(&gateway, "j").textfile("x 1\n");
+    let run = call().arg("--summary").run(["sh", "-c", "exit 3"]).exit(3).stdout("");
+    assert!(run.stderr.lines().all(|line| line.starts_with("pushwrap: ")), "{}", run.stderr);
+    let run =
+        run.stderr_has("pushwrap: outcome   failure, exit status 3\n").stderr_has("pushwrap: metrics   1 samples\n");
+    run.stderr_has(&format!("pushwrap: pushed    to {}", gateway.url())).stderr_lacks("\u{1b}");
+    let run = call().arg("--summary=json").run(["true"]).exit(0);
+    let account: serde_json::Value = serde_json::from_str(run.stderr.trim_end()).expect("one line of JSON");
+    assert_eq!(account["outcome"], "success");
+    assert_eq!(account["pushes"][0]["status"], 200);
+    Pushwrap::new().arg("--summary=xml").run(["true"]).exit(125).stderr_has("'xml'").stderr_has("text or json");
+}
+
+#[test]
 fn a_shell_as_job_name_is_said_once() {
     let gateway = Pushgateway::start(Version::Newest);
     let run = || Pushwrap::new().args(["--url", &gateway.url()]);

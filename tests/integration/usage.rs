@@ -64,6 +64,10 @@ fn contradictions_are_refused() {
     refused(&["--url", "none", "--url", "http://gw"], &["--url none stands alone"]);
     refused(&["--success-codes", "0,3", "--skip-codes", "3"], &["exit code 3"]);
     refused(&["-q", "-v"], &["--quiet", "--verbose"]);
+    refused(&["-u", "me", "--token-file", "t"], &["--user and --token-file contradict each other"]);
+    refused(&["--password-file", "p"], &["--password-file needs --user"]);
+    refused(&["-u", "me:x", "--password-file", "p"], &["password is given twice"]);
+    refused(&["--key", "k"], &["--key needs --cert"]);
     refused(&["--info", "a=1", "--info", "a=2"], &["'a'", "twice"]);
 }
 

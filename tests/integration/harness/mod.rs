@@ -5,12 +5,15 @@
 
 pub(crate) mod fake;
 pub(crate) mod http;
+pub(crate) mod nginx;
 pub(crate) mod probe;
 pub(crate) mod prometheus;
 pub(crate) mod pty;
 pub(crate) mod pushgateway;
 pub(crate) mod pushwrap;
 pub(crate) mod server;
+pub(crate) mod tinyproxy;
+pub(crate) mod tls;
 
 pub(crate) use fake::{FakeGateway, Reply};
 pub(crate) use probe::Through;

@@ -56,6 +56,8 @@ static char **given(char **arg) {
             block(SIG_BLOCK, 1UL << (atoi(*++arg) - 1));
         } else if (!strcmp(what, "close")) {
             close(atoi(*++arg));
+        } else if (!strcmp(what, "close-rest")) {
+            for (int fd = 3; fd < 1024; fd++) close(fd);
         } else if (!strcmp(what, "open")) {
             int want = atoi(*++arg);
             int fd = open(*++arg, O_RDWR);

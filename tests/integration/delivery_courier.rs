@@ -1,0 +1,208 @@
+//! The courier: pushes of a running command and of its end, in order, without ever holding the command up.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pushwrap::sink::{Courier, Deadline, Fault, Method, Parcel, Report, Turn};
+
+use super::delivery::{gateway, push};
+use super::harness::{FakeGateway, Reply, wait_for};
+
+fn parcel(body: &str) -> Parcel {
+    push(Method::Add, "/metrics/job/a", body).into()
+}
+
+fn courier(fakes: &[&FakeGateway]) -> Courier {
+    Courier::new(fakes.iter().map(|fake| gateway(&fake.url())).collect())
+}
+
+fn within(millis: u64) -> Deadline {
+    Deadline::after(Duration::from_millis(millis))
+}
+
+fn bodies(fake: &FakeGateway) -> Vec<String> {
+    fake.requests().iter().map(super::harness::fake::Request::body).collect()
+}
+
+fn finals(reports: &[Report]) -> Vec<&Report> {
+    reports.iter().filter(|report| report.turn == Turn::Final).collect()
+}
+
+#[test]
+fn completion_is_told_through_a_descriptor() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    assert!(!courier.busy());
+    courier.submit(Turn::Final, &parcel("x 1\n"), within(5000));
+    let mut fds = [PollFd::new(courier.fd().unwrap(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut fds, PollTimeout::from(20_000_u16)).unwrap(), 1);
+    let reports = courier.take();
+    assert_eq!((reports.len(), reports[0].gateway, reports[0].turn), (1, 0, Turn::Final));
+    assert!(reports[0].result.is_ok() && !courier.busy());
+    let mut fds = [PollFd::new(courier.fd().unwrap(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut fds, PollTimeout::ZERO).unwrap(), 0, "what was taken rings no more");
+    assert!(courier.take().is_empty());
+}
+
+#[test]
+fn a_running_push_that_waits_gives_way_to_a_newer_one() {
+    let fake = FakeGateway::start([Reply::ok().after(Duration::from_millis(300)), Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    courier.submit(Turn::Running, &parcel("x 1\n"), within(5000));
+    wait_for("the first push", || (fake.connections() == 1).then_some(()));
+    for number in 2..5 {
+        courier.submit(Turn::Running, &parcel(&format!("x {number}\n")), within(5000));
+    }
+    let reports = courier.wait(within(5000));
+    assert_eq!(bodies(&fake), ["x 1\n", "x 4\n"]);
+    assert_eq!(reports.len(), 2);
+}
+
+#[test]
+fn the_final_push_waits_for_the_one_in_flight() {
+    let fake = FakeGateway::start([Reply::ok().after(Duration::from_millis(500)), Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    courier.submit(Turn::Running, &parcel("running 1\n"), within(5000));
+    wait_for("the running push", || (fake.connections() == 1).then_some(()));
+    let started = Instant::now();
+    courier.submit(Turn::Final, &parcel("running 0\n"), within(5000));
+    assert!(started.elapsed() < Duration::from_millis(100), "submitting takes no time");
+    let reports = courier.wait(within(5000));
+    assert_eq!(bodies(&fake), ["running 1\n", "running 0\n"]);
+    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(started.elapsed() < Duration::from_secs(2), "an answered push needs no second final one");
+}
+
+/// The gateway has read the running push, says nothing, and may still apply it: so the final one is sent again after a moment.
+#[test]
+fn a_running_push_that_hangs_is_given_up_and_does_not_win() {
+    let fake = FakeGateway::start([Reply::NoAnswer, Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    courier.submit(Turn::Running, &parcel("running 1\n"), within(60_000));
+    fake.wait_for_requests(1);
+    let started = Instant::now();
+    courier.submit(Turn::Final, &parcel("running 0\n"), within(3000));
+    let reports = courier.wait(within(3000));
+    assert!(started.elapsed() < Duration::from_millis(3300), "{:?}", started.elapsed());
+    assert_eq!(bodies(&fake), ["running 1\n", "running 0\n", "running 0\n"]);
+    assert!(finals(&reports)[0].result.is_ok(), "{reports:?}");
+    let running = reports.iter().find(|report| report.turn == Turn::Running).unwrap();
+    assert_eq!(running.result.as_ref().unwrap_err().fault, Fault::Stopped);
+}
+
+#[test]
+fn an_interim_push_overtakes_a_hanging_heartbeat() {
+    let fake = FakeGateway::start([Reply::Silence, Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    courier.submit(Turn::Running, &parcel("x 1\n"), within(60_000));
+    wait_for("the heartbeat", || (fake.connections() == 1).then_some(()));
+    let started = Instant::now();
+    courier.submit(Turn::Interim, &parcel("x 2\n"), within(10_000));
+    fake.wait_for_requests(1);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    // A heartbeat never takes the place of something more important.
+    courier.submit(Turn::Running, &parcel("x 3\n"), within(10_000));
+    courier.submit(Turn::Final, &parcel("x 4\n"), within(10_000));
+    courier.submit(Turn::Running, &parcel("x 5\n"), within(10_000));
+    courier.wait(within(10_000));
+    let bodies = bodies(&fake);
+    assert_eq!(bodies.first().unwrap(), "x 2\n", "{bodies:?}");
+    assert!(bodies.iter().all(|body| body != "x 5\n") && bodies.last().unwrap() == "x 4\n", "{bodies:?}");
+}
+
+#[test]
+fn one_gateway_that_hangs_delays_no_other() {
+    let (hanging, fine) = (FakeGateway::start([Reply::NoAnswer]), FakeGateway::start([Reply::ok()]));
+    let mut courier = courier(&[&hanging, &fine]);
+    let started = Instant::now();
+    courier.submit(Turn::Final, &parcel("x 1\n"), within(1000));
+    fine.wait_for_requests(1);
+    assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    let reports = courier.wait(within(1000));
+    assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
+    let result = |place: usize| &reports.iter().find(|report| report.gateway == place).unwrap().result;
+    assert!(result(0).is_err() && result(1).is_ok(), "{reports:?}");
+}
+
+#[test]
+fn a_second_signal_hurries_and_a_third_stops() {
+    let fake = FakeGateway::start([Reply::NoAnswer]);
+    let mut courier = courier(&[&fake]);
+    courier.submit(Turn::Final, &parcel("x 1\n"), within(30_000));
+    fake.wait_for_requests(1);
+    let started = Instant::now();
+    courier.hurry(Duration::from_millis(300));
+    assert_eq!(finals(&courier.wait(within(30_000)))[0].result.as_ref().unwrap_err().fault, Fault::Stopped);
+    assert!(started.elapsed() < Duration::from_millis(800), "{:?}", started.elapsed());
+
+    courier.submit(Turn::Final, &parcel("x 2\n"), within(30_000));
+    fake.wait_for_requests(2);
+    let started = Instant::now();
+    courier.stop();
+    assert!(finals(&courier.wait(within(30_000)))[0].result.is_err());
+    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+}
+
+#[test]
+fn what_does_not_keep_the_deadline_is_let_go() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let mut courier = courier(&[&fake]);
+    let slow = Parcel::new(|| {
+        // A file system that hangs.
+        thread::sleep(Duration::from_secs(3));
+        push(Method::Add, "/metrics/job/a", "late 1\n")
+    });
+    let started = Instant::now();
+    let deadline = within(300);
+    courier.submit(Turn::Final, &slow, deadline);
+    let reports = courier.wait(deadline);
+    assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
+    assert!(matches!(reports[0].result.as_ref().unwrap_err().fault, Fault::Timeout(_)), "{reports:?}");
+    assert!(!courier.busy());
+}
+
+#[test]
+fn a_panic_is_a_result() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let mut courier = courier(&[&fake, &fake]);
+    courier.submit(Turn::Final, &Parcel::new(|| panic!("composing failed")), within(5000));
+    let reports = courier.wait(within(5000));
+    assert_eq!(reports.len(), 2);
+    for report in reports {
+        assert!(matches!(report.result.unwrap_err().fault, Fault::Internal(_)));
+    }
+    courier.submit(Turn::Final, &parcel("x 1\n"), within(5000));
+    assert!(courier.wait(within(5000)).iter().all(|report| report.result.is_ok()), "the threads live on");
+}
+
+/// 500 pushes of 50 groups at once: each group ends with its own last value.
+#[test]
+fn many_couriers_at_once_mix_nothing_up() {
+    let server = Arc::new(super::harness::Pushgateway::start(super::harness::Version::Bookworm));
+    let url = server.url();
+    let workers: Vec<_> = (0..50)
+        .map(|group| {
+            let url = url.clone();
+            thread::spawn(move || {
+                let mut courier = Courier::new(vec![gateway(&url)]);
+                for round in 1..=10 {
+                    let request =
+                        push(Method::Add, &format!("/metrics/job/j{group}"), &format!("x {}\n", group * 100 + round));
+                    courier.submit(Turn::Final, &request.into(), within(30_000));
+                    assert!(courier.wait(within(30_000)).iter().all(|report| report.result.is_ok()));
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    let groups = server.groups();
+    assert_eq!(groups.len(), 50);
+    for group in groups {
+        let number: u32 = group.labels()[0].1.trim_start_matches('j').parse().unwrap();
+        assert_eq!(group.value("x", []).unwrap(), (number * 100 + 10).to_string());
+    }
+}

@@ -1,0 +1,236 @@
+//! What servers really say when they refuse a push, and that each refusal comes with its remedy. Each row is asked of the very
+//! server whose words the table quotes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pushwrap::sink::{Delivered, Failure, Fault, Method, Push};
+
+use super::delivery::{gateway, push, send, send_within};
+use super::harness::nginx::Nginx;
+use super::harness::server::{self, Server};
+use super::harness::{FakeGateway, Prometheus, Pushgateway, Reply, Version};
+
+fn add(url: &str, path: &str, body: &str) -> Result<Delivered, Failure> {
+    send(&gateway(url), &push(Method::Add, path, body))
+}
+
+#[track_caller]
+fn assert_says(failure: &Failure, parts: &[&str]) {
+    let said = failure.to_string();
+    for part in parts {
+        assert!(said.contains(part), "'{part}' is not in: {said}");
+    }
+    assert!(said.ends_with(')') && !said.contains('\n'), "a remedy in brackets ends the line: {said}");
+}
+
+#[test]
+fn refused_metrics_are_explained_by_the_gateways_own_words() {
+    for version in Version::ALL {
+        let server = Pushgateway::start(version);
+        let url = server.url();
+        server.push("PUT", "job/other/shard/a%20b", "# TYPE taken counter\ntaken 1\n");
+        server.push("PUT", "job/t", "series{tag=\"v1\"} 1\n");
+        server.push("PUT", "job/sums", "# TYPE sum summary\nsum_sum 1\nsum_count 1\n");
+        for (path, body, parts) in [
+            (
+                "/metrics/job/a",
+                "x 1 2 3\n",
+                &["400 Bad Request: text format parsing error in line 1", "(remedy: no)"][..1],
+            ),
+            ("/metrics/job/a", "x 1 1700000000000\n", &["must not have timestamps", "(leave the timestamps out"]),
+            (
+                "/metrics/job/a",
+                "# TYPE taken gauge\ntaken 1\n",
+                &[
+                    "with another type: rename the metric",
+                    "group {job=\"other\", shard=\"a b\"} holds 'taken'",
+                    "/metrics/job/other/shard@base64/YSBi'",
+                ],
+            ),
+            (
+                "/metrics/job/t/tag/v1",
+                "series 2\n",
+                &[
+                    "was collected before with the same name",
+                    "another group holds 'series{job=\"t\", tag=\"v1\"}' too",
+                    "if {job=\"t\"} is out of date, 'curl -X DELETE ",
+                    "/metrics/job/t' clears it",
+                ],
+            ),
+            ("/metrics/job/a", "sum_count 1\n", &["collides with previously collected", "rename one of them"]),
+            (
+                "/metrics/job/a",
+                "# TYPE go_goroutines counter\ngo_goroutines 1\n",
+                &["the gateway itself has a metric of that name|another group holds"],
+            ),
+            ("/metrics/job/a", "a{x=\"\\d\"} 1\n", &["invalid escape sequence", "'pushwrap check'"]),
+            ("/metrics/job/a/1l/v", "x 1\n", &["improper label name", "--label another name"]),
+            ("/metrics/job/a/l", "x 1\n", &["odd number of components", "changes the path"]),
+            ("/metrics/jobs/a", "x 1\n", &["404 Not Found: 404 page not found", "--web.route-prefix"]),
+        ] {
+            let failure = add(&url, path, body).unwrap_err();
+            assert_eq!(failure.tries, 1, "{failure}");
+            for part in parts {
+                let said = failure.to_string();
+                assert!(part.split('|').any(|part| said.contains(part)), "{version:?}: '{part}' is not in: {said}");
+            }
+            assert_says(&failure, &["cannot push to"]);
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_somebody_broke_is_told_from_bad_metrics() {
+    for version in Version::ALL {
+        let server = Pushgateway::start(version);
+        server.push("PUT", "job/t", "x 1\n");
+        // An empty instance beside a group without one; the gateway refuses it and is broken from then on.
+        let poison = format!("{}/metrics/job/t/instance@base64/=", server.url());
+        assert_eq!(super::harness::http::request("PUT", &poison, b"x 1\n").unwrap().status, 400);
+        let mut request = push(Method::Add, "/metrics/job/mine", "y 1\n");
+        request.salvage = Some(Arc::from(b"z 1\n".as_slice()));
+        let failure = send(&gateway(&server.url()), &request).unwrap_err();
+        assert_says(&failure, &["400 Bad Request", "breaks the gateway for everybody: delete it"]);
+    }
+}
+
+/// The command's metrics never take the run's own with them.
+#[test]
+fn refused_metrics_are_left_out_and_the_run_is_reported() {
+    for version in Version::ALL {
+        let server = Pushgateway::start(version);
+        server.push("PUT", "job/other", "# TYPE taken counter\ntaken 1\n");
+        let request = Push {
+            method: Method::Add,
+            path: "/metrics/job/a".to_owned(),
+            body: Arc::from(b"# TYPE taken gauge\ntaken 1\nown 1\n".as_slice()),
+            salvage: Some(Arc::from(b"own 1\n".as_slice())),
+        };
+        let done = send(&gateway(&server.url()), &request).unwrap();
+        let said = done.salvaged.unwrap();
+        assert!(said.contains("is not a ") && said.contains("rename the metric"), "{said}");
+        assert_eq!((done.status, done.tries), (200, 2));
+        assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
+    }
+}
+
+#[test]
+fn salvage_is_for_refusals_that_the_metrics_may_have_caused() {
+    let with = |reply: Reply| {
+        let fake = FakeGateway::start([reply.clone(), reply.clone(), reply, Reply::ok()]);
+        let mut request = push(Method::Add, "/metrics/job/a", "own 1\nx 1\n");
+        request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+        let done = send_within(&gateway(&fake.url()), &request, Duration::from_secs(5));
+        (
+            done.is_ok_and(|done| done.salvaged.is_some()),
+            fake.requests().iter().filter(|r| r.body() == "own 1\n").count(),
+        )
+    };
+    // Pushgateway 1.11.0 closes the connection where it means 400.
+    assert_eq!(with(Reply::Close), (true, 1));
+    for (status, text, own) in [
+        ("400 Bad Request", "text format parsing error in line 1", true),
+        ("400 Bad Request", "whatever a gateway of another make says", true),
+        ("413 Request Entity Too Large", "", true),
+        ("422 Unprocessable Entity", "", true),
+        ("400 Bad Request", "job name is required", false),
+        ("401 Unauthorized", "", false),
+        ("404 Not Found", "", false),
+    ] {
+        assert_eq!(with(Reply::status(status, text)).1 > 0, own, "{status} {text}");
+    }
+}
+
+#[test]
+fn wrong_ports_and_paths_are_explained() {
+    let prefixed = Pushgateway::start_with(Version::Newest, &["--web.route-prefix=/pgw"]);
+    assert!(add(&prefixed.url(), "/metrics/job/a", "x 1\n").is_ok());
+    let bare = prefixed.url().replace("/pgw", "");
+    assert_says(&add(&bare, "/metrics/job/a", "x 1\n").unwrap_err(), &["404 Not Found", "--web.route-prefix"]);
+    let wrong = format!("{bare}/push");
+    assert_says(&add(&wrong, "/metrics/job/a", "x 1\n").unwrap_err(), &["is '/push' the path of the gateway"]);
+    // `//` is what a path with an empty segment would be.
+    let failure = add(&prefixed.url(), "/metrics//job/a", "x 1\n").unwrap_err();
+    assert!(matches!(failure.fault, Fault::Redirect { status: 301, .. }), "{failure}");
+    assert_says(&failure, &["301 Moved Permanently to '/pgw/metrics/job/a'", "is the path of its URL right?"]);
+
+    let prometheus = Prometheus::start(&[], true);
+    assert_says(&add(&prometheus.url(), "/metrics/job/a", "x 1\n").unwrap_err(), &["404 Not Found", "no Pushgateway"]);
+
+    let ssh = FakeGateway::start([Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]);
+    assert_says(&add(&ssh.url(), "/metrics/job/a", "x 1\n").unwrap_err(), &["is its port right?"]);
+    let closed = send_within(
+        &gateway("http://127.0.0.1:1"),
+        &push(Method::Add, "/metrics/job/a", ""),
+        Duration::from_millis(300),
+    );
+    assert_says(&closed.unwrap_err(), &["connection refused", "and 1 its port? The usual one is 9091"]);
+}
+
+#[test]
+fn nginx_in_front_is_explained() {
+    let server = Pushgateway::start(Version::Newest);
+    let upstream = server.url();
+    let nginx = Nginx::start(&format!(
+        "location /pgw/ {{ proxy_pass {upstream}/; }}\n\
+         location /moved/ {{ rewrite ^/moved(/.*) http://127.0.0.1:PORT/pgw$1 permanent; }}\n\
+         location /permanent/ {{ return 308 https://elsewhere.example$request_uri; }}\n\
+         location /small/ {{ client_max_body_size 20; proxy_pass {upstream}/; }}\n\
+         location /down/ {{ proxy_pass http://127.0.0.1:1/; }}\n\
+         location /closed/ {{ deny all; }}\n\
+         location /reading/ {{ limit_except GET {{ deny all; }} proxy_pass {upstream}/; }}\n\
+         location /static/ {{ root DIR; index nothing; }}"
+    ));
+    let at = |path: &str, body: &str| {
+        let url = format!("{}{path}", nginx.url());
+        send_within(&gateway(&url), &push(Method::Replace, "/metrics/job@base64/YS9i", body), Duration::from_secs(3))
+    };
+    assert_eq!(at("/pgw", "x 1\n").unwrap().status, 200);
+    assert!(server.group([("job", "a/b")]).is_some());
+
+    let large = "metric_with_a_long_name 1\n".repeat(400_000);
+    for (path, body, parts) in [
+        (
+            "/moved",
+            "x 1\n",
+            &["301 Moved Permanently to 'http://127.0.0.1:", "write 'http://127.0.0.1:", "/pgw' as its URL"][..],
+        ),
+        (
+            "/permanent",
+            "x 1\n",
+            &["308 Permanent Redirect to 'https://elsewhere.example", "write 'https://elsewhere.example/"],
+        ),
+        ("/small", &large, &["413 Payload Too Large: 413 Request Entity Too Large", "client_max_body_size"]),
+        ("/down", "x 1\n", &[" tries: 502 Bad Gateway", "is the gateway running?"]),
+        ("/closed", "x 1\n", &["403 Forbidden", "lets nobody push from here"]),
+        ("/static", "x 1\n", &["405 Method Not Allowed: 405 Not Allowed", "does not take PUT"]),
+    ] {
+        assert_says(&at(path, body).unwrap_err(), parts);
+    }
+}
+
+#[test]
+fn a_temporary_redirect_of_nginx_within_the_origin_is_followed() {
+    let server = Pushgateway::start(Version::Newest);
+    let nginx = Nginx::start(&format!(
+        "location /pgw/ {{ proxy_pass {}/; }}\nlocation / {{ return 307 /pgw$request_uri; }}",
+        server.url()
+    ));
+    assert_eq!(add(&nginx.url(), "/metrics/job/a", "x 7\n").unwrap().tries, 1);
+    assert_eq!(server.group([("job", "a")]).unwrap().value("x", []).unwrap(), "7");
+}
+
+#[test]
+fn victoria_metrics_takes_pushes_or_says_where() {
+    let program = server::program("victoria-metrics");
+    let vm = Server::start(&program, |port, dir| {
+        vec![format!("-httpListenAddr=127.0.0.1:{port}"), format!("-storageDataPath={}", dir.display())]
+    });
+    let import = format!("{}/api/v1/import/prometheus", vm.url());
+    match add(&import, "/metrics/job/a", "x 1\n") {
+        Ok(done) => assert_eq!(done.status, 200),
+        // Debian bookworm's is too old.
+        Err(failure) => assert_says(&failure, &["400 Bad Request", "since 1.84"]),
+    }
+}
