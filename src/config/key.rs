@@ -60,7 +60,6 @@ pub(super) fn resolve(
     }
 }
 
-/// A name that must not be empty.
 pub(super) fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -19,7 +19,7 @@ use super::secret::Secret;
 use super::settings::{authorization, plain};
 use super::url::Scheme;
 use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
-use super::{date, explain, tls};
+use super::{explain, retry_after, tls};
 
 /// How we name ourselves.
 pub(super) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
@@ -254,9 +254,9 @@ impl<'a> Route<'a> {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
         };
         let status = response.status().as_u16();
-        let (location, retry_after) = (header("location"), header("retry-after"));
+        let (location, asked) = (header("location"), header("retry-after"));
         let success = response.status().is_success();
-        let date = date::parse(&header("date"));
+        let date = httpdate::parse_http_date(&header("date")).ok();
         let wanted = if success { request.wanted } else { Wanted::Text(TEXT_MAX) };
         let mut text = Vec::new();
         if let Wanted::Stream(take) = wanted {
@@ -272,7 +272,7 @@ impl<'a> Route<'a> {
             }
             // A refusal that breaks off has said enough: the status is what counts.
         }
-        Ok(Answer { status, location, retry_after: explain::retry_after(&retry_after), text })
+        Ok(Answer { status, location, retry_after: retry_after::parse(&asked, SystemTime::now()), text })
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod conflict;
 mod courier;
-mod date;
 mod deadline;
 mod deliver;
 mod explain;
@@ -15,6 +14,7 @@ mod nss;
 mod proxy;
 mod rehearse;
 mod resolve;
+mod retry_after;
 mod secret;
 mod settings;
 mod tls;

@@ -1,5 +1,7 @@
 //! Delivery over plain HTTP: what arrives at real gateways, and what a gateway that misbehaves can do to it.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -264,6 +266,35 @@ fn a_second_address_gets_its_chance() {
     let fake = FakeGateway::start([Reply::ok()]);
     let url = fake.url().replace("127.0.0.1", "localhost");
     assert_eq!(send(&gateway(&url), &sample()).unwrap().tries, 1);
+}
+
+#[test]
+fn an_ipv6_address_is_a_gateway_too() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        // A machine without IPv6 has nothing that could be tested.
+        return;
+    };
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let host = url.trim_start_matches("http://").to_owned();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&head[..length]).to_lowercase()
+    });
+    assert_eq!(send(&gateway(&url), &sample()).unwrap().status, 200);
+    let head = served.join().unwrap();
+    assert!(head.contains(&format!("host: {host}\r\n")), "{head}");
+    assert!(head.ends_with("\r\n\r\nx 1\n"), "head and body are one packet: {head}");
+}
+
+#[test]
+fn a_budget_that_is_spent_sends_nothing() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let failure = send_within(&gateway(&fake.url()), &sample(), Duration::ZERO).unwrap_err();
+    assert!(matches!(failure.fault, Fault::Timeout(_)), "{failure}");
+    assert!(fake.requests().is_empty());
 }
 
 #[test]
