@@ -225,7 +225,7 @@ fn heartbeat(group: &Group, now: SystemTime) -> State {
 
 /// The state of the state set that is 1.
 fn outcome(group: &Group, family: &str) -> Option<String> {
-    let happened = group.series.iter().find(|series| series.family == family && series.value == 1.0)?;
+    let happened = group.series.iter().find(|series| series.family == family && series.value > 0.5)?;
     happened.labels.iter().find(|(name, _)| name == "outcome").map(|(_, outcome)| outcome.clone())
 }
 

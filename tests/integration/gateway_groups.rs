@@ -1,5 +1,6 @@
 //! `pushwrap groups`: what real gateways hold, whoever pushed it, as a person and as a program get to see it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -245,11 +246,13 @@ fn behind_a_proxy_with_prefix_password_and_tls() {
 fn thousands_of_groups_need_little_memory() {
     let gateway = Pushgateway::start_with(Version::Newest, &["--push.disable-consistency-check"]);
     let outcomes = ["success", "failure", "skipped", "signal", "timeout", "oom_killed", "not_started", "terminated"];
-    let mut body: String =
-        outcomes.iter().map(|outcome| format!("pushwrap_outcome{{outcome=\"{outcome}\"}} 0\n")).collect();
-    body += "pushwrap_running 0\npushwrap_duration_seconds 1.5\npushwrap_start_timestamp_seconds 1.7e9\n";
+    let mut body =
+        "pushwrap_running 0\npushwrap_duration_seconds 1.5\npushwrap_start_timestamp_seconds 1.7e9\n".to_owned();
+    for outcome in outcomes {
+        let _ = writeln!(body, "pushwrap_outcome{{outcome=\"{outcome}\"}} 0");
+    }
     for metric in 0..20 {
-        body += &format!("# HELP other_{metric} A metric of somebody else, with a help text.\nother_{metric} 1\n");
+        let _ = writeln!(body, "# HELP other_{metric} A metric of somebody else, with a help text.\nother_{metric} 1");
     }
     for group in 0..5000 {
         gateway.push("PUT", &format!("job/job{}/instance/host{group}", group % 50), &body);
