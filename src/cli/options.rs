@@ -12,21 +12,40 @@ use clap::{ArgAction, Args};
 #[command(next_help_heading = "Where to")]
 pub struct Destination {
     /// Pushgateway, or 'none'; repeatable
+    ///
+    /// The base URL, as http://pushgateway:9091 or gateway.example/prefix; without a scheme it is http. Several
+    /// gateways are pushed to at once, each with its own result. Without any the metrics are printed on standard error;
+    /// 'none' reports nowhere and says nothing. User and password in the URL become basic authentication.
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
     /// Job name [default: file name of COMMAND]
+    ///
+    /// The job label of the grouping key. Commands that run others (sh, python3, env) deserve a name of their own: all
+    /// jobs that they run would share one group.
     #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
     /// Grouping label; repeatable
+    ///
+    /// Part of the grouping key: a different value makes a different group, and the Pushgateway never forgets one. What
+    /// changes from run to run belongs to --info. A label without a value is left out.
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
     /// Instance, 'auto' or 'none' [default: auto]
+    ///
+    /// The instance label of the grouping key. auto is the host name on a lasting host, and nothing in a container, in
+    /// Kubernetes or in CI, where host names are new in every run.
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub instance: Option<String>,
     /// A successful push replaces the whole group (PUT)
+    ///
+    /// The push of a successful run is a PUT: metrics that it does not contain are gone from the group afterwards.
+    /// Without it every push is a POST, which replaces only the metrics it contains.
     #[arg(long, hide_short_help = true)]
     pub replace: bool,
     /// Variables [default: /etc/default/pushwrap]
+    ///
+    /// A file of PUSHWRAP_ variables, one KEY=VALUE a line; quotes around a value are taken off, lines that begin with
+    /// # or ; are comments. The environment comes before it.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 }
@@ -36,9 +55,14 @@ pub struct Destination {
 #[command(next_help_heading = "What about")]
 pub struct About {
     /// Label of run_info only; repeatable
+    ///
+    /// For what identifies one run: commit, branch, pod, pipeline.
     #[arg(long, value_name = "NAME=VALUE", hide_short_help = true)]
     pub info: Vec<String>,
     /// How old the last success may become, for alerts
+    ///
+    /// Becomes the metric pushwrap_max_age_seconds, so that one alert rule can watch every job: time() -
+    /// pushwrap_last_success_timestamp_seconds > pushwrap_max_age_seconds. 26h suits a daily job.
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
 }
@@ -48,6 +72,9 @@ pub struct About {
 #[command(next_help_heading = "How")]
 pub struct Delivery {
     /// Basic authentication at the gateway
+    ///
+    /// As with curl. A password on the command line is visible to other users of the machine: PUSHWRAP_USER or
+    /// --password-file keep it to you.
     #[arg(short, long, value_name = "USER[:PASSWORD]", hide_short_help = true)]
     pub user: Option<String>,
     /// File with the password of that user
@@ -60,6 +87,9 @@ pub struct Delivery {
     #[arg(short = 'H', long, value_name = "HEADER", hide_short_help = true)]
     pub header: Vec<String>,
     /// Trust these instead of the system's roots
+    ///
+    /// PEM. A plain self-signed server certificate is trusted for itself, as curl does. Without it: the system's roots,
+    /// else built-in ones.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub cacert: Option<PathBuf>,
     /// Certificate of our own
@@ -72,9 +102,14 @@ pub struct Delivery {
     #[arg(short = 'k', long, hide_short_help = true)]
     pub insecure: bool,
     /// Proxy, instead of http_proxy and the like
+    ///
+    /// Without it http_proxy, https_proxy, all_proxy and no_proxy count as with curl. An empty value is no proxy.
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub proxy: Option<String>,
     /// Time for a push, in all [default: 10s]
+    ///
+    /// Bounds name look-up, connection, TLS, sending, the answer and all retries together. Retried are failed
+    /// connections, time-outs and the statuses 408, 429 and 5xx.
     #[arg(long, value_name = "DURATION")]
     pub push_timeout: Option<String>,
 }
@@ -83,22 +118,34 @@ pub struct Delivery {
 #[derive(Debug, Args)]
 pub struct RunReport {
     /// A successful run deletes the group instead
+    ///
+    /// For groups that should exist only while something is wrong.
     #[arg(long, help_heading = "Where to", hide_short_help = true)]
     pub delete_on_success: bool,
     /// Push while it runs, or 'off' [default: 1m]
+    ///
+    /// The first push is made when the command has run for 5 seconds, the next ones at this interval. They say that it
+    /// runs and carry its metrics as they stand.
     #[arg(long, help_heading = "How", value_name = "DURATION", hide_short_help = true)]
     pub push_interval: Option<String>,
     /// Exit 125 when only the push failed
+    ///
+    /// Without it a push that failed is said and changes nothing.
     #[arg(long, help_heading = "How")]
     pub require_push: bool,
     /// Prefix of the run's own metrics [default: pushwrap_]
+    ///
+    /// The alert rules that come with pushwrap expect the default.
     #[arg(long, help_heading = "What about", value_name = "PREFIX", hide_short_help = true)]
     pub prefix: Option<String>,
-    /// Sum the run up afterwards: text or json [default: text]
+    /// Sum the run up afterwards: text or json
+    ///
+    /// json is one line with the keys that README lists.
     #[arg(
         long,
         help_heading = "What is said",
         value_name = "FORMAT",
+        hide_short_help = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "text"
@@ -111,6 +158,9 @@ pub struct RunReport {
 #[command(next_help_heading = "The command")]
 pub struct CommandOptions {
     /// End the command after this long; 0 is never
+    ///
+    /// As timeout(1), but for the whole process tree of the command. The exit status is then 124, or 137 when KILL was
+    /// needed.
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
     /// Signal that --timeout sends [default: TERM]
@@ -120,18 +170,28 @@ pub struct CommandOptions {
     #[arg(long, value_name = "DURATION", hide_short_help = true)]
     pub kill_after: Option<String>,
     /// Exit codes that are a success [default: 0]
+    ///
+    /// A list with commas, for programs such as rsync whose 24 is no failure.
     #[arg(long, value_name = "CODES", hide_short_help = true)]
     pub success_codes: Vec<String>,
     /// Exit codes that are neither success nor failure
+    ///
+    /// For runs that did nothing, such as the 75 of flock -n -E 75: they change neither pushwrap_success nor the last
+    /// success.
     #[arg(long, value_name = "CODES", hide_short_help = true)]
     pub skip_codes: Vec<String>,
     /// Metrics file, directory or glob; repeatable
+    ///
+    /// Read when the command has ended; of a directory, its *.prom files. Without it the command gets a private file.
+    /// Either way PUSHWRAP_TEXTFILE names it.
     #[arg(long, value_name = "PATH")]
     pub textfile: Vec<PathBuf>,
     /// Largest metrics file to read [default: 64MiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     pub textfile_max: Option<String>,
     /// Do not sample the memory of the process tree
+    ///
+    /// Sampling costs less than a thousandth of a core.
     #[arg(long, hide_short_help = true)]
     pub no_tree: bool,
 }
@@ -141,12 +201,50 @@ pub struct CommandOptions {
 #[command(next_help_heading = "What is said")]
 pub struct Said {
     /// Run, print the request, send nothing
+    ///
+    /// The command runs. The request is printed on standard error, without secrets, with a curl command that sends it.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Say what is done; -vv says more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
     /// Say nothing, not even that a push failed
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Which gateways are looked at.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where to")]
+pub struct Reach {
+    /// Pushgateway; repeatable
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Variables [default: /etc/default/pushwrap]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub env_file: Option<PathBuf>,
+}
+
+/// Which of its groups.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which groups")]
+pub struct Filter {
+    /// Only groups of this job
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+    /// Only groups with this label; repeatable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+}
+
+/// How much is said on standard error.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is said")]
+pub struct Loudness {
+    /// Say what is done; -vv says more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing, not even what failed
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 }

@@ -50,7 +50,7 @@ pub fn command(brief: bool) -> Command {
     let (usage, after) = (command.get_after_help().cloned(), command.get_after_long_help().cloned());
     let shape = move |argument: Arg| {
         let rare = argument.is_hide_short_help_set();
-        let argument = argument.hide_short_help(false).hide(rare && brief);
+        let argument = argument.hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
         if brief { argument.help_heading(None::<&str>) } else { argument }
     };
     let after = if brief { usage } else { after }.unwrap_or_default();
@@ -58,7 +58,9 @@ pub fn command(brief: bool) -> Command {
         .after_help(after)
         .after_long_help(None::<&str>)
         .mut_args(move |argument| if argument.is_hide_set() { argument } else { shape(argument) })
-        .mut_subcommands(move |subcommand| subcommand.hide(brief).mut_args(|argument| argument.hide_short_help(false)))
+        .mut_subcommands(move |subcommand| {
+            subcommand.hide(brief).mut_args(|argument| argument.hide_short_help(false).long_help(None::<&str>))
+        })
 }
 
 /// The one mistake that everybody makes: a command without `--` before it.

@@ -2,6 +2,8 @@
 //! flag or a `PUSHWRAP_` variable.
 
 mod access;
+mod keeping;
+mod key;
 mod layers;
 mod resolver;
 mod surroundings;
@@ -24,6 +26,10 @@ use crate::sink::{BaseUrl, Gateway, Method};
 use crate::textfile;
 
 use access::Access;
+pub use keeping::{
+    DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
+};
+use key::Fallbacks;
 pub use layers::{DEFAULT_ENV_FILE, variable};
 use resolver::Resolver;
 use surroundings::Surroundings;
@@ -203,15 +209,15 @@ fn refuse_code_in_both(codes: &Codes) -> Result<(), Usage> {
 }
 
 fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, Usage> {
-    let verbose = resolver.switch("verbose", said.verbose > 0)?;
+    let given = resolver.one("verbose", None, values::verbosity)?;
     let quiet = resolver.switch("quiet", said.quiet)?;
-    Ok(match said.verbose {
-        _ if said.quiet => Volume::Quiet,
-        2.. => Volume::Debug,
-        1 => Volume::Verbose,
-        0 if quiet => Volume::Quiet,
-        0 if verbose => Volume::Verbose,
+    // On the command line the two exclude each other; below it the flag that is there counts.
+    let verbosity = if said.quiet { 0 } else { Some(said.verbose).filter(|count| *count > 0).or(given).unwrap_or(0) };
+    Ok(match verbosity {
+        _ if quiet && said.verbose == 0 => Volume::Quiet,
         0 => Volume::Normal,
+        1 => Volume::Verbose,
+        _ => Volume::Debug,
     })
 }
 
@@ -269,13 +275,6 @@ struct ReportOptions<'o> {
     run: Option<&'o cli::RunReport>,
 }
 
-/// What the grouping key falls back on.
-struct Fallbacks {
-    surroundings: Surroundings,
-    /// The job where `--job` is not given; none where it must be.
-    job: Option<String>,
-}
-
 fn resolve_reporting(
     resolver: &mut Resolver,
     options: ReportOptions<'_>,
@@ -285,7 +284,7 @@ fn resolve_reporting(
     let access = Access::resolve(resolver, delivery)?;
     let gateways = resolve_destination(resolver, destination, &access)?;
     let mut warnings = Vec::new();
-    let key = resolve_key(resolver, destination, fallbacks, &mut warnings)?;
+    let key = key::resolve(resolver, destination, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) {
         warnings.clear();
     }
@@ -357,80 +356,6 @@ fn resolve_destination(
         }
     }
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
-}
-
-/// Launchers and interpreters: many different jobs have this file name, and would share one group.
-const LAUNCHERS: [&str; 46] = [
-    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl",
-    "ruby", "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su",
-    "doas", "nice", "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt",
-    "taskset", "gosu", "su-exec", "setpriv", "runuser", "docker",
-];
-
-fn is_launcher(name: &str) -> bool {
-    let base = name.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.');
-    LAUNCHERS.contains(&name) || (!base.is_empty() && base != name && LAUNCHERS.contains(&base))
-}
-
-fn resolve_key(
-    resolver: &mut Resolver,
-    options: &cli::Destination,
-    Fallbacks { surroundings, job: fallback }: Fallbacks,
-    warnings: &mut Vec<String>,
-) -> Result<Option<GroupingKey>, Usage> {
-    let labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
-    let job = resolver.one("job", options.job.as_deref(), non_empty)?;
-    let job = match (job, fallback) {
-        (Some(job), _) => job,
-        (None, Some(name)) => {
-            if is_launcher(&name) {
-                warnings.push(format!(
-                    "the job is named '{name}', as every other job that {name} runs; name it with --job"
-                ));
-            }
-            name
-        }
-        (None, None) => {
-            return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
-        }
-    };
-    let instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
-    let all = all_labels(&labels, instance.as_deref(), surroundings);
-    match GroupingKey::new(&job, all) {
-        Ok(key) => Ok(Some(key)),
-        Err(error) => {
-            let on_command_line = !options.label.is_empty() || options.instance.is_some();
-            resolver.refuse(on_command_line, format!("invalid grouping key: {error}")).map(|()| None)
-        }
-    }
-}
-
-fn non_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-/// The grouping labels: those that were given, then what the surroundings add where nothing was given.
-fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surroundings) -> Vec<Label> {
-    let mut labels = given.to_vec();
-    let is_given = |name: &str| given.iter().any(|label| label.name.as_str() == name);
-    let mut add = |name: &str, value: String| {
-        if let Ok(name) = name.parse::<LabelName>() {
-            labels.push(Label { name, value });
-        }
-    };
-    match instance {
-        None | Some("auto") => {
-            if let Some(host) = surroundings.host.filter(|_| surroundings.lasting && !is_given("instance")) {
-                add("instance", host);
-            }
-        }
-        Some("none") => {}
-        Some(name) => add("instance", name.to_owned()),
-    }
-    if let Some(namespace) = surroundings.namespace.filter(|_| !is_given("namespace")) {
-        add("namespace", namespace);
-    }
-    labels
 }
 
 /// Opens a file for reading if it is a regular one. Nothing else may be waited for: a FIFO would hang the job.

@@ -106,6 +106,14 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// How often `-v` was meant: a number, or a switch.
+pub(super) fn verbosity(text: &str) -> Result<u8, String> {
+    match text.trim().parse() {
+        Ok(count) => Ok(count),
+        Err(_) => switch(text).map(u8::from).map_err(|_| "expected a number, true or false".to_owned()),
+    }
+}
+
 /// A form of `--summary`.
 pub(super) fn summary(text: &str) -> Result<Summary, String> {
     match text.trim() {

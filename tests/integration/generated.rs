@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Command, CommandFactory as _};
 use clap_complete::{Generator, Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
@@ -42,7 +42,8 @@ fn completions_are_current() {
 
 #[test]
 fn man_pages_are_current() {
-    let command = cli::command(false);
+    // The definitions as they are: with the long texts that `--help` leaves out.
+    let command = cli::Cli::command();
     hold("man/pushwrap.1", &page(&command, true));
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());

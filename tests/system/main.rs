@@ -5,5 +5,6 @@
 mod harness;
 
 mod containers;
+mod dns;
 mod engine;
 mod process;
