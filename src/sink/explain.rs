@@ -126,6 +126,11 @@ static ROWS: &[Row] = &[
         Remedy::Say("VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"),
     ),
     other(400, "pushgateway-style labels", PATH_CHANGED),
+    other(
+        400,
+        "Request Header Or Cookie Too Large",
+        Remedy::Say("the grouping key or a --header is too long for the server"),
+    ),
     other(400, "push_time_seconds", Remedy::Find(conflict::broken_gateway)),
     other(400, "push_failure_time_seconds", Remedy::Find(conflict::broken_gateway)),
     metrics(
