@@ -293,3 +293,20 @@ fn victoria_metrics_takes_pushes_or_says_where() {
         Err(failure) => assert_says(&failure, &["400 Bad Request", "since 1.84"]),
     }
 }
+
+/// What the command wrote stands in the gateway's answer, so it must not be taken for the gateway's own words.
+#[test]
+fn words_of_the_metrics_do_not_pass_for_the_gateways() {
+    let server = Pushgateway::start(Version::Newest);
+    server.push("PUT", "job/other", "# TYPE push_time_seconds_of_mine counter\npush_time_seconds_of_mine 1\n");
+    let words = "odd number of components in label string";
+    for body in [
+        "# TYPE push_time_seconds_of_mine gauge\npush_time_seconds_of_mine 1\n".to_owned(),
+        format!("x{{l=\"{words}\"}} 1\nx{{l=\"{words}\"}} 2\n"),
+        "job name is required\n".to_owned(),
+    ] {
+        let mut request = push(Method::Add, "/metrics/job/a", &body);
+        request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+        assert!(send(&gateway(&server.url()), &request).unwrap().salvaged.is_some(), "{body}");
+    }
+}
