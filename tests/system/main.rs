@@ -7,3 +7,4 @@ mod harness;
 mod containers;
 mod dns;
 mod engine;
+mod process;
