@@ -331,7 +331,7 @@ fn tls_to_a_plain_server_and_old_versions_are_told_apart() {
 fn a_large_body_goes_through_tls_and_an_early_refusal_comes_back() {
     let authority = Authority::new();
     let pair = authority.issue("server", "DNS:localhost");
-    let small = tls_server(&pair, "client_max_body_size 1k;");
+    let small = tls_server(&pair, "client_max_body_size 1k; lingering_close off;");
     let large = tls_server(&pair, "client_max_body_size 100m;");
     let body = push(Method::Add, "/metrics/job/a", &"metric_with_a_long_name 1\n".repeat(400_000));
     assert_eq!(send(&trusting(&large.url_by_name(), &authority.cert()), &body).unwrap().status, 200);
