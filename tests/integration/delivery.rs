@@ -5,9 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pushwrap::sink::{
-    Cancel, Deadline, Delivered, Failure, Fault, Gateway, Method, Phase, Push, deliver, deliver_all, fetch,
-};
+use pushwrap::sink::{Cancel, Deadline, Delivered, Failure, Fault, Gateway, Method, Phase, Push, deliver, deliver_all};
 
 use super::harness::fake::{CLOSED_PORT, FullBacklog};
 use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for};
@@ -329,18 +327,4 @@ fn several_gateways_are_served_at_once_each_with_its_own_result() {
     assert!(matches!(results[0].as_ref().unwrap_err().fault, Fault::Timeout(Phase::Answer)), "{results:?}");
     assert!(matches!(results[1].as_ref().unwrap_err().fault, Fault::Connect(_)), "{results:?}");
     assert_eq!(results[2].as_ref().unwrap().status, 200);
-}
-
-#[test]
-fn a_page_is_fetched_whole_or_not_at_all() {
-    let server = Pushgateway::start(Version::Newest);
-    server.push("POST", "job/a", "x 7\n");
-    let gateway = gateway(&server.url());
-    let deadline = || Deadline::after(Duration::from_secs(10));
-    let page = fetch(&gateway, "/metrics", 1 << 20, deadline()).unwrap();
-    assert!(String::from_utf8(page).unwrap().contains("x{instance=\"\",job=\"a\"} 7\n"));
-    assert!(fetch(&gateway, "/metrics", 100, deadline()).unwrap_err().to_string().contains("is larger than"));
-    let short = FakeGateway::start([Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort".to_vec())]);
-    let failure = fetch(&self::gateway(&short.url()), "/metrics", 100, Deadline::after(Duration::from_secs(1)));
-    assert!(failure.is_err(), "{failure:?}");
 }
