@@ -440,7 +440,7 @@ fn a_rehearsal_can_be_replayed_and_shows_no_secret() {
     }
     let mut shell = Command::new("sh");
     let line = format!("{command} <<'END'\n{}END", String::from_utf8_lossy(&request.body));
-    let output = shell.args(["-c", &line]).output().unwrap();
-    assert!(output.status.success(), "curl has to be installed: {command}: {output:?}");
+    let output = shell.args(["-c", &line]).env("PATH", server::path_with("curl")).output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
     assert_eq!(server.group([("job", "a")]).unwrap().value("x", []).unwrap(), "5");
 }
