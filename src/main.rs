@@ -11,6 +11,8 @@ const BAD_USAGE: u8 = 2;
 
 fn main() {
     let inherited = child::take_over();
+    // What fails where delivery catches it must read like everything else that is said.
+    std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match cli::parse(&arguments) {
         Ok(Cli { subcommand: None, run }) => match config::resolve(run) {
@@ -32,6 +34,19 @@ fn main() {
                     Ok(config) => Exit::Code(command::push::run(config, &push.files)),
                     Err(usage) => refuse(&usage, BAD_USAGE),
                 },
+                Sub::Groups(groups) => match config::resolve_groups(&groups) {
+                    Ok(config) => Exit::Code(command::groups::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Prune(prune) => match config::resolve_prune(&prune) {
+                    Ok(config) => Exit::Code(command::prune::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Delete(delete) => match config::resolve_delete(&delete) {
+                    Ok(config) => Exit::Code(command::delete::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Install(install) => Exit::Code(command::install::run(&install.path)),
             }
         }
         // Who asked for help and does not read it has no use for an error either.

@@ -60,7 +60,7 @@ pub(super) fn resolve(
     }
 }
 
-fn non_empty(text: &str) -> Result<String, String> {
+pub(super) fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
 }
 

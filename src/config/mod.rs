@@ -2,6 +2,7 @@
 //! flag or a `PUSHWRAP_` variable.
 
 mod access;
+mod keeping;
 mod key;
 mod layers;
 mod metric;
@@ -26,6 +27,9 @@ use crate::sink::{BaseUrl, Gateway, Method};
 use crate::textfile;
 
 use access::Access;
+pub use keeping::{
+    DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
+};
 use key::Fallbacks;
 pub use layers::{DEFAULT_ENV_FILE, variable};
 pub use metric::{MetricConfig, Task, Timing, resolve_metric};

@@ -36,7 +36,7 @@ pub struct Changed {
 
 /// Why a change is not applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Unchanged {
     /// The caller asks for what cannot be: another type than the file's, a name that is taken.
     Misuse(String),
     /// The file is in no state to be changed.
@@ -48,10 +48,10 @@ impl Change {
     ///
     /// # Errors
     /// The reason why the file has to stay as it is.
-    pub fn apply(&self, source: &Source<'_>) -> Result<Changed, Refusal> {
+    pub fn apply(&self, source: &Source<'_>) -> Result<Changed, Unchanged> {
         if source.encoding == Encoding::BrokenUtf16 {
             let reason = format!("'{}' says that it is UTF-16, but not all of it is", source.name);
-            return Err(Refusal::Unreadable(reason));
+            return Err(Unchanged::Unreadable(reason));
         }
         let before = read(std::slice::from_ref(source), &Context::default());
         let name = self.family_name(&before);
@@ -80,7 +80,7 @@ impl Change {
     }
 
     /// A series without a type takes the new one, unless that makes it a part of something.
-    fn check_type(&self, family: &Family<'_>) -> Result<(), Refusal> {
+    fn check_type(&self, family: &Family<'_>) -> Result<(), Unchanged> {
         let (there, wanted) = (family.kind(), self.step.kind());
         if there == wanted || (there == Kind::Untyped && !wanted.is_composite()) {
             return Ok(());
@@ -95,12 +95,12 @@ impl Change {
         family: Option<&Family<'_>>,
         lines: &OwnLines,
         edits: &mut Edits,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, Unchanged> {
         self.check_buckets(family)?;
         let series = family.map(|family| self.series(family)).unwrap_or_default();
         for (sample, was) in &series {
             let next = self.step.next(*was).map_or(Cow::Borrowed(sample.value()), Cow::Owned);
-            let text = format!("{name}{}{}{next}\n", was.suffix.as_str(), sample.labels_text());
+            let text = format!("{}{next}\n", sample.series_text());
             edits.replace(sample.position().line, &text);
         }
         if !series.is_empty() {
@@ -145,7 +145,7 @@ impl Change {
     }
 
     /// Buckets that were asked for must be those that the file has: histograms with different ones cannot be added up.
-    fn check_buckets(&self, family: Option<&Family<'_>>) -> Result<(), Refusal> {
+    fn check_buckets(&self, family: Option<&Family<'_>>) -> Result<(), Unchanged> {
         let (Some(family), Step::Histogram(_, Some(buckets))) = (family, &self.step) else { return Ok(()) };
         let texts = bounds_of(family);
         let mut there: Vec<f64> = texts.iter().filter_map(|text| number::parse(text)).collect();
@@ -153,7 +153,7 @@ impl Change {
         if there == buckets.bounds() {
             return Ok(());
         }
-        Err(Refusal::Misuse(format!("it has other buckets in the file: {}", texts.join(","))))
+        Err(Unchanged::Misuse(format!("it has other buckets in the file: {}", texts.join(","))))
     }
 
     /// The bounds that a new series of the histogram gets, as text.
@@ -270,14 +270,14 @@ struct Expected<'e> {
 impl Expected<'_> {
     /// Reads what is to be written: whatever the rules above overlook, nothing that could be read before is lost, and the
     /// samples are found under their type.
-    fn check(&self, bytes: &[u8], source: &Source<'_>, before: &Reading<'_>) -> Result<(), Refusal> {
+    fn check(&self, bytes: &[u8], source: &Source<'_>, before: &Reading<'_>) -> Result<(), Unchanged> {
         let changed = [Source::new(source.name.clone(), bytes)];
         let after = read(&changed, &Context::default());
         if after.errors() > before.errors() {
             let known: HashSet<&str> = dropped(before).map(|found| found.reason.as_str()).collect();
             let new = dropped(&after).find(|found| !known.contains(found.reason.as_str()));
             let reason = new.map_or("it does not fit into the file", |found| found.reason.as_str());
-            return Err(Refusal::Misuse(format!("{reason}: choose another name")));
+            return Err(Unchanged::Misuse(format!("{reason}: choose another name")));
         }
         match after.families.iter().find(|family| family.name() == self.name) {
             Some(family) if family.kind() != self.kind => Err(other_type(family, self.kind)),
@@ -285,20 +285,20 @@ impl Expected<'_> {
             _ => {
                 let reason = dropped(before).next().map(ToString::to_string);
                 let reason = reason.unwrap_or_else(|| "what the file has of it cannot be changed".to_owned());
-                Err(Refusal::Unreadable(reason))
+                Err(Unchanged::Unreadable(reason))
             }
         }
     }
 }
 
-fn other_type(family: &Family<'_>, wanted: Kind) -> Refusal {
+fn other_type(family: &Family<'_>, wanted: Kind) -> Unchanged {
     let there = if family.kind() == Kind::Untyped { "plain number" } else { family.kind().name() };
     let remedy = match family.kind() {
         Kind::Summary if wanted == Kind::Histogram => ": --type summary observes it",
         Kind::Histogram if wanted == Kind::Summary => ": --type histogram observes it",
         _ => "",
     };
-    Refusal::Misuse(format!("it is a {there} in the file, not a {}{remedy}", wanted.name()))
+    Unchanged::Misuse(format!("it is a {there} in the file, not a {}{remedy}", wanted.name()))
 }
 
 #[cfg(test)]

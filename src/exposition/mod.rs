@@ -29,10 +29,10 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, Changed, Refusal};
+pub use change::{Change, Changed, Unchanged};
 pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity, count, json_string};
 pub use encode::{CONTENT_TYPE, encode, encode_with_labels};
-pub use gateway::{Verdict, judge};
+pub use gateway::{Refusal, Verdict, judge};
 pub use instrument::{Buckets, Increment, MetricName, Observation, Step, Value};
 pub use model::{Family, Kind, Position, Sample, Suffix};
 pub use source::Source;

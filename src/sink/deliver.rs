@@ -9,7 +9,7 @@ use super::conflict::{self, Held};
 use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
-use super::http::{Answer, Request, Route};
+use super::http::{Answer, Request, Route, Take, Wanted};
 use super::{Gateway, Method, Push};
 
 /// A try may use all of what is left when that is no more than this; else half.
@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long and how much of the gateway's page is read to explain a refusal.
 const PAGE_TIME: Duration = Duration::from_secs(1);
 const PAGE_MAX: usize = 8 << 20;
+/// What reading is called in a message.
+pub(super) const READING: &str = "read from";
 /// How often a redirect within the origin is followed.
 const HOPS: u32 = 3;
 
@@ -44,36 +46,43 @@ pub struct Delivered {
 ///
 /// Why the gateway has not taken it, with what to do about it.
 pub fn deliver(gateway: &Gateway, push: &Push, deadline: Deadline, cancel: &Cancel) -> Result<Delivered, Failure> {
+    deliver_watched(gateway, push, deadline, cancel).0
+}
+
+/// Delivers, and tells whether a try was given up unanswered: the gateway may apply that one later.
+pub(super) fn deliver_watched(
+    gateway: &Gateway,
+    push: &Push,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> (Result<Delivered, Failure>, bool) {
     let intent = match push.method {
         Method::Add | Method::Replace => "push to",
         Method::Delete => "delete the group at",
     };
     let mut delivery = Delivery::new(gateway, intent, deadline, cancel);
-    guarded(&mut delivery, |delivery| {
+    let done = guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
         delivery.push(&route, push)
-    })
+    });
+    (done, delivery.unanswered)
 }
 
-/// Reads `path` below the gateway's base: what `groups` and `prune` look at.
+/// Reads `path` below the gateway's base: `take` gets the answer's body as it comes in, and the server's time of day.
 ///
 /// # Errors
 ///
-/// Why it could not be read, or that it is larger than `max` bytes.
-pub fn fetch(gateway: &Gateway, path: &str, max: usize, deadline: Deadline) -> Result<Vec<u8>, Failure> {
+/// Why it could not be read.
+pub(super) fn fetch(gateway: &Gateway, path: &str, deadline: Deadline, take: &Take<'_>) -> Result<(), Failure> {
     let target = format!("{}{path}", gateway.url.prefix());
-    let mut delivery = Delivery::new(gateway, "read from", deadline, &Cancel::new());
+    let mut delivery = Delivery::new(gateway, READING, deadline, &Cancel::new());
     guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
-        let request = Request { method: "GET", target: &target, body: None, wanted: max };
-        let answer = delivery.ask(&route, &request).map_err(|fault| {
+        let request = Request { method: "GET", target: &target, body: None, wanted: Wanted::Stream(take) };
+        delivery.ask(&route, &request).map(drop).map_err(|fault| {
             let remedy = explain::remedy(&fault, &explain::Context::reading(gateway, &route));
             (fault, remedy)
-        })?;
-        if answer.text.len() > max {
-            return Err((Fault::Setup(format!("its answer to '{path}' is larger than {} MiB", max >> 20)), None));
-        }
-        Ok(answer.text)
+        })
     })
 }
 
@@ -98,12 +107,13 @@ struct Delivery<'a> {
     intent: &'static str,
     shown: String,
     tries: u32,
+    unanswered: bool,
 }
 
 impl<'a> Delivery<'a> {
     fn new(gateway: &'a Gateway, intent: &'static str, deadline: Deadline, cancel: &Cancel) -> Self {
         let watch = Arc::new(Watch::new(deadline, cancel.clone()));
-        Self { gateway, watch, intent, shown: gateway.url.to_string(), tries: 0 }
+        Self { gateway, watch, intent, shown: gateway.url.to_string(), tries: 0, unanswered: false }
     }
 
     fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
@@ -112,7 +122,7 @@ impl<'a> Delivery<'a> {
             method: push.method.name(),
             target: &target,
             body: (push.method != Method::Delete).then_some(body),
-            wanted: 0,
+            wanted: Wanted::Nothing,
         };
         let refusal = match self.ask(route, &with(&push.body)) {
             Ok(answer) => return Ok(self.delivered(route, &answer, None)),
@@ -128,7 +138,9 @@ impl<'a> Delivery<'a> {
                 Ok(self.delivered(route, &answer, Some(format!("{refusal}{remedy}"))))
             }
             // Without the command's metrics the gateway says what is really wrong.
-            Err(second @ Fault::Status { .. }) => Err(self.explained(route, push, second)),
+            Err(second @ Fault::Status { .. }) if second.retry() == Retry::Never => {
+                Err(self.explained(route, push, second))
+            }
             Err(_) => Err(self.explained(route, push, refusal)),
         }
     }
@@ -147,7 +159,7 @@ impl<'a> Delivery<'a> {
     fn held(&self, route: &Route<'_>, text: &str) -> Held {
         self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
         let target = format!("{}/metrics", self.gateway.url.prefix());
-        let request = Request { method: "GET", target: &target, body: None, wanted: PAGE_MAX };
+        let request = Request { method: "GET", target: &target, body: None, wanted: Wanted::Text(PAGE_MAX) };
         match route.ask(&request) {
             Ok(page) if page.status == 200 => Held::on(&page.text, text),
             _ => Held::default(),
@@ -168,6 +180,7 @@ impl<'a> Delivery<'a> {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
+            self.unanswered |= matches!(fault, Fault::Timeout(Phase::Answer) | Fault::Stopped);
             let (retry, asked) = (fault.retry(), pause_asked(&fault));
             empty = if fault == Fault::EmptyReply { empty + 1 } else { 0 };
             let again = match retry {
@@ -247,7 +260,7 @@ fn pause(round: u32, asked: Option<Duration>, left: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Duration, LONGEST_PAUSE, pause};
 
     #[test]
     fn pauses_double_with_jitter_and_fit_what_is_left() {

@@ -2,7 +2,6 @@
 //! own words, from Pushgateway's source or from the server that says it.
 
 use std::any::Any;
-use std::time::Duration;
 
 use super::conflict::{self, Held};
 use super::failure::{Fault, Phase, TlsFault};
@@ -22,6 +21,8 @@ pub(super) struct Context<'a> {
     proxy: Option<String>,
     push: Option<&'a Push>,
     held: Held,
+    /// What went wrong with the system's roots.
+    notes: Vec<String>,
 }
 
 impl<'a> Context<'a> {
@@ -32,7 +33,8 @@ impl<'a> Context<'a> {
 
     /// About a page that was asked for.
     pub(super) fn reading(gateway: &'a Gateway, route: &Route<'_>) -> Self {
-        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, held: Held::default() }
+        let proxy = route.proxy.as_ref().map(Proxy::shown);
+        Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
     }
 
     /// The path of the group that was pushed to.
@@ -104,8 +106,29 @@ const PATH_CHANGED: Remedy =
 const RENAME: Remedy =
     Remedy::Say("a metric's _count, _sum or _bucket has the name of another metric: rename one of them");
 
-/// The first row that fits holds. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
+/// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
 static ROWS: &[Row] = &[
+    metrics(
+        400,
+        "text format parsing error",
+        Remedy::Say("'pushwrap check' judges a metrics file; --dry-run shows all that is sent"),
+    ),
+    other(400, "collected metric \"push_time_seconds\"", Remedy::Find(conflict::broken_gateway)),
+    other(400, "collected metric \"push_failure_time_seconds\"", Remedy::Find(conflict::broken_gateway)),
+    metrics(400, "must not have timestamps", Remedy::Say("leave the timestamps out of the metrics")),
+    metrics(400, "was collected before with the same name", Remedy::Find(conflict::same_series)),
+    metrics(400, "collides with previously collected", RENAME),
+    metrics(
+        400,
+        "but should have",
+        Remedy::Say("the gateway itself has a metric of that name and another type: rename the metric"),
+    ),
+    metrics(
+        400,
+        "explicit \"quantile\" label",
+        Remedy::Say("a summary cannot be pushed with a label named quantile: rename the label"),
+    ),
+    metrics(400, "is not a ", Remedy::Find(conflict::other_type)),
     other(400, "Client sent an HTTP request to an HTTPS server", SPEAKS_TLS),
     other(400, "The plain HTTP request was sent to HTTPS port", SPEAKS_TLS),
     other(
@@ -124,27 +147,11 @@ static ROWS: &[Row] = &[
         Remedy::Say("VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"),
     ),
     other(400, "pushgateway-style labels", PATH_CHANGED),
-    other(400, "push_time_seconds", Remedy::Find(conflict::broken_gateway)),
-    other(400, "push_failure_time_seconds", Remedy::Find(conflict::broken_gateway)),
-    metrics(
+    other(
         400,
-        "text format parsing error",
-        Remedy::Say("'pushwrap check' judges a metrics file; --dry-run shows all that is sent"),
+        "Request Header Or Cookie Too Large",
+        Remedy::Say("the grouping key or a --header is too long for the server"),
     ),
-    metrics(400, "must not have timestamps", Remedy::Say("leave the timestamps out of the metrics")),
-    metrics(400, "was collected before with the same name", Remedy::Find(conflict::same_series)),
-    metrics(400, "collides with previously collected", RENAME),
-    metrics(
-        400,
-        "but should have",
-        Remedy::Say("the gateway itself has a metric of that name and another type: rename the metric"),
-    ),
-    metrics(
-        400,
-        "explicit \"quantile\" label",
-        Remedy::Say("a summary cannot be pushed with a label named quantile: rename the label"),
-    ),
-    metrics(400, "is not a ", Remedy::Find(conflict::other_type)),
     metrics(
         400,
         "duplicate label",
@@ -190,7 +197,7 @@ pub(super) fn remedy(fault: &Fault, context: &Context<'_>) -> Option<String> {
         },
         Fault::Redirect { location, .. } => Some(redirect(location, context)),
         Fault::Proxy { status } => Some(proxy_refusal(*status, context)),
-        Fault::Tls(fault) => tls(fault),
+        Fault::Tls(fault) => tls(fault, context),
         Fault::Connect(text) => connect(text, context),
         Fault::Lookup(_) => Some("is the host name right, and DNS to be reached from here?".to_owned()),
         Fault::EmptyReply => Some(
@@ -290,8 +297,9 @@ fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
     }
 }
 
-fn tls(fault: &TlsFault) -> Option<String> {
+fn tls(fault: &TlsFault, context: &Context<'_>) -> Option<String> {
     let remedy = match fault {
+        TlsFault::Untrusted if !context.notes.is_empty() => return Some(context.notes.join("; ")),
         TlsFault::NotTls => "write http:// in its URL",
         TlsFault::Untrusted => "name its CA's certificate, or its own, with --cacert",
         TlsFault::WrongName(_) => "write one of these names in its URL",
@@ -351,11 +359,6 @@ fn without_tags(html: &str) -> String {
     let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();
     lines.join(" ")
-}
-
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is not kept, the usual pauses do.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What a panic said.

@@ -22,6 +22,8 @@ pub enum Phase {
     Send,
     /// The request was sent, no status line came.
     Answer,
+    /// Nobody knows: the delivery did not even keep its own deadline (a file system that hangs) and was let go.
+    LetGo,
 }
 
 impl fmt::Display for Phase {
@@ -34,6 +36,7 @@ impl fmt::Display for Phase {
             Self::Handshake => "connected, but the TLS handshake took too long",
             Self::Send => "connected, but it did not take the request in time",
             Self::Answer => "connected and sent, but no answer came in time",
+            Self::LetGo => "time was up, and it did not end",
         })
     }
 }
@@ -57,6 +60,8 @@ pub enum Fault {
     Tls(TlsFault),
     /// What came back is not HTTP.
     NotHttp(String),
+    /// What came back is not what a Pushgateway answers there.
+    NotGateway(String),
     /// An answer that is no success.
     Status {
         /// The status code.
@@ -167,7 +172,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Setup(text) | Self::NotHttp(text) | Self::Connect(text) => f.write_str(text),
+            Self::Setup(text) | Self::NotHttp(text) | Self::NotGateway(text) | Self::Connect(text) => f.write_str(text),
             Self::Lookup(text) => write!(f, "cannot resolve its name: {text}"),
             Self::Timeout(phase) => write!(f, "{phase}"),
             Self::Reset(Phase::Send) => f.write_str("it broke the connection off before it had taken the request"),
@@ -259,7 +264,7 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Failure, Fault, Retry, TlsFault};
 
     fn status(status: u16) -> Fault {
         Fault::Status { status, text: String::new(), retry_after: None }

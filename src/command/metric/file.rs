@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::exposition::{Change, Changed, Context, Diagnostic, Refusal, Source, read};
+use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
 
 /// How long other writers are waited for. A change takes about a millisecond, so whoever holds the lock for this long is
 /// stopped, and a script must not hang on it.
@@ -35,11 +35,11 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Misuse(reason) => Self::Misuse(reason),
-            Refusal::Unreadable(reason) => Self::Failed(reason),
+impl From<Unchanged> for Failure {
+    fn from(unchanged: Unchanged) -> Self {
+        match unchanged {
+            Unchanged::Misuse(reason) => Self::Misuse(reason),
+            Unchanged::Unreadable(reason) => Self::Failed(reason),
         }
     }
 }

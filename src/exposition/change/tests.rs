@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Change, Refusal};
+use super::{Change, Unchanged};
 use crate::exposition::{Context, Kind, Source, Step, encode, read};
 
 fn change(name: &str, labels: &[(&str, &str)], step: Step) -> Change {
@@ -28,7 +28,7 @@ fn summary(name: &str, value: &str) -> Change {
 }
 
 /// The file after the change, and how much was found in it that cannot be read.
-fn applied(file: impl AsRef<[u8]>, change: &Change) -> Result<(String, usize), Refusal> {
+fn applied(file: impl AsRef<[u8]>, change: &Change) -> Result<(String, usize), Unchanged> {
     let changed = change.apply(&Source::new("m.prom", file.as_ref()))?;
     Ok((String::from_utf8_lossy(&changed.bytes).into_owned(), changed.problems.len()))
 }
@@ -43,7 +43,7 @@ fn assert_becomes(file: &str, change: &Change, expected: &str) {
 #[track_caller]
 fn misuse(file: &str, change: &Change) -> String {
     match applied(file, change) {
-        Err(Refusal::Misuse(reason)) => reason,
+        Err(Unchanged::Misuse(reason)) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -182,8 +182,8 @@ fn what_cannot_be_read_stays_and_is_told() {
 #[test]
 fn a_histogram_with_a_bad_line_is_left_alone() {
     let file = "# TYPE x histogram\nx_bucket{le=\"1\"} abc\nx_bucket{le=\"+Inf\"} 1\nx_count 1\nx_sum 1\n";
-    let refusal = applied(file, &observe("x", "1", None)).unwrap_err();
-    assert_eq!(refusal, Refusal::Unreadable("m.prom:2:18: 'abc' is not a number".to_owned()));
+    let unchanged = applied(file, &observe("x", "1", None)).unwrap_err();
+    assert_eq!(unchanged, Unchanged::Unreadable("m.prom:2:18: 'abc' is not a number".to_owned()));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn utf_16_becomes_utf_8_where_nothing_is_lost() {
     let utf_16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let file = utf_16("\u{feff}x 1\r\n");
     assert_eq!(applied(&file, &set("y", "5")).unwrap().0, "x 1\r\n# TYPE y gauge\ny 5\n");
-    assert!(matches!(applied([&file, b"x".as_slice()].concat(), &set("y", "5")), Err(Refusal::Unreadable(_))));
+    assert!(matches!(applied([&file, b"x".as_slice()].concat(), &set("y", "5")), Err(Unchanged::Unreadable(_))));
 }
 
 /// Lines as files have them, good and bad.
