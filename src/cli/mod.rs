@@ -37,7 +37,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Without --url the metrics are printed. Subcommands: push, check, metric.
+Without --url the metrics are printed. Subcommands, each with --help:
+push, check, metric, groups, prune, delete, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
@@ -89,6 +90,12 @@ pub enum Sub {
     /// Copy this binary, for images without cp
     Install(Install),
     /// Write a metric from inside a job
+    ///
+    /// Changes one series in the job's metrics file, or in that of --textfile, as a client library would. Parallel writers
+    /// lose nothing, and a reader never sees half a change; what cannot be read in the file is left alone. A counter's name
+    /// gets the suffix '_total'. Without a file it says so and exits 0; for a bad name or value, or another type than the
+    /// file's, it exits 2 and the file stays as it is. The command of 'time' runs in any case, and its exit status is passed
+    /// on.
     Metric(Metric),
 }
 

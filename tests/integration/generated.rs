@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command as Process;
 
 use clap::{Command, CommandFactory as _};
 use clap_complete::{Generator, Shell, generate};
@@ -10,6 +11,8 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 use pushwrap::cli;
 use pushwrap::config::variable;
+
+use super::harness::pushwrap::binary;
 
 /// Compares with the committed file, or writes it where `UPDATE` is set.
 #[track_caller]
@@ -25,8 +28,72 @@ fn hold(path: &str, made: &[u8]) {
 
 fn completion(shell: Shell) -> Vec<u8> {
     let mut made = Vec::new();
-    generate(shell, &mut cli::command(false), "pushwrap", &mut made);
-    made
+    generate(shell, &mut without_hidden(cli::command(false)), "pushwrap", &mut made);
+    with_metric_names(shell, &String::from_utf8(made).unwrap()).into_bytes()
+}
+
+/// clap's completions offer hidden subcommands too, and clap takes none away again.
+fn without_hidden(command: Command) -> Command {
+    command.mut_subcommand("metric", |metric| {
+        let shown = metric.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+        let about = metric.get_about().cloned().unwrap_or_default();
+        Command::new("metric").about(about).subcommands(shown).disable_help_subcommand(true)
+    })
+}
+
+/// The names of metrics are those in the file: what clap leaves open there, `pushwrap metric names` fills.
+fn with_metric_names(shell: Shell, made: &str) -> String {
+    const VERBS: [&str; 4] = ["set", "add", "observe", "time"];
+    let (open, filled) = match shell {
+        Shell::Bash => {
+            let names = "$(\"$1\" metric names 2>/dev/null)";
+            let filled = format!(
+                "            if [[ ${{cur}} != -* && ${{COMP_CWORD}} -eq 3 ]] ; then\n                \
+                 COMPREPLY=( $(compgen -W \"{names}\" -- \"${{cur}}\") )\n                return 0\n            fi\n"
+            );
+            let mut out = String::new();
+            let mut count = 0;
+            let mut is_verb = false;
+            for line in made.split_inclusive('\n') {
+                out.push_str(line);
+                if is_verb && line.trim_start().starts_with("opts=") {
+                    out.push_str(&filled);
+                    count += 1;
+                }
+                let label = line.trim().strip_prefix("pushwrap__subcmd__metric__subcmd__");
+                is_verb = label.is_some_and(|label| VERBS.iter().any(|verb| label == format!("{verb})")));
+            }
+            assert_eq!(count, VERBS.len(), "clap writes bash completions in another way now");
+            return out;
+        }
+        Shell::Zsh => (
+            "':name -- Name of the metric:_default'",
+            "':name -- Name of the metric:{compadd -- ${(f)\"$(pushwrap metric names 2>/dev/null)\"}}'",
+        ),
+        _ => {
+            let condition =
+                "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set add observe time";
+            return format!(
+                "{made}complete -c pushwrap -n \"{condition}\" -f -a \"(pushwrap metric names 2>/dev/null)\"\n"
+            );
+        }
+    };
+    assert_eq!(made.matches(open).count(), VERBS.len(), "clap writes zsh completions in another way now");
+    made.replace(open, filled)
+}
+
+#[test]
+fn bash_completes_the_names_that_are_in_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.prom");
+    fs::write(&file, "backup_bytes 1\nbackup_files_total 2\nother 3\n").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = r#"source completions/pushwrap.bash; COMP_WORDS=("$0" metric set backup_); COMP_CWORD=3
+                    _pushwrap "$0" backup_ set; echo "${COMPREPLY[@]}""#;
+    let mut shell = Process::new("bash");
+    shell.args(["-c", script]).arg(binary()).current_dir(root).env("PUSHWRAP_TEXTFILE", &file);
+    let out = shell.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "backup_bytes backup_files_total\n", "{out:?}");
 }
 
 #[test]
@@ -47,10 +114,36 @@ fn man_pages_are_current() {
     hold("man/pushwrap.1", &page(&command, true));
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());
-        let usage = subcommand.clone().render_usage().to_string().replace("Usage: ", "");
+        let usage = usage(subcommand);
         let named = subcommand.clone().display_name(&name).override_usage(usage);
         hold(&format!("man/{name}.1"), &page(&named, false));
     }
+}
+
+/// How a subcommand is called; where it has verbs, a line for each.
+fn usage(subcommand: &Command) -> String {
+    let verbs = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let calls: Vec<String> = verbs
+        .map(|verb| {
+            let name = format!("pushwrap {} {}", subcommand.get_name(), verb.get_name());
+            verb.clone().bin_name(name).render_usage().to_string()
+        })
+        .collect();
+    let usage = if calls.is_empty() { subcommand.clone().render_usage().to_string() } else { calls.join("\n") };
+    usage.replace("Usage: ", "")
+}
+
+/// The options of the verbs of a subcommand, each under its name.
+fn verbs(subcommand: &Command) -> Vec<u8> {
+    let mut out = Vec::new();
+    for verb in subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let mut options = Vec::new();
+        Man::new(verb.clone()).render_options_section(&mut options).unwrap();
+        let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+        let heading = format!(".SH {}\n{about}\n", verb.get_name().to_uppercase());
+        out.extend(String::from_utf8(options).unwrap().replace(".SH OPTIONS\n", &heading).into_bytes());
+    }
+    out
 }
 
 fn page(command: &Command, whole: bool) -> Vec<u8> {
@@ -66,6 +159,9 @@ fn page(command: &Command, whole: bool) -> Vec<u8> {
         man.render_description_section(&mut page).unwrap();
     }
     man.render_options_section(&mut page).unwrap();
+    if !whole {
+        page.extend(verbs(command));
+    }
     if whole {
         environment(command).to_writer(&mut page).unwrap();
         sections(&include_str!("man-sections.txt").replace("\r\n", "\n")).to_writer(&mut page).unwrap();

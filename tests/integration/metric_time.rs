@@ -128,10 +128,10 @@ fn the_command_finds_what_it_would_find_without() {
 
 #[test]
 fn signals_reach_the_command_and_the_metric_is_written_all_the_same() {
-    let call = Pushwrap::new();
-    let file = call.directory().join("m.prom");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.prom");
     let script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
-    let call = call.env("PUSHWRAP_TEXTFILE", &file).args(["metric", "time", "x", "--", "sh", "-c", script]);
+    let call = Pushwrap::new().env("PUSHWRAP_TEXTFILE", &file).args(["metric", "time", "x", "--", "sh", "-c", script]);
     let running = call.start();
     running.wait_for_stdout("ready");
     running.kill(Signal::SIGTERM);

@@ -7,4 +7,5 @@ mod harness;
 mod containers;
 mod dns;
 mod engine;
+mod metric;
 mod process;
