@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod alerts;
 mod delivery;
 mod delivery_courier;
 mod delivery_explained;
