@@ -172,9 +172,10 @@ static void descriptors(const char *to) {
 }
 
 /* Prints every signal it gets, with origin-independent facts, until RT signal 64 comes or the time is over. */
-static void count(void) {
+static void count(int stoppable) {
     sigset_t all;
     sigfillset(&all);
+    if (stoppable) sigdelset(&all, SIGTSTP);
     sigprocmask(SIG_BLOCK, &all, 0);
     printf("ready %d\n", getpid());
     fflush(stdout);
@@ -229,7 +230,7 @@ int main(int argc, char **argv) {
             printf("%s %s\n", names[i], !value ? "unset" : atoi(value) == getpid() ? "mine" : value);
         }
     } else if (!strcmp(action, "count")) {
-        count();
+        count(argc > 2 && !strcmp(argv[2], "stoppable"));
     } else if (!strcmp(action, "queue")) {
         /* queue PID SIGNAL VALUE */
         union sigval value = { .sival_int = atoi(argv[4]) };
