@@ -107,7 +107,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Pr
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups without a push, accepted or refused, for longer' -r
@@ -126,7 +126,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
@@ -145,5 +145,5 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-ru
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
-use super::deliver::{Delivered, deliver};
+use super::deliver::{Delivered, deliver, deliver_watched};
 use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
 use super::{Gateway, Push};
@@ -20,9 +20,11 @@ use super::{Gateway, Push};
 const HURRY: Duration = Duration::from_secs(2);
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
 /// resolver hangs.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(150);
 /// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
 const SETTLE: Duration = Duration::from_secs(2);
+/// A push that was left unanswered longer ago than this has been applied, or never will be.
+const LATEST: Duration = Duration::from_mins(1);
 
 /// What a push is in the life of a run; later ones are more important.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +96,8 @@ struct Lane {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(Turn, Cancel)>,
-    /// The last push was given up unanswered, so the gateway may still apply it.
-    unanswered: bool,
+    /// When a push was last given up unanswered: the gateway may still apply it.
+    unanswered: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -203,7 +205,7 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let result = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
+            let (result, _) = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
             self.shared.report(Report { gateway, turn: job.turn, result });
         }
     }
@@ -264,7 +266,7 @@ impl Courier {
         reports.extend(left.into_iter().map(|(gateway, turn)| Report {
             gateway,
             turn,
-            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::Setup))),
+            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::LetGo))),
         }));
         reports
     }
@@ -286,15 +288,15 @@ fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let result = hand_over(&shared.gateways[gateway], &job, &cancel);
-        let settle = {
+        let (result, unanswered) = hand_over(&shared.gateways[gateway], &job, &cancel);
+        let before = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
-            let settle = lane.unanswered && result.is_ok() && job.turn == Turn::Final;
-            lane.unanswered = result.as_ref().is_err_and(may_still_arrive);
-            settle
+            let before = lane.unanswered;
+            lane.unanswered = if unanswered { Some(Instant::now()) } else { before };
+            before
         };
-        if settle {
+        if job.turn == Turn::Final && result.is_ok() && before.is_some_and(|moment| moment.elapsed() < LATEST) {
             repeat(&shared.gateways[gateway], &job, &cancel);
         }
         let mut state = shared.state();
@@ -308,10 +310,10 @@ fn run_lane(shared: &Shared, gateway: usize) {
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
+fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> (Result<Delivered, Failure>, bool) {
     match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
-        Ok(push) => deliver(gateway, push, job.deadline, cancel),
-        Err(panic) => Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))),
+        Ok(push) => deliver_watched(gateway, push, job.deadline, cancel),
+        Err(panic) => (Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))), false),
     }
 }
 
@@ -328,11 +330,6 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
         }
         state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
-}
-
-/// Whether the gateway may apply a push that we have given up.
-fn may_still_arrive(failure: &Failure) -> bool {
-    matches!(failure.fault, Fault::Timeout(Phase::Answer) | Fault::Stopped)
 }
 
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
