@@ -259,7 +259,7 @@ int main(int argc, char **argv) {
         if (pid == 0) { burn(atof(argv[2])); _exit(0); }
         if (!strcmp(argv[3], "waited")) waitpid(pid, 0, 0);
     } else if (!strcmp(action, "daemon")) {
-        /* an orphan that prints its new parent's pid into a file and stays */
+        /* daemon FILE: leaves an orphan that writes its own pid and its new parent's, and stays; ends when it has */
         int gone[2];
         if (pipe(gone)) fail("pipe");
         if (fork() == 0) {
@@ -274,7 +274,10 @@ int main(int argc, char **argv) {
             sleep(60);
             _exit(0);
         }
+        close(gone[1]);
         wait(0);
+        struct stat written = { 0 };
+        while (stat(argv[2], &written) != 0 || written.st_size == 0) usleep(2000);
     } else if (!strcmp(action, "on-term")) {
         /* on-term STATUS: exits with it when TERM or INT comes, after having said so once for each */
         struct sigaction handle = { 0 };
