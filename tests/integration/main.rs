@@ -7,6 +7,7 @@ mod delivery;
 mod delivery_courier;
 mod delivery_explained;
 mod delivery_secured;
+mod exposition_check;
 mod exposition_servers;
 mod generated;
 mod grouping;
