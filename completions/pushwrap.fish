@@ -66,6 +66,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "groups" -d 'Show wha
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete groups that nobody has pushed to for long'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name [default: file name of COMMAND]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
@@ -107,7 +108,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Pr
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups without a push, accepted or refused, for longer' -r
@@ -126,7 +127,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
@@ -145,5 +146,33 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-ru
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "set" -d 'Set a gauge'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "add" -d 'Add to a counter'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "observe" -d 'Observe a value in a histogram or summary'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "time" -d 'Run a command and take its time in seconds'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "names" -d 'Print the names that are in the metrics file, for completion'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l type -d 'histogram or summary [default: histogram]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l buckets -d 'Upper bounds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l type -d 'gauge, histogram or summary [default: gauge]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l buckets -d 'Upper bounds in seconds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from names" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from names" -s h -l help -d 'Print help'

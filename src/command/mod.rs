@@ -6,5 +6,6 @@ pub mod check;
 pub mod delete;
 pub mod groups;
 pub mod install;
+pub mod metric;
 pub mod prune;
 pub mod push;

@@ -5,6 +5,7 @@ mod access;
 mod keeping;
 mod key;
 mod layers;
+mod metric;
 mod resolver;
 mod surroundings;
 mod values;
@@ -31,6 +32,7 @@ pub use keeping::{
 };
 use key::Fallbacks;
 pub use layers::{DEFAULT_ENV_FILE, variable};
+pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 use resolver::Resolver;
 use surroundings::Surroundings;
 
