@@ -3,11 +3,14 @@
 
 mod harness;
 
+mod alerts;
 mod delivery;
 mod delivery_courier;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_secured;
+mod exposition_check;
+mod exposition_servers;
 mod gateway_groups;
 mod gateway_prune;
 mod generated;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::harness::probe::probe;
@@ -112,6 +111,22 @@ fn c24_ctrl_z_stops_the_job_and_fg_continues_it_once() {
 }
 
 #[test]
+fn c24_fg_is_not_doubled() {
+    for through in Through::ALL {
+        let terminal = Terminal::bash();
+        terminal.type_in(&format!("{}{} count stoppable\n", through.shell_words(), probe().display()));
+        terminal.wait_for("\nready ");
+        terminal.type_in("\x1a");
+        terminal.wait_for("Stopped");
+        terminal.wait_for_times("ready> ", 2);
+        terminal.type_in("fg\n");
+        terminal.wait_for("got 18");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(counted(&terminal), ["18"], "{through:?}");
+    }
+}
+
+#[test]
 fn c25_a_background_job_that_reads_is_stopped_and_goes_on_in_the_foreground() {
     for through in Through::ALL {
         let terminal = Terminal::bash();
@@ -173,14 +188,4 @@ fn c31_under_nohup_the_job_and_its_push_outlive_the_terminal() {
         let body = gateway.requests().last()?.body();
         (body.contains("pushwrap_exit_code 6") && body.contains("{outcome=\"failure\"} 1")).then_some(())
     });
-}
-
-#[test]
-fn c31_without_nohup_the_hang_up_of_a_shell_ends_the_job() {
-    let mut terminal = Terminal::bash();
-    count(&terminal, Through::Pushwrap);
-    let command = command_pid(&terminal);
-    terminal.hang_up();
-    wait_for("the shell to be gone", || matches!(stat_field(terminal.leader(), 3).as_str(), "" | "Z").then_some(()));
-    let _ = kill(command, Signal::SIGKILL);
 }
