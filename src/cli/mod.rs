@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use options::{About, CommandOptions, Delivery, Destination, RunReport, Said};
+pub use options::{About, CommandOptions, Delivery, Destination, Doors, RunReport, Said};
 pub use parse::{Stop, command, parse};
 
 /// The whole command line.
@@ -60,6 +60,9 @@ pub struct Run {
     /// How a run is reported.
     #[command(flatten)]
     pub report: RunReport,
+    /// Who else gets the report, and what is kept of it.
+    #[command(flatten)]
+    pub doors: Doors,
     /// What concerns the command itself.
     #[command(flatten)]
     pub command_options: CommandOptions,

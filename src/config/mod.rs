@@ -20,7 +20,7 @@ use crate::console::Volume;
 use crate::exit::Codes;
 use crate::grouping::{GroupingKey, Label, LabelName};
 use crate::report::Identity;
-use crate::sink::{BaseUrl, Gateway, Method};
+use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
 use crate::textfile;
 
 use access::Access;
@@ -88,6 +88,12 @@ pub struct Reporting {
     pub key: Option<GroupingKey>,
     /// Who gets the metrics.
     pub destination: Destination,
+    /// `--output`: a file or standard error, besides.
+    pub output: Option<OutputTarget>,
+    /// `--remote-write`: a receiver, besides; its URL is the whole address.
+    pub remote_write: Option<Gateway>,
+    /// `--state-dir`: where pushes that failed wait and runs are counted.
+    pub state_dir: StateDir,
     /// What is wrong in the environment or the env file: said, and then nothing is pushed.
     pub troubles: Vec<String>,
     /// What is said once although nothing is wrong.
@@ -102,6 +108,20 @@ pub struct Reporting {
     pub require_push: bool,
     /// Whether the request is printed instead of sent.
     pub dry_run: bool,
+}
+
+impl Reporting {
+    /// Whether somebody besides gateways gets the report.
+    #[must_use]
+    pub fn has_other_door(&self) -> bool {
+        self.output.is_some() || self.remote_write.is_some()
+    }
+
+    /// Whether nobody at all was named: then the metrics are printed.
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        matches!(self.destination, Destination::Unnamed) && !self.has_other_door()
+    }
 }
 
 /// Who gets the metrics.
@@ -129,7 +149,7 @@ pub struct PushConfig {
 /// # Errors
 /// Bad usage: the command must not be started.
 pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
-    let cli::Run { destination, about, delivery, report, command_options, said, command } = run;
+    let cli::Run { destination, about, delivery, report, doors, command_options, said, command } = run;
     if command.is_empty() {
         return Err(Usage("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
     }
@@ -149,7 +169,8 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
     let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
     identity.host = surroundings.host.clone().unwrap_or_default();
     identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
-    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run: Some(&report) };
+    let run = Some((&report, &doors));
+    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run };
     let fallbacks = Fallbacks { surroundings, job: Some(file_name(&program)) };
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
@@ -266,7 +287,7 @@ struct ReportOptions<'o> {
     delivery: &'o cli::Delivery,
     said: &'o cli::Said,
     /// What only the run form has.
-    run: Option<&'o cli::RunReport>,
+    run: Option<(&'o cli::RunReport, &'o cli::Doors)>,
 }
 
 /// What the grouping key falls back on.
@@ -282,11 +303,13 @@ fn resolve_reporting(
     fallbacks: Fallbacks,
 ) -> Result<Reporting, Usage> {
     let ReportOptions { destination, delivery, said, run } = options;
+    let (run, doors) = run.unzip();
     let access = Access::resolve(resolver, delivery)?;
     let gateways = resolve_destination(resolver, destination, &access)?;
+    let Besides { output, remote_write, state_dir } = resolve_besides(resolver, doors, &access)?;
     let mut warnings = Vec::new();
     let key = resolve_key(resolver, destination, fallbacks, &mut warnings)?;
-    if !matches!(gateways, Destination::Gateways(_)) {
+    if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
         warnings.clear();
     }
     let on_success = resolve_method(resolver, destination.replace, run.is_some_and(|run| run.delete_on_success))?;
@@ -297,6 +320,9 @@ fn resolve_reporting(
     Ok(Reporting {
         key,
         destination: gateways,
+        output,
+        remote_write,
+        state_dir,
         troubles: Vec::new(),
         warnings,
         on_success,
@@ -357,6 +383,38 @@ fn resolve_destination(
         }
     }
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
+}
+
+/// What a report goes to besides gateways.
+struct Besides {
+    output: Option<OutputTarget>,
+    remote_write: Option<Gateway>,
+    state_dir: StateDir,
+}
+
+/// Only the run form has these options; their variables mean nothing to `push`.
+fn resolve_besides(resolver: &mut Resolver, options: Option<&cli::Doors>, access: &Access) -> Result<Besides, Usage> {
+    let Some(options) = options else {
+        return Ok(Besides { output: None, remote_write: None, state_dir: StateDir::None });
+    };
+    let output = resolver.path("output", options.output.as_deref());
+    let output =
+        output.map(|path| if path == Path::new("-") { OutputTarget::Stderr } else { OutputTarget::File(path) });
+    let url = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
+    let state_dir = resolve_state_dir(resolver, options.state_dir.as_deref());
+    Ok(Besides { output, remote_write: url.map(|url| access.gateway(url)), state_dir })
+}
+
+fn remote_write_url(text: &str) -> Result<BaseUrl, String> {
+    BaseUrl::remote_write(text).map_err(|error| error.to_string())
+}
+
+fn resolve_state_dir(resolver: &Resolver, option: Option<&Path>) -> StateDir {
+    match resolver.path("state-dir", option) {
+        None => StateDir::Default,
+        Some(path) if path == Path::new("none") => StateDir::None,
+        Some(path) => StateDir::Named(path),
+    }
 }
 
 /// Launchers and interpreters: many different jobs have this file name, and would share one group.

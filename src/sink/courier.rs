@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
-use super::deliver::{Delivered, deliver};
+use super::deliver::Delivered;
+use super::doors::Sink;
 use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
 use super::{Gateway, Push};
@@ -107,7 +108,7 @@ struct State {
 
 #[derive(Debug)]
 struct Shared {
-    gateways: Vec<Gateway>,
+    sinks: Vec<Sink>,
     state: Mutex<State>,
     changed: Condvar,
     bell: OnceLock<Option<EventFd>>,
@@ -140,18 +141,19 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// A courier for these gateways. Nothing is opened, read or started before the first push.
+    /// A courier for these sinks. Nothing is opened, read or started before the first push.
     #[must_use]
-    pub fn new(gateways: Vec<Gateway>) -> Self {
-        let lanes = gateways.iter().map(|_| Lane::default()).collect();
+    pub fn new<S: Into<Sink>>(sinks: Vec<S>) -> Self {
+        let sinks: Vec<Sink> = sinks.into_iter().map(Into::into).collect();
+        let lanes = sinks.iter().map(|_| Lane::default()).collect();
         let state = Mutex::new(State { lanes, ..State::default() });
-        Self { shared: Arc::new(Shared { gateways, state, changed: Condvar::new(), bell: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { sinks, state, changed: Condvar::new(), bell: OnceLock::new() }) }
     }
 
-    /// The gateways, in the order of [`Report::gateway`].
+    /// The sinks, in the order of [`Report::gateway`].
     #[must_use]
-    pub fn gateways(&self) -> &[Gateway] {
-        &self.shared.gateways
+    pub fn sinks(&self) -> &[Sink] {
+        &self.shared.sinks
     }
 
     /// Becomes readable when there are reports to [`take`](Self::take). `None` when the process has no descriptor left.
@@ -166,7 +168,7 @@ impl Courier {
     /// Where no thread can be made (`RLIMIT_NPROC`) a final push is delivered before this comes back, and others are left out:
     /// they must not delay the command.
     pub fn submit(&mut self, turn: Turn, push: &Parcel, deadline: Deadline) {
-        for gateway in 0..self.shared.gateways.len() {
+        for gateway in 0..self.shared.sinks.len() {
             self.submit_to(gateway, Job { turn, push: push.clone(), deadline });
         }
     }
@@ -203,7 +205,7 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let result = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
+            let result = hand_over(&self.shared.sinks[gateway], &job, &Cancel::new());
             self.shared.report(Report { gateway, turn: job.turn, result });
         }
     }
@@ -250,7 +252,7 @@ impl Courier {
             let waited = self.shared.changed.wait_timeout(state, until.left());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let gateways = &self.shared.gateways;
+        let sinks = &self.shared.sinks;
         let mut left = Vec::new();
         for (gateway, lane) in state.lanes.iter_mut().enumerate() {
             let waiting = lane.waiting.take().map(|job| job.turn);
@@ -264,7 +266,7 @@ impl Courier {
         reports.extend(left.into_iter().map(|(gateway, turn)| Report {
             gateway,
             turn,
-            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::Setup))),
+            result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::Setup))),
         }));
         reports
     }
@@ -278,15 +280,10 @@ impl Drop for Courier {
     }
 }
 
-/// A delivery that never came to its first try.
-fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
-    Failure { fault, tries: 0, intent: "push to", gateway: gateway.url.to_string(), remedy: None }
-}
-
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let result = hand_over(&shared.gateways[gateway], &job, &cancel);
+        let result = hand_over(&shared.sinks[gateway], &job, &cancel);
         let settle = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
@@ -295,7 +292,7 @@ fn run_lane(shared: &Shared, gateway: usize) {
             settle
         };
         if settle {
-            repeat(&shared.gateways[gateway], &job, &cancel);
+            repeat(&shared.sinks[gateway], &job, &cancel);
         }
         let mut state = shared.state();
         // Let go in the meantime: nobody waits for this report any more.
@@ -308,11 +305,9 @@ fn run_lane(shared: &Shared, gateway: usize) {
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
-    match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
-        Ok(push) => deliver(gateway, push, job.deadline, cancel),
-        Err(panic) => Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))),
-    }
+fn hand_over(sink: &Sink, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
+    let handed = catch_unwind(AssertUnwindSafe(|| sink.deliver(&job.push, job.turn, job.deadline, cancel)));
+    handed.unwrap_or_else(|panic| Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))))
 }
 
 fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
@@ -337,11 +332,11 @@ fn may_still_arrive(failure: &Failure) -> bool {
 
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
-fn repeat(gateway: &Gateway, job: &Job, cancel: &Cancel) {
+fn repeat(sink: &Sink, job: &Job, cancel: &Cancel) {
     let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
     let watch = super::deadline::Watch::new(pause, cancel.clone());
     if watch.sleep(SETTLE).is_err() && cancel.until().is_none() {
-        let _ = deliver(gateway, &job.push, job.deadline, cancel);
+        let _ = sink.deliver(&job.push, job.turn, job.deadline, cancel);
     }
 }
 

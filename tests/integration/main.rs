@@ -10,6 +10,7 @@ mod delivery_secured;
 mod generated;
 mod grouping;
 mod house;
+mod output;
 mod process_end;
 mod process_inherit;
 mod process_signals;
