@@ -15,7 +15,7 @@ use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{
     Courier, Deadline, Delivered, Failure, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
-    RunCounts, Sink, StateDir, Turn, curl_command, request_text,
+    RunCounts, Sink, Spool, StateDir, Turn, curl_command, request_text,
 };
 use crate::textfile::{Found, Textfile, Writer};
 
@@ -79,13 +79,21 @@ struct Composed {
 }
 
 impl Materials {
+    fn spool(&self) -> Spool {
+        let lasting = self.identity.lasting_names();
+        Spool { state_dir: self.state_dir.clone(), grouping: self.grouping.clone(), lasting }
+    }
+
     /// Counts a run that has ended, where there is a state directory.
     fn count(&self, stage: &Stage) -> Counted {
         let Stage::Ended(_, outcome) = stage else { return Counted::default() };
-        let opened = self.state_dir.open();
-        match opened.and_then(|state| state.map(|state| state.count(&self.path, *outcome)).transpose()) {
-            Ok(None) => Counted::default(),
-            Ok(Some((counts, note))) => Counted { counts: Some(counts), trouble: note },
+        let state = match self.state_dir.open() {
+            Ok(Some(state)) => state,
+            Ok(None) => return Counted::default(),
+            Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
+        };
+        match state.count(&self.path, *outcome) {
+            Ok((counts, note)) => Counted { counts: Some(counts), trouble: note },
             Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
         }
     }
@@ -165,7 +173,7 @@ impl Reporter {
         };
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
         let sinks = if sends { sinks(&mut reporting, &materials) } else { Vec::new() };
-        let courier = (!sinks.is_empty()).then(|| Courier::new(sinks));
+        let courier = (!sinks.is_empty()).then(|| Courier::new(sinks).with_spool(materials.spool()));
         Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
     }
 
@@ -275,7 +283,14 @@ impl Reporter {
     /// Says what became of one report; the result is for the summary.
     fn say_result(&self, report: Report, sink: &Sink) -> Result<u16, String> {
         let is_final = report.turn == Turn::Final;
-        match report.result {
+        let said = report.said;
+        let result = match report.result {
+            Ok(success) if report.turn == Turn::Waiting => {
+                for note in &success.notes {
+                    self.voice.note(note);
+                }
+                Ok(success.status)
+            }
             Ok(success) if sink.is_remote() => {
                 self.say_success(&success, is_final, &sink.name());
                 Ok(success.status)
@@ -290,7 +305,11 @@ impl Reporter {
                 self.say_failure(&failure, is_final);
                 Err(failure.to_string())
             }
+        };
+        for line in said {
+            self.voice.trouble(line);
         }
+        result
     }
 
     fn say_success(&self, delivered: &Delivered, is_final: bool, url: &str) {

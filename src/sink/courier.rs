@@ -15,6 +15,7 @@ use super::deliver::Delivered;
 use super::doors::Sink;
 use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
+use super::state_spool::{Limits, Spool};
 use super::{Gateway, Push};
 
 /// How long the push in flight may still take when a more important one waits.
@@ -34,6 +35,8 @@ pub enum Turn {
     Interim,
     /// The run has ended.
     Final,
+    /// A push of another group that had waited in the state directory; only in reports.
+    Waiting,
 }
 
 /// What became of one push at one gateway. A running push that was replaced before it started has none.
@@ -45,6 +48,8 @@ pub struct Report {
     pub turn: Turn,
     /// Its result.
     pub result: Result<Delivered, Failure>,
+    /// What has to be said besides, one line each.
+    pub said: Vec<String>,
 }
 
 /// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
@@ -95,8 +100,16 @@ struct Lane {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(Turn, Cancel)>,
+    /// After the final push: other groups' pushes that had waited are sent.
+    errand: Option<Cancel>,
     /// The last push was given up unanswered, so the gateway may still apply it.
     unanswered: bool,
+}
+
+impl Lane {
+    fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.in_flight.is_some() || self.errand.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +122,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     sinks: Vec<Sink>,
+    spool: Option<Spool>,
     state: Mutex<State>,
     changed: Condvar,
     bell: OnceLock<Option<EventFd>>,
@@ -126,6 +140,11 @@ impl Shared {
 
     fn report(&self, report: Report) {
         self.state().reports.push_back(report);
+        self.ring();
+    }
+
+    /// Tells whoever waits that something has changed.
+    fn ring(&self) {
         if let Some(Some(bell)) = self.bell.get() {
             // A full counter is a bell that rings already.
             let _ = bell.write(1);
@@ -147,7 +166,17 @@ impl Courier {
         let sinks: Vec<Sink> = sinks.into_iter().map(Into::into).collect();
         let lanes = sinks.iter().map(|_| Lane::default()).collect();
         let state = Mutex::new(State { lanes, ..State::default() });
-        Self { shared: Arc::new(Shared { sinks, state, changed: Condvar::new(), bell: OnceLock::new() }) }
+        let (spool, changed, bell) = (None, Condvar::new(), OnceLock::new());
+        Self { shared: Arc::new(Shared { sinks, spool, state, changed, bell }) }
+    }
+
+    /// The same courier, whose final pushes wait there when they fail. Before the first push.
+    #[must_use]
+    pub fn with_spool(mut self, spool: Spool) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spool = Some(spool);
+        }
+        self
     }
 
     /// The sinks, in the order of [`Report::gateway`].
@@ -205,15 +234,15 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let result = hand_over(&self.shared.sinks[gateway], &job, &Cancel::new());
-            self.shared.report(Report { gateway, turn: job.turn, result });
+            let (result, said) = hand_over(&self.shared, gateway, &job, &Cancel::new());
+            self.shared.report(Report { gateway, turn: job.turn, result, said });
         }
     }
 
     /// Whether anything waits or is in flight.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.shared.state().lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some())
+        self.shared.state().lanes.iter().any(Lane::is_busy)
     }
 
     /// The reports that have come since the last call.
@@ -232,6 +261,9 @@ impl Courier {
             if let Some((_, cancel)) = &lane.in_flight {
                 cancel.hurry(within);
             }
+            if let Some(cancel) = &lane.errand {
+                cancel.hurry(within);
+            }
             if let Some(job) = &mut lane.waiting {
                 job.deadline = job.deadline.min(limit);
             }
@@ -248,13 +280,16 @@ impl Courier {
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + GRACE);
         let mut state = self.shared.state();
-        while state.lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some()) && !until.passed() {
+        while state.lanes.iter().any(Lane::is_busy) && !until.passed() {
             let waited = self.shared.changed.wait_timeout(state, until.left());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let sinks = &self.shared.sinks;
         let mut left = Vec::new();
         for (gateway, lane) in state.lanes.iter_mut().enumerate() {
+            if let Some(cancel) = lane.errand.take() {
+                cancel.stop();
+            }
             let waiting = lane.waiting.take().map(|job| job.turn);
             let in_flight = lane.in_flight.take().map(|(turn, cancel)| {
                 cancel.stop();
@@ -267,6 +302,7 @@ impl Courier {
             gateway,
             turn,
             result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::Setup))),
+            said: Vec::new(),
         }));
         reports
     }
@@ -283,7 +319,7 @@ impl Drop for Courier {
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let result = hand_over(&shared.sinks[gateway], &job, &cancel);
+        let (result, said) = hand_over(shared, gateway, &job, &cancel);
         let settle = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
@@ -295,19 +331,42 @@ fn run_lane(shared: &Shared, gateway: usize) {
             repeat(&shared.sinks[gateway], &job, &cancel);
         }
         let mut state = shared.state();
+        let lane = &mut state.lanes[gateway];
         // Let go in the meantime: nobody waits for this report any more.
-        let wanted = state.lanes[gateway].in_flight.take().is_some();
+        let wanted = lane.in_flight.take().is_some();
+        let others = wanted && job.turn == Turn::Final && result.is_ok() && shared.spool.is_some();
+        lane.errand = others.then(|| cancel.clone());
         drop(state);
         if wanted {
-            shared.report(Report { gateway, turn: job.turn, result });
+            shared.report(Report { gateway, turn: job.turn, result, said });
+        }
+        if others {
+            run_errand(shared, gateway, &job, &cancel);
         }
     }
 }
 
+/// The gateway takes pushes: those of other groups that waited go out too.
+fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
+    let limits = Limits { deadline: job.deadline, cancel };
+    let send = |spool: &Spool| spool.send_others(&shared.sinks[gateway], &job.push, limits);
+    let errands = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
+    for errand in errands.ok().flatten().unwrap_or_default() {
+        shared.report(Report { gateway, turn: Turn::Waiting, result: errand.result, said: errand.said });
+    }
+    shared.state().lanes[gateway].errand = None;
+    shared.ring();
+}
+
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn hand_over(sink: &Sink, job: &Job, cancel: &Cancel) -> Result<Delivered, Failure> {
-    let handed = catch_unwind(AssertUnwindSafe(|| sink.deliver(&job.push, job.turn, job.deadline, cancel)));
-    handed.unwrap_or_else(|panic| Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))))
+fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> (Result<Delivered, Failure>, Vec<String>) {
+    let sink = &shared.sinks[gateway];
+    let limits = Limits { deadline: job.deadline, cancel };
+    let handed = catch_unwind(AssertUnwindSafe(|| match &shared.spool {
+        Some(spool) if job.turn == Turn::Final => spool.deliver(sink, &job.push, limits),
+        _ => (sink.deliver(&job.push, job.turn, job.deadline, cancel), Vec::new()),
+    }));
+    handed.unwrap_or_else(|panic| (Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))), Vec::new()))
 }
 
 fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {

@@ -19,6 +19,8 @@ mod secret;
 mod settings;
 mod state;
 mod state_counts;
+mod state_spool;
+mod state_waiting;
 mod tls;
 mod url;
 mod wire;
@@ -38,6 +40,8 @@ pub use secret::Secret;
 pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};
 pub use state::{DEFAULT_STATE_DIR, State, StateDir};
 pub use state_counts::RunCounts;
+pub use state_spool::{Limits, Sent, Spool};
+pub use state_waiting::{Destination, Door, Waiting};
 pub use url::{BaseUrl, Scheme, UrlError};
 
 /// One gateway and how it is reached. Files (password, token, certificates, key) are paths here and are read at delivery,

@@ -77,6 +77,14 @@ pub(super) struct Lock {
     _file: File,
 }
 
+/// A file in a state directory.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+}
+
 impl State {
     /// Somebody else's directory is refused: they could put pushes there that we would send.
     fn at(path: &Path) -> Result<Self, String> {
@@ -165,8 +173,8 @@ impl State {
         }
     }
 
-    /// The names of the files with this ending and their sizes in bytes. Clears away what killed runs left unfinished.
-    pub(super) fn files(&self, ending: &str) -> io::Result<Vec<(String, u64)>> {
+    /// The files with this ending. Clears away what killed runs left unfinished.
+    pub(super) fn files(&self, ending: &str) -> io::Result<Vec<StateFile>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -176,10 +184,9 @@ impl State {
             if name.starts_with(UNFINISHED) && is_abandoned(&metadata) {
                 let _ = fs::remove_file(entry.path());
             } else if name.ends_with(ending) && metadata.is_file() {
-                found.push((name, metadata.len()));
+                found.push(StateFile { name, bytes: metadata.len(), modified: metadata.modified()? });
             }
         }
-        found.sort_unstable();
         Ok(found)
     }
 

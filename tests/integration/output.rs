@@ -50,7 +50,8 @@ fn node_exporter_shows_the_run_with_its_grouping_labels() {
     let directory = tempfile::tempdir().unwrap();
     let exporter = node_exporter(directory.path());
     let path = directory.path().join("j.prom");
-    let histogram = "# TYPE d histogram\nd_bucket{le=\"1\"} 1\nd_bucket{le=\"+Inf\"} 2\nd_sum 3\nd_count 2\nx{zone=\"us\"} 7\n";
+    let histogram =
+        "# TYPE d histogram\nd_bucket{le=\"1\"} 1\nd_bucket{le=\"+Inf\"} 2\nd_sum 3\nd_count 2\nx{zone=\"us\"} 7\n";
     to(&path).textfile(histogram).run(["true"]).exit(0).stdout("").stderr("");
 
     let page = http::get(&format!("{}/metrics", exporter.url()));

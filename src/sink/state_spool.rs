@@ -1,0 +1,287 @@
+//! Pushes that failed wait in the state directory, one for each destination and group. Each is written before it is sent, so that a
+//! KILL loses nothing, and goes out under a lock of its own, so that an older one never overtakes a newer one.
+
+use std::time::{Duration, SystemTime};
+
+use super::Push;
+use super::courier::Turn;
+use super::deadline::{Cancel, Deadline};
+use super::deliver::Delivered;
+use super::doors::Sink;
+use super::failure::{Failure, Fault};
+use super::state::{Lock, State, StateDir};
+use super::state_waiting::{Destination, Waiting, destination_name};
+
+/// No more waits in one directory, in bytes.
+const ROOM_BYTES: u64 = 64 << 20;
+/// What has waited longer says nothing any more.
+const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
+/// How long is waited for another run that writes, and for one that sends the same group to the same destination.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A waiting push is not begun with less time than this.
+const TOO_LATE: Duration = Duration::from_millis(300);
+
+/// Where the final push of a run waits when it fails.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    /// The directory.
+    pub state_dir: StateDir,
+    /// The labels of the run's group.
+    pub grouping: Vec<(String, String)>,
+    /// The families of an older push that a newer one does not take with it.
+    pub lasting: Vec<String>,
+}
+
+/// What became of a push that waited.
+#[derive(Debug)]
+pub enum Sent {
+    /// Another pushwrap was faster.
+    Gone,
+    /// Another pushwrap sends it just now.
+    Busy,
+    /// It was sent: what came of it, and whether it still waits.
+    Tried {
+        /// The gateway's verdict.
+        result: Result<Delivered, Failure>,
+        /// Whether it waits on: another time it may be taken.
+        waits: bool,
+    },
+}
+
+impl State {
+    /// The names of the pushes that wait, those that wait longest first.
+    ///
+    /// # Errors
+    /// Why the directory cannot be read.
+    pub fn waiting(&self) -> Result<Vec<String>, String> {
+        let files = self.files(".push").map_err(|error| self.trouble(&error))?;
+        let mut names: Vec<_> = files.into_iter().map(|file| (file.modified, file.name)).collect();
+        names.sort();
+        Ok(names.into_iter().map(|(_, name)| name.trim_end_matches(".push").to_owned()).collect())
+    }
+
+    /// The push of this name; `None` when it does not wait any more.
+    ///
+    /// # Errors
+    /// Why it is not there any more although nobody sent it, or why it cannot be read.
+    pub fn waiting_push(&self, name: &str) -> Result<Option<Waiting>, String> {
+        let file = format!("{name}.push");
+        let shown = self.path().join(&file).display().to_string();
+        let Some(content) = self.read(&file).map_err(|error| self.trouble(&error))? else { return Ok(None) };
+        let drop_it = |why: &str| {
+            self.remove(&file).map_err(|error| self.trouble(&error))?;
+            Err(format!("'{shown}' {why}: it is removed"))
+        };
+        match Waiting::from_bytes(&content) {
+            Some(waiting) if waiting.name() == name => match SystemTime::now().duration_since(waiting.since) {
+                Ok(age) if age > LONGEST_WAIT => drop_it("has waited for a month"),
+                _ => Ok(Some(waiting)),
+            },
+            _ => drop_it("is damaged"),
+        }
+    }
+
+    /// Sends a push that waits to `sink`, unless another pushwrap sends it for longer than `patience`.
+    ///
+    /// # Errors
+    /// What is wrong in the state directory.
+    pub fn send_waiting(
+        &self,
+        name: &str,
+        sink: &Sink,
+        patience: Duration,
+        limits: Limits<'_>,
+    ) -> Result<Sent, String> {
+        let lock_name = format!("{name}.send");
+        let Ok(lock) = self.lock(&lock_name, patience) else { return Ok(Sent::Busy) };
+        let sent = match self.waiting_push(name)? {
+            None => Sent::Gone,
+            Some(waiting) => {
+                let result = sink.deliver(&waiting.push, Turn::Final, limits.deadline, limits.cancel);
+                let waits = !is_settled(&result) || self.discard(&waiting).is_err();
+                Sent::Tried { result, waits }
+            }
+        };
+        self.retire(lock, &lock_name);
+        Ok(sent)
+    }
+
+    /// Writes a push, which takes the place of an older one of its group and what lasts of it. Returns what is to be sent, and
+    /// what has to be said.
+    fn store(&self, mut waiting: Waiting, lasting: &[String]) -> Result<(Waiting, Option<String>), String> {
+        let name = waiting.name();
+        let _lock = self.lock(&format!("{}.lock", waiting.group_name()), PATIENCE)?;
+        let mut note = None;
+        match self.waiting_push(&name) {
+            Ok(Some(older)) => waiting.inherit(&older, lasting),
+            Ok(None) => {}
+            Err(trouble) => note = Some(trouble),
+        }
+        let file = format!("{name}.push");
+        let room = self.room(&file)?;
+        let fits = |content: &Vec<u8>| content.len() as u64 <= room;
+        let content = Some(waiting.to_bytes()).filter(fits);
+        let light = || waiting.lightened().map(|light| light.to_bytes()).filter(fits);
+        let full = || format!("state directory '{}': it holds {} MiB already", self.path().display(), ROOM_BYTES >> 20);
+        let content = content.or_else(light).ok_or_else(full)?;
+        self.replace(&file, &content).map_err(|error| self.trouble(&error))?;
+        Ok((waiting, note))
+    }
+
+    /// How many bytes a file may have beside all others.
+    fn room(&self, file: &str) -> Result<u64, String> {
+        let files = self.files(".push").map_err(|error| self.trouble(&error))?;
+        let others: u64 = files.iter().filter(|other| other.name != file).map(|other| other.bytes).sum();
+        Ok(ROOM_BYTES.saturating_sub(others))
+    }
+
+    /// Removes a push that was sent, unless a newer one has taken its place.
+    fn discard(&self, sent: &Waiting) -> Result<(), String> {
+        let _lock = self.lock(&format!("{}.lock", sent.group_name()), PATIENCE)?;
+        let name = sent.name();
+        match self.waiting_push(&name)? {
+            Some(there) if there.token == sent.token => {
+                self.remove(&format!("{name}.push")).map_err(|error| self.trouble(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What bounds a delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// When it has to be over.
+    pub deadline: Deadline,
+    /// How it is cut short.
+    pub cancel: &'a Cancel,
+}
+
+/// Whether a push need not wait any more: it was taken, or what is in it was refused and will be again.
+fn is_settled(result: &Result<Delivered, Failure>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(failure) => matches!(failure.fault, Fault::Status { status: 400 | 413 | 422, .. }),
+    }
+}
+
+impl Spool {
+    /// Delivers the final push of a run so that it waits when it fails. Whatever goes wrong with the directory, it is delivered;
+    /// the lines have to be said.
+    pub(super) fn deliver(
+        &self,
+        sink: &Sink,
+        push: &Push,
+        limits: Limits<'_>,
+    ) -> (Result<Delivered, Failure>, Vec<String>) {
+        let direct = || sink.deliver(push, Turn::Final, limits.deadline, limits.cancel);
+        let Some(destination) = sink.destination() else { return (direct(), Vec::new()) };
+        // Why a directory cannot be used was said when the run was counted.
+        let Ok(Some(state)) = self.state_dir.open() else { return (direct(), Vec::new()) };
+        let fresh = Waiting::new(destination, &self.grouping, push.clone());
+        match state.store(fresh, &self.lasting) {
+            Ok((stored, note)) => {
+                let (result, waits) = send_stored(&state, stored, sink, limits);
+                (result, note.into_iter().chain(waits).collect())
+            }
+            Err(trouble) => (direct(), vec![format!("the push is not kept: {trouble}")]),
+        }
+    }
+
+    /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
+    pub(super) fn send_others(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Vec<Errand> {
+        let (Some(destination), Ok(Some(state))) = (sink.destination(), self.state_dir.open()) else {
+            return Vec::new();
+        };
+        let ending = format!("-{}", destination_name(&destination));
+        let own = Waiting::new(destination, &self.grouping, own.clone()).name();
+        let names = state.waiting().unwrap_or_default();
+        let mut errands = Vec::new();
+        for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
+            if limits.deadline.left() < TOO_LATE || limits.cancel.until().is_some() {
+                break;
+            }
+            let errand = run_errand(&state, name, sink, limits);
+            let goes_on = errand.as_ref().is_none_or(|errand| !errand.waits);
+            errands.extend(errand);
+            if !goes_on {
+                break;
+            }
+        }
+        errands
+    }
+}
+
+/// What came of a push of another group that waited.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) result: Result<Delivered, Failure>,
+    pub(super) said: Vec<String>,
+    waits: bool,
+}
+
+/// `None` where there was nothing to do.
+fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
+    let group = state.waiting_push(name).ok().flatten()?.group();
+    let Ok(Sent::Tried { mut result, waits }) = state.send_waiting(name, sink, Duration::ZERO, limits) else {
+        return None;
+    };
+    let mut said = Vec::new();
+    match &mut result {
+        Ok(delivered) => delivered.notes.push(format!("sent {group}, which had waited, to '{}'", sink.name())),
+        Err(failure) if !waits => said.push(format!("a push of {group} that had waited is dropped: {failure}")),
+        Err(_) => {}
+    }
+    Some(Errand { result, said, waits })
+}
+
+/// Sends a push that was stored. Whoever gets the lock late may find that another run has sent it, or has a newer one.
+fn send_stored(
+    state: &State,
+    stored: Waiting,
+    sink: &Sink,
+    limits: Limits<'_>,
+) -> (Result<Delivered, Failure>, Option<String>) {
+    let lock_name = format!("{}.send", stored.name());
+    let lock = state.lock(&lock_name, PATIENCE.min(limits.deadline.left() / 4)).ok();
+    let newest = match (&lock, state.waiting_push(&stored.name())) {
+        (Some(_), Ok(None)) => {
+            retire(state, lock, &lock_name);
+            return (Ok(sent_by_another()), None);
+        }
+        (Some(_), Ok(Some(there))) if there.token != stored.token => there,
+        _ => stored,
+    };
+    let result = sink.deliver(&newest.push, Turn::Final, limits.deadline, limits.cancel);
+    // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
+    if lock.is_some() && is_settled(&result) {
+        // One that stays is sent once more.
+        let _ = state.discard(&newest);
+    }
+    let waits = result.is_err() && !is_settled(&result);
+    let remedy = format!("it waits in '{}' for the next run or 'pushwrap flush'", state.path().display());
+    retire(state, lock, &lock_name);
+    (result, waits.then_some(remedy))
+}
+
+fn retire(state: &State, lock: Option<Lock>, name: &str) {
+    if let Some(lock) = lock {
+        state.retire(lock, name);
+    }
+}
+
+fn sent_by_another() -> Delivered {
+    Delivered { status: 200, tries: 0, salvaged: None, notes: vec!["another run has sent it".to_owned()] }
+}
+
+impl Sink {
+    /// Whom a push to this sink waits for; `None` for what needs no waiting.
+    pub(super) fn destination(&self) -> Option<Destination> {
+        let door = match self {
+            Self::Pushgateway(_) => super::Door::Pushgateway,
+            Self::RemoteWrite(_) => super::Door::RemoteWrite,
+            Self::Output(_) => return None,
+        };
+        Some(Destination { door, url: self.name() })
+    }
+}
