@@ -52,7 +52,7 @@ lint: tools ## formatting and clippy
 
 .PHONY: test
 test: lint build servers ## lints, unit tests and integration tests against real servers
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --no-fail-fast
 
 .PHONY: test-system
 test-system: build servers ## tests that need root, a container engine or a daemon of the system
@@ -67,8 +67,8 @@ bench: build servers ## speed and memory, as README quotes them
 	cargo bench --locked
 
 .PHONY: generated
-generated: tools ## write man/ and completions/ anew from the command line's definition
-	UPDATE=1 cargo test --locked generated
+generated: tools ## write man/, completions/ and the help in README anew from the command line's definition
+	UPDATE=1 cargo test --locked --test integration -- generated readme
 
 # Not built here: `sudo make install` has no toolchain, as a rule.
 .PHONY: install

@@ -65,6 +65,10 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -s h -l help -d 'Print h
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s V -l version -d 'Print version'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "push" -d 'Push metrics files, or standard input, without running a command'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "check" -d 'Judge metrics files as the gateway would'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "groups" -d 'Show what the gateway holds: a row a group'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete groups that nobody has pushed to for long'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name [default: file name of COMMAND]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
@@ -88,3 +92,61 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s h -l help -d 
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l fix -d 'Print the repaired file on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l json -d 'Print the findings as JSON on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l job -d 'Only groups of this job' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s l -l label -d 'Only groups with this label; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l prefix -d 'Prefix of the runs\' metrics [default: pushwrap_]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Print JSON: an array, one group a line'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups without a push, accepted or refused, for longer' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l job -d 'Only groups of this job' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s l -l label -d 'Only groups with this label; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run -d 'Print what would be deleted, delete nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s l -l label -d 'Grouping label; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-run -d 'Print the request, send nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'

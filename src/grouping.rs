@@ -1,7 +1,8 @@
 //! The grouping key: which group of the Pushgateway a push goes to, as a pure function from job and labels to the URL path.
 //! The gateway never deletes a group, so the key of a job must be the same in every run and in every version of pushwrap.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -104,6 +105,13 @@ impl GroupingKey {
         Ok(Self { labels: std::iter::once(("job".to_owned(), job.to_owned())).chain(grouping).collect() })
     }
 
+    /// The key of a group that a gateway holds, whatever it is: it must be named exactly to be deleted. None without a job.
+    #[must_use]
+    pub fn held(mut labels: Vec<(String, String)>) -> Option<Self> {
+        labels.sort_by(|(left, _), (right, _)| (left != "job", left).cmp(&(right != "job", right)));
+        labels.first().is_some_and(|(name, job)| name == "job" && !job.is_empty()).then_some(Self { labels })
+    }
+
     /// Every label of the group, `job` first. The gateway overwrites equally named labels of the body with them.
     #[must_use]
     pub fn labels(&self) -> &[(String, String)] {
@@ -125,12 +133,14 @@ impl GroupingKey {
         let mut path = String::from("/metrics");
         for (name, value) in &self.labels {
             path.push('/');
-            path.push_str(name);
+            path.push_str(&name_in_path(name));
             if is_plain(value) {
                 path.push('/');
                 path.push_str(value);
             } else {
                 path.push_str("@base64/");
+                // Without any character the segment would be empty, and the label lost.
+                path.push_str(if value.is_empty() { "=" } else { "" });
                 path.push_str(&URL_SAFE.encode(value));
             }
         }
@@ -144,10 +154,34 @@ impl fmt::Display for GroupingKey {
         formatter.write_str("{")?;
         for (position, (name, value)) in self.labels.iter().enumerate() {
             let comma = if position == 0 { "" } else { ", " };
-            write!(formatter, "{comma}{name}={value:?}")?;
+            match name_in_path(name) {
+                Cow::Borrowed(plain) => write!(formatter, "{comma}{plain}={value:?}")?,
+                Cow::Owned(_) => write!(formatter, "{comma}{name:?}={value:?}")?,
+            }
         }
         formatter.write_str("}")
     }
+}
+
+/// A label name as it stands in a path. Only a gateway with `--push.enable-utf8-names` holds names that are not of letters,
+/// digits and `_`; it takes them as `U__…`, each other character as its number (Prometheus UTF-8 proposal, "value encoding").
+fn name_in_path(name: &str) -> Cow<'_, str> {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(is_word) {
+        return Cow::Borrowed(name);
+    }
+    let mut encoded = String::from("U__");
+    for (place, character) in name.chars().enumerate() {
+        match character {
+            '_' => encoded.push_str("__"),
+            word if is_word(word) && (place > 0 || !word.is_ascii_digit()) => encoded.push(word),
+            other => {
+                // Writing to a String cannot fail.
+                let _ = write!(encoded, "_{:x}_", u32::from(other));
+            }
+        }
+    }
+    Cow::Owned(encoded)
 }
 
 /// Whether a value may stand in a URL path as it is. Proxies and the gateway's router collapse `.` and `..`, and an empty
@@ -187,6 +221,23 @@ mod tests {
     #[test]
     fn empty_values_are_dropped() {
         assert_eq!(path("a", &["instance="]), "/metrics/job/a");
+    }
+
+    #[test]
+    fn a_group_that_a_gateway_holds_is_named_exactly() {
+        let held = |pairs: &[(&str, &str)]| {
+            let labels = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            GroupingKey::held(labels.collect()).map(|key| key.path())
+        };
+        assert_eq!(held(&[("instance", ""), ("job", "a")]).unwrap(), "/metrics/job/a/instance@base64/=");
+        assert_eq!(
+            held(&[("z", "1"), ("job", "a/b"), ("A", "\n")]).unwrap(),
+            "/metrics/job@base64/YS9i/A@base64/Cg==/z/1"
+        );
+        let odd = held(&[("job", "a"), ("x.y_z", "1"), ("1é", "2")]).unwrap();
+        assert_eq!(odd, "/metrics/job/a/U___31__e9_/2/U__x_2e_y__z/1");
+        assert_eq!(held(&[("l", "1")]), None);
+        assert_eq!(held(&[("job", "")]), None);
     }
 
     #[test]

@@ -25,6 +25,23 @@ fn main() {
                     Ok(config) => Exit::Code(command::push::run(config, &push.files)),
                     Err(usage) => refuse(&usage, BAD_USAGE),
                 },
+                Sub::Groups(groups) => match config::resolve_groups(&groups) {
+                    Ok(config) => Exit::Code(command::groups::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Prune(prune) => match config::resolve_prune(&prune) {
+                    Ok(config) => Exit::Code(command::prune::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Delete(delete) => match config::resolve_delete(&delete) {
+                    Ok(config) => Exit::Code(command::delete::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Flush(flush) => match config::resolve_flush(&flush) {
+                    Ok(config) => Exit::Code(command::flush::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
+                Sub::Install(install) => Exit::Code(command::install::run(&install.path)),
             }
         }
         // Who asked for help and does not read it has no use for an error either.

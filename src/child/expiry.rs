@@ -1,6 +1,7 @@
 //! The limit on the command's time: the signals of timeout(1), sent to the command and every living descendant one by one.
 //! Never to the process group: that may be the caller's script or the whole cron job.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Timeout;
@@ -33,7 +34,7 @@ impl Limit {
     pub(super) fn act(&mut self, tree: &mut Tree) {
         let now = Instant::now();
         if self.expired.is_none() && self.timeout.signal != libc::SIGKILL {
-            for pid in tree.walk() {
+            for pid in all(tree) {
                 sys::send(pid, self.timeout.signal);
                 // A stopped process acts on no signal before it is continued, as timeout(1) knows.
                 sys::send(pid, libc::SIGCONT);
@@ -68,15 +69,27 @@ impl Limit {
 
 /// Kills all of the tree, walking it until no new member turns up. Whether there was anybody.
 fn kill(tree: &mut Tree) -> bool {
-    let mut killed = Vec::new();
-    loop {
-        let new: Vec<i32> = tree.walk().into_iter().filter(|pid| !killed.contains(pid)).collect();
+    let mut killed = BTreeSet::new();
+    // Bounded for the sake of what forks faster than it is killed; it is killed again after a while.
+    for _ in 0..100 {
+        let new: Vec<i32> = all(tree).into_iter().filter(|pid| !killed.contains(pid)).collect();
         if new.is_empty() {
-            return !killed.is_empty();
+            break;
         }
         for pid in &new {
             sys::send(*pid, libc::SIGKILL);
         }
         killed.extend(new);
     }
+    !killed.is_empty()
+}
+
+/// The living members of the tree; the command itself in any case while it is not reaped, also where there is no /proc to
+/// find it in.
+fn all(tree: &mut Tree) -> Vec<i32> {
+    let mut pids = tree.walk();
+    if let Some(root) = tree.root().filter(|root| !pids.contains(root)) {
+        pids.insert(0, root);
+    }
+    pids
 }

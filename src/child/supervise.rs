@@ -206,7 +206,8 @@ impl Child<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        Stat::read(self.pid).is_some_and(Stat::is_stopped)
+        // Where there is no /proc: perhaps. To continue it once too often is better than never.
+        Stat::read(self.pid).is_none_or(Stat::is_stopped)
     }
 
     /// Puts together what is known about the command that has been reaped just now.
@@ -222,6 +223,7 @@ impl Child<'_> {
             told_to_stop: self.inherited.told_to_stop(),
         };
         self.inherited.note_end(status);
+        self.tree.root_is_gone();
         if let Some(limit) = &self.limit {
             let inherited = &self.inherited;
             limit.sweep(&mut self.tree, &|| inherited.reap_orphans(None));

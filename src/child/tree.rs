@@ -12,7 +12,8 @@ use super::sys;
 /// A process of the tree and all that descend from it, as far as they can be found.
 #[derive(Debug)]
 pub(super) struct Tree {
-    root: i32,
+    /// Until it has been reaped: then its pid may be another process's.
+    root: Option<i32>,
     orphans: Orphans,
     /// Those found by the last walk, with their start times: who was once a descendant stays one, also when the process
     /// between has ended and the kernel has given it another parent.
@@ -35,7 +36,7 @@ pub(super) enum Orphans {
 impl Tree {
     /// The tree below `root`, a child of this process.
     pub(super) fn new(root: i32, orphans: Orphans) -> Self {
-        Self { root, orphans, members: BTreeMap::new(), lists: procfs::has_children_lists() }
+        Self { root: Some(root), orphans, members: BTreeMap::new(), lists: procfs::has_children_lists() }
     }
 
     /// Whether `pid` was a member when the tree was last walked.
@@ -43,11 +44,21 @@ impl Tree {
         self.members.get(&pid).is_some_and(|start| Stat::read(pid).is_some_and(|stat| stat.start == *start))
     }
 
+    /// The root, as long as it has not been reaped.
+    pub(super) fn root(&self) -> Option<i32> {
+        self.root
+    }
+
+    /// Takes note that the root has been reaped.
+    pub(super) fn root_is_gone(&mut self) {
+        self.root = None;
+    }
+
     /// Finds the living members anew: root, its descendants, and those who were descendants earlier.
     pub(super) fn walk(&mut self) -> Vec<i32> {
         let parents = if self.lists { None } else { Some(parents()) };
         let mut found = BTreeMap::new();
-        let mut left: Vec<(i32, Option<u64>)> = vec![(self.root, None)];
+        let mut left: Vec<(i32, Option<u64>)> = self.root.iter().map(|root| (*root, None)).collect();
         left.extend(self.members.iter().map(|(pid, start)| (*pid, Some(*start))));
         if let Orphans::Ours { older } = &self.orphans {
             let ours = children("self", std::process::id().cast_signed(), parents.as_ref());
@@ -146,14 +157,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_secs(1);
 /// The longest interval when nothing changes: pushwrap has to cost nothing beside a command that sleeps.
 const STEADY: Duration = Duration::from_secs(4);
-/// One sample may use this part of one core: an interval is at least this many times what the sample has cost.
-const SHARE: u32 = 1000;
+/// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core,
+const BUSY_SHARE: u32 = 200;
+/// and at most a thousandth when nothing changes.
+const STEADY_SHARE: u32 = 1000;
 
-/// The interval after a sample: from 100 ms doubling to 1 s; up to 4 s as long as neither the members of the tree nor its
-/// memory change; and never so short that the sampling uses more than a thousandth of a core, whatever the tree's size.
+/// The interval after a sample: from 100 ms doubling to 1 s, up to 4 s as long as neither the members of the tree nor its
+/// memory change, and longer where a sample is dear because the tree is large.
 fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
-    let longest = if steady { STEADY } else { BUSY };
-    (last * 2).min(longest).max(cost * SHARE)
+    let (longest, share) = if steady { (STEADY, STEADY_SHARE) } else { (BUSY, BUSY_SHARE) };
+    (last * 2).min(longest).max(cost * share)
 }
 
 #[cfg(test)]
@@ -188,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_dear_sample_is_taken_rarely() {
-        assert_eq!(pace(ms(1000), ms(20), false), Duration::from_secs(20));
+        assert_eq!(pace(ms(1000), ms(20), false), ms(4000));
+        assert_eq!(pace(ms(1000), ms(20), true), Duration::from_secs(20));
         assert_eq!(pace(Duration::from_secs(20), CHEAP, false), ms(1000));
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use options::{About, CommandOptions, Delivery, Destination, Doors, RunReport, Said};
+pub use options::{About, CommandOptions, Delivery, Destination, Doors, Filter, Loudness, Reach, RunReport, Said};
 pub use parse::{Stop, command, parse};
 
 /// The whole command line.
@@ -81,6 +81,16 @@ pub enum Sub {
     Push(Box<Push>),
     /// Judge metrics files as the gateway would
     Check(Check),
+    /// Show what the gateway holds: a row a group
+    Groups(Box<Groups>),
+    /// Delete groups that nobody has pushed to for long
+    Prune(Box<Prune>),
+    /// Delete this job's group from the gateway
+    Delete(Box<Delete>),
+    /// Send what is waiting in the state directory
+    Flush(Box<Flush>),
+    /// Copy this binary, for images without cp
+    Install(Install),
 }
 
 /// `pushwrap push [FILE|-]...`
@@ -113,4 +123,107 @@ pub struct Check {
     /// Metrics files; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// `pushwrap groups`
+#[derive(Debug, Args)]
+pub struct Groups {
+    /// Which gateways.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Which groups.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Print JSON: an array, one group a line
+    #[arg(long, help_heading = "What is said")]
+    pub json: bool,
+    /// Prefix of the runs' metrics [default: pushwrap_]
+    #[arg(long, help_heading = "Which groups", value_name = "PREFIX", hide_short_help = true)]
+    pub prefix: Option<String>,
+    /// How they are reached.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How much is said.
+    #[command(flatten)]
+    pub loudness: Loudness,
+}
+
+/// `pushwrap prune --older-than D`
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Which gateways.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Only groups without a push, accepted or refused, for longer
+    #[arg(long, help_heading = "Which groups", value_name = "DURATION")]
+    pub older_than: Option<String>,
+    /// Which groups.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Print what would be deleted, delete nothing
+    #[arg(short = 'n', long, help_heading = "What is said")]
+    pub dry_run: bool,
+    /// How they are reached.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How much is said.
+    #[command(flatten)]
+    pub loudness: Loudness,
+}
+
+/// `pushwrap delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Which gateways.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Job name
+    #[arg(long, help_heading = "Where to", value_name = "NAME")]
+    pub job: Option<String>,
+    /// Grouping label; repeatable
+    #[arg(short, long, help_heading = "Where to", value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// Instance, 'auto' or 'none' [default: auto]
+    #[arg(long, help_heading = "Where to", value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Print the request, send nothing
+    #[arg(short = 'n', long, help_heading = "What is said")]
+    pub dry_run: bool,
+    /// How they are reached.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How much is said.
+    #[command(flatten)]
+    pub loudness: Loudness,
+}
+
+/// `pushwrap flush`
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Which gateways.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Receiver of Prometheus remote write
+    #[arg(long, help_heading = "Where to", value_name = "URL")]
+    pub remote_write: Option<String>,
+    /// Where it waits [default: /var/lib/pushwrap]
+    #[arg(long, help_heading = "Where to", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print what waits, send nothing
+    #[arg(short = 'n', long, help_heading = "What is said")]
+    pub dry_run: bool,
+    /// How they are reached.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How much is said.
+    #[command(flatten)]
+    pub loudness: Loudness,
+}
+
+/// `pushwrap install PATH`
+#[derive(Debug, Args)]
+pub struct Install {
+    /// File, or directory in which it gets the binary's name
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
 }

@@ -237,3 +237,39 @@ pub struct Said {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 }
+
+/// Which gateways are looked at.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where to")]
+pub struct Reach {
+    /// Pushgateway; repeatable
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Variables [default: /etc/default/pushwrap]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub env_file: Option<PathBuf>,
+}
+
+/// Which of its groups.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which groups")]
+pub struct Filter {
+    /// Only groups of this job
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+    /// Only groups with this label; repeatable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+}
+
+/// How much is said on standard error.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is said")]
+pub struct Loudness {
+    /// Say what is done; -vv says more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing, not even what failed
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}

@@ -1,4 +1,11 @@
 //! The subcommands, one file each. Each returns its exit status: 0, or 1 when what it was asked to do failed.
 
+mod shown;
+
 pub mod check;
+pub mod delete;
+pub mod flush;
+pub mod groups;
+pub mod install;
+pub mod prune;
 pub mod push;

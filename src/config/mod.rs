@@ -2,6 +2,9 @@
 //! flag or a `PUSHWRAP_` variable.
 
 mod access;
+mod doors;
+mod keeping;
+mod key;
 mod layers;
 mod resolver;
 mod surroundings;
@@ -24,6 +27,12 @@ use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
 use crate::textfile;
 
 use access::Access;
+use doors::Doors;
+pub use doors::{FlushConfig, resolve_flush};
+pub use keeping::{
+    DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
+};
+use key::Fallbacks;
 pub use layers::{DEFAULT_ENV_FILE, variable};
 use resolver::Resolver;
 use surroundings::Surroundings;
@@ -290,13 +299,6 @@ struct ReportOptions<'o> {
     run: Option<(&'o cli::RunReport, &'o cli::Doors)>,
 }
 
-/// What the grouping key falls back on.
-struct Fallbacks {
-    surroundings: Surroundings,
-    /// The job where `--job` is not given; none where it must be.
-    job: Option<String>,
-}
-
 fn resolve_reporting(
     resolver: &mut Resolver,
     options: ReportOptions<'_>,
@@ -306,9 +308,9 @@ fn resolve_reporting(
     let (run, doors) = run.unzip();
     let access = Access::resolve(resolver, delivery)?;
     let gateways = resolve_destination(resolver, destination, &access)?;
-    let Besides { output, remote_write, state_dir } = resolve_besides(resolver, doors, &access)?;
+    let Doors { output, remote_write, state_dir } = Doors::resolve(resolver, doors, &access)?;
     let mut warnings = Vec::new();
-    let key = resolve_key(resolver, destination, fallbacks, &mut warnings)?;
+    let key = key::resolve(resolver, destination, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
         warnings.clear();
     }
@@ -383,112 +385,6 @@ fn resolve_destination(
         }
     }
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
-}
-
-/// What a report goes to besides gateways.
-struct Besides {
-    output: Option<OutputTarget>,
-    remote_write: Option<Gateway>,
-    state_dir: StateDir,
-}
-
-/// Only the run form has these options; their variables mean nothing to `push`.
-fn resolve_besides(resolver: &mut Resolver, options: Option<&cli::Doors>, access: &Access) -> Result<Besides, Usage> {
-    let Some(options) = options else {
-        return Ok(Besides { output: None, remote_write: None, state_dir: StateDir::None });
-    };
-    let output = resolver.path("output", options.output.as_deref());
-    let output =
-        output.map(|path| if path == Path::new("-") { OutputTarget::Stderr } else { OutputTarget::File(path) });
-    let url = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
-    let state_dir = resolve_state_dir(resolver, options.state_dir.as_deref());
-    Ok(Besides { output, remote_write: url.map(|url| access.gateway(url)), state_dir })
-}
-
-fn remote_write_url(text: &str) -> Result<BaseUrl, String> {
-    BaseUrl::remote_write(text).map_err(|error| error.to_string())
-}
-
-fn resolve_state_dir(resolver: &Resolver, option: Option<&Path>) -> StateDir {
-    match resolver.path("state-dir", option) {
-        None => StateDir::Default,
-        Some(path) if path == Path::new("none") => StateDir::None,
-        Some(path) => StateDir::Named(path),
-    }
-}
-
-/// Launchers and interpreters: many different jobs have this file name, and would share one group.
-const LAUNCHERS: [&str; 46] = [
-    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl",
-    "ruby", "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su",
-    "doas", "nice", "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt",
-    "taskset", "gosu", "su-exec", "setpriv", "runuser", "docker",
-];
-
-fn is_launcher(name: &str) -> bool {
-    let base = name.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.');
-    LAUNCHERS.contains(&name) || (!base.is_empty() && base != name && LAUNCHERS.contains(&base))
-}
-
-fn resolve_key(
-    resolver: &mut Resolver,
-    options: &cli::Destination,
-    Fallbacks { surroundings, job: fallback }: Fallbacks,
-    warnings: &mut Vec<String>,
-) -> Result<Option<GroupingKey>, Usage> {
-    let labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
-    let job = resolver.one("job", options.job.as_deref(), non_empty)?;
-    let job = match (job, fallback) {
-        (Some(job), _) => job,
-        (None, Some(name)) => {
-            if is_launcher(&name) {
-                warnings.push(format!(
-                    "the job is named '{name}', as every other job that {name} runs; name it with --job"
-                ));
-            }
-            name
-        }
-        (None, None) => {
-            return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
-        }
-    };
-    let instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
-    let all = all_labels(&labels, instance.as_deref(), surroundings);
-    match GroupingKey::new(&job, all) {
-        Ok(key) => Ok(Some(key)),
-        Err(error) => {
-            let on_command_line = !options.label.is_empty() || options.instance.is_some();
-            resolver.refuse(on_command_line, format!("invalid grouping key: {error}")).map(|()| None)
-        }
-    }
-}
-
-fn non_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-/// The grouping labels: those that were given, then what the surroundings add where nothing was given.
-fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surroundings) -> Vec<Label> {
-    let mut labels = given.to_vec();
-    let is_given = |name: &str| given.iter().any(|label| label.name.as_str() == name);
-    let mut add = |name: &str, value: String| {
-        if let Ok(name) = name.parse::<LabelName>() {
-            labels.push(Label { name, value });
-        }
-    };
-    match instance {
-        None | Some("auto") => {
-            if let Some(host) = surroundings.host.filter(|_| surroundings.lasting && !is_given("instance")) {
-                add("instance", host);
-            }
-        }
-        Some("none") => {}
-        Some(name) => add("instance", name.to_owned()),
-    }
-    if let Some(namespace) = surroundings.namespace.filter(|_| !is_given("namespace")) {
-        add("namespace", namespace);
-    }
-    labels
 }
 
 /// Opens a file for reading if it is a regular one. Nothing else may be waited for: a FIFO would hang the job.

@@ -151,6 +151,11 @@ impl Resolver {
         Reporting { troubles: self.troubles, warnings, ..reporting }
     }
 
+    /// The warnings, for who has no command to protect: then a wrong variable is bad usage too.
+    pub(super) fn warnings(self) -> Result<Vec<String>, Usage> {
+        if self.troubles.is_empty() { Ok(self.warnings) } else { Err(Usage(self.troubles.join("\n"))) }
+    }
+
     fn parse<T>(
         &mut self,
         long: &'static str,

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::declare::Declarations;
 use super::findings::{Findings, Place};
 use super::key::Key;
 use super::line::{self, Clean, Comment, Dialect, Fault};
-use super::model::Position;
+use super::model::{Position, Sample, Suffix};
 use super::problem::Problem;
 use super::source::{Encoding, End, Ending, Line, Lines, Source};
 
@@ -33,6 +34,8 @@ pub(super) struct Record {
     pub(super) next: u32,
     pub(super) source: u16,
     pub(super) is_owned: bool,
+    /// Whether it has labels that the gateway replaces, or empty ones.
+    pub(super) has_ignored: bool,
 }
 
 /// The samples of one name.
@@ -53,7 +56,9 @@ pub(super) struct Group<'a> {
 /// Everything that was read.
 #[derive(Debug)]
 pub(super) struct Collected<'a> {
-    pub(super) sources: &'a [Source<'a>],
+    /// The text of each source; nothing where it is not UTF-8 as a whole.
+    texts: Vec<Option<&'a str>>,
+    sources: &'a [Source<'a>],
     pub(super) groups: Vec<Group<'a>>,
     index: HashMap<&'a [u8], u32>,
     pub(super) records: Vec<Record>,
@@ -86,24 +91,45 @@ impl<'a> Collected<'a> {
         if record.is_owned {
             return self.owned.get(record.len as usize).map_or("", |text| text);
         }
-        self.borrowed(group, record)
-    }
-
-    /// The same, to keep.
-    pub(super) fn take_text(&mut self, group: u32, record: &Record) -> Cow<'a, str> {
-        if record.is_owned {
-            let text = self.owned.get_mut(record.len as usize).map(std::mem::take);
-            return Cow::Owned(text.unwrap_or_default().into_string());
-        }
-        let Some(group) = self.groups.get(group as usize) else { return Cow::Borrowed("") };
-        Cow::Borrowed(self.borrowed(group, record))
-    }
-
-    fn borrowed(&self, group: &Group<'_>, record: &Record) -> &'a str {
-        let bytes = self.sources.get(usize::from(record.source)).map_or(&[][..], |source| source.bytes.as_ref());
         let start = record.at as usize + group.name.len();
-        let text = bytes.get(start..start + record.len as usize).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
+        self.slice(record.source, start..start + record.len as usize)
+    }
+
+    /// The sample of a record, whose text is taken.
+    #[inline]
+    pub(super) fn take_sample(&mut self, group: u32, record: &Record, suffix: Suffix) -> Sample<'a> {
+        let Some(group) = self.groups.get(group as usize) else { return Sample::default() };
+        let line = if record.is_owned {
+            let text = self.owned.get_mut(record.len as usize).map(std::mem::take).unwrap_or_default();
+            Cow::Owned([std::str::from_utf8(group.name).unwrap_or_default(), &text].concat())
+        } else {
+            let start = record.at as usize;
+            Cow::Borrowed(self.slice(record.source, start..start + group.name.len() + record.len as usize))
+        };
+        let labels_at = to_u32(group.name.len());
+        Sample::from_line(line, (labels_at, labels_at + record.value_at), suffix, record.position())
+    }
+
+    /// The first record of a group.
+    pub(super) fn first(&self, group: u32) -> u32 {
+        self.groups.get(group as usize).map_or(NONE, |group| group.first)
+    }
+
+    /// Takes a record that is not the first one out of its group.
+    pub(super) fn unlink(&mut self, before: u32, record: &Record) {
+        if let Some(before) = self.records.get_mut(before as usize) {
+            before.next = record.next;
+        }
+    }
+
+    /// A piece of a source that was found to be UTF-8.
+    #[inline]
+    fn slice(&self, source: u16, range: Range<usize>) -> &'a str {
+        if let Some(Some(text)) = self.texts.get(usize::from(source)) {
+            return text.get(range).unwrap_or_default();
+        }
+        let bytes = self.sources.get(usize::from(source)).and_then(|source| source.bytes.get(range));
+        std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
     }
 
     fn find_or_add(&mut self, name: &'a [u8]) -> u32 {
@@ -160,6 +186,7 @@ pub(super) struct Collector<'a, 'k> {
 impl<'a, 'k> Collector<'a, 'k> {
     pub(super) fn new(sources: &'a [Source<'a>], key: &'k Key<'k>) -> Self {
         let collected = Collected {
+            texts: Vec::new(),
             sources,
             groups: Vec::new(),
             index: HashMap::new(),
@@ -193,7 +220,10 @@ impl<'a, 'k> Collector<'a, 'k> {
             return self.findings.raise_for_file(&Problem::TooLarge);
         }
         self.dialect = if source.is_open_metrics() { Dialect::OpenMetrics } else { Dialect::Text };
-        self.is_utf8 = std::str::from_utf8(&source.bytes).is_ok();
+        let text = std::str::from_utf8(&source.bytes).ok();
+        self.is_utf8 = text.is_some();
+        self.collected.texts.resize(usize::from(number), None);
+        self.collected.texts.push(text);
         let before = self.collected.records.len();
         for line in Lines::new(&source.bytes) {
             self.line(line, source.end);
@@ -326,6 +356,7 @@ impl<'a, 'k> Collector<'a, 'k> {
             next: NONE,
             source: self.source,
             is_owned,
+            has_ignored: clean.has_ignored,
         };
         self.collected.push(group, record);
     }

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::collect::Record;
+use super::collect::{Collected, NONE, Record};
+use super::diagnostic::Severity;
 use super::families::Builder;
 use super::findings::Place;
+use super::key::Key;
 use super::model::{Kind, Sample, Suffix, pairs, write_pairs};
 use super::number;
 use super::problem::Problem;
@@ -41,10 +43,22 @@ struct Meaning {
     special: Option<f64>,
 }
 
+/// What the label `le` or `quantile` of a sample says.
+#[derive(Debug, Clone, Copy)]
+enum Special<'t> {
+    /// There is none.
+    Missing,
+    /// A number, and its text.
+    Number(f64, &'t str),
+    /// Its text is no number.
+    Bad(&'t str),
+}
+
 /// A histogram or summary in the making.
 struct Composite<'b, 'a, 'k> {
     builder: &'b mut Builder<'a, 'k>,
     kind: Kind,
+    name: &'b str,
     series: Vec<Series>,
     index: HashMap<u64, usize>,
     /// The labels of the last sample and its series: most samples have those of the one before.
@@ -67,7 +81,8 @@ pub(super) fn build<'a>(
     }
     let mut table = std::mem::take(&mut builder.table);
     table.reset(members.len());
-    let mut composite = Composite { builder, kind, series: Vec::new(), index: HashMap::new(), last: None };
+    let mut composite =
+        Composite { builder, kind, name: ascii(name), series: Vec::new(), index: HashMap::new(), last: None };
     let mut kept = Vec::with_capacity(members.len());
     for member in members {
         let Some(meaning) = composite.meaning(&member) else { continue };
@@ -87,19 +102,20 @@ pub(super) fn build<'a>(
     samples
 }
 
-/// The samples of all parts in the order in which they were read.
+/// The samples of all parts in the order in which they were read: the lists of the parts, merged.
 fn members(builder: &Builder<'_, '_>, parts: [Option<u32>; 4]) -> Vec<Member> {
-    let suffixes = [Suffix::None, Suffix::Bucket, Suffix::Sum, Suffix::Count];
-    let mut members = Vec::new();
-    for (group, suffix) in parts.into_iter().zip(suffixes).filter_map(|(group, suffix)| Some((group?, suffix))) {
-        let numbers = builder.numbers(Some(group));
-        members.extend(
-            numbers
-                .into_iter()
-                .filter_map(|number| Some(Member { number, group, suffix, record: builder.record(number)? })),
-        );
+    let groups = parts.map(|part| part.unwrap_or(NONE));
+    let mut heads = groups.map(|group| builder.collected.first(group));
+    let counts = groups.map(|group| builder.collected.groups.get(group as usize).map_or(0, |group| group.count));
+    let mut members = Vec::with_capacity(counts.into_iter().map(|count| count as usize).sum());
+    loop {
+        let next = heads.iter_mut().zip(groups).zip(Suffix::ALL).min_by_key(|((head, _), _)| **head);
+        let Some(((head, group), suffix)) = next else { break };
+        let number = *head;
+        let Some(record) = builder.record(number) else { break };
+        *head = record.next;
+        members.push(Member { number, group, suffix, record });
     }
-    members.sort_unstable_by_key(|member| member.number);
     members
 }
 
@@ -124,50 +140,36 @@ impl<'a> Composite<'_, 'a, '_> {
     /// What a sample says; `None` where it has no place, which is said.
     fn meaning(&mut self, member: &Member) -> Option<Meaning> {
         let name = self.special_name();
-        let (labels, special) = self.special(member, name);
-        let bad = match (self.kind, member.suffix, special.as_deref()) {
-            (_, Suffix::Sum | Suffix::Count, None) => return Some(Meaning { labels, special: None }),
-            (_, Suffix::Sum | Suffix::Count, Some(_)) => Problem::Misplaced(name),
-            (Kind::Histogram, Suffix::None, _) | (_, _, None) if member.suffix == Suffix::None => {
-                Problem::BareSample(self.kind)
+        let (labels, special) = special(&self.builder.collected, self.builder.key, member, name);
+        let (number, problem) = match (self.kind, member.suffix, special) {
+            (_, Suffix::Sum | Suffix::Count, Special::Missing) => (None, None),
+            (_, Suffix::Sum | Suffix::Count, _) => (None, Some(Problem::Misplaced(name))),
+            (Kind::Histogram, Suffix::None, _) | (_, Suffix::None, Special::Missing) => {
+                (None, Some(Problem::BareSample(self.kind)))
             }
-            (_, _, None) => Problem::BucketWithoutLe,
-            (_, _, Some(text)) => match number::parse_strict(text) {
-                Some(number) if !number.is_nan() => {
-                    if member.suffix == Suffix::None && !(0.0..=1.0).contains(&number) {
-                        self.raise(member, &Problem::QuantileRange(text.as_bytes()));
-                    }
-                    // -0 and 0 are one bound.
-                    return Some(Meaning { labels, special: Some(number + 0.0) });
-                }
-                _ if self.kind == Kind::Histogram => Problem::BadLe(text.as_bytes()),
-                _ => Problem::BadQuantile(text.as_bytes()),
-            },
+            (_, _, Special::Missing) => (None, Some(Problem::BucketWithoutLe)),
+            (_, Suffix::None, Special::Number(number, text)) if !(0.0..=1.0).contains(&number) => {
+                (Some(number), Some(Problem::QuantileRange(text.as_bytes())))
+            }
+            (_, _, Special::Number(number, _)) => (Some(number), None),
+            (_, Suffix::None, Special::Bad(text)) => (None, Some(Problem::BadQuantile(text.as_bytes()))),
+            (_, _, Special::Bad(text)) => (None, Some(Problem::BadLe(text.as_bytes()))),
         };
-        self.raise(member, &bad);
-        if member.suffix != Suffix::None {
+        let meaning = Meaning { labels, special: number };
+        let Some(problem) = problem else { return Some(meaning) };
+        let is_dropped = problem.severity() == Severity::Dropped;
+        if let Some(group) = self.builder.collected.groups.get(member.group as usize) {
+            self.builder.findings.raise(member.record.place(group), &problem);
+        }
+        if is_dropped && member.suffix != Suffix::None {
             let series = self.series_of(labels);
             self.mark_bad(series);
         }
-        None
+        (!is_dropped).then_some(meaning)
     }
 
-    /// The hash of the labels without the one called `name`, and the value of that.
-    fn special(&self, member: &Member, name: &str) -> (u64, Option<String>) {
-        let hash = member.record.hash;
-        let Some(group) = self.builder.collected.groups.get(member.group as usize) else { return (hash, None) };
-        let text = self.builder.collected.text(group, &member.record);
-        // Where the line was read, the place of the last `le` or `quantile` was noted; it may be the other one.
-        let noted = text.get(member.record.special_at as usize..).filter(|_| member.record.special_at > 0);
-        let noted = noted.and_then(|rest| pairs(rest).next()).filter(|(found, _)| *found == name);
-        let Some((_, value)) = noted.or_else(|| pairs(text).find(|(found, _)| *found == name)) else {
-            return (hash, None);
-        };
-        if value.is_empty() || self.builder.key.is_overwritten(name.as_bytes()) {
-            return (hash, Some(value.to_owned()));
-        }
-        let pair = self.builder.key.hash(format!("{name}=\"{value}").as_bytes());
-        (hash.wrapping_sub(pair), Some(value.to_owned()))
+    fn text(&self, member: &Member) -> &str {
+        text(&self.builder.collected, member)
     }
 
     fn hash(&self, member: &Member, meaning: Meaning) -> u64 {
@@ -178,8 +180,10 @@ impl<'a> Composite<'_, 'a, '_> {
     fn is_same(&self, member: &Member, meaning: Meaning, other: u32) -> bool {
         let Some(record) = self.builder.record(other) else { return false };
         let other_member = Member { number: other, record, ..*member };
-        let (_, special) = self.special(&other_member, self.special_name());
-        let number = special.as_deref().and_then(number::parse_strict).map(|number| number + 0.0);
+        let number = match special(&self.builder.collected, self.builder.key, &other_member, self.special_name()).1 {
+            Special::Number(number, _) => Some(number),
+            Special::Missing | Special::Bad(_) => None,
+        };
         number == meaning.special && self.builder.is_same(member.group, member.number, other, self.special_name())
     }
 
@@ -236,23 +240,19 @@ impl<'a> Composite<'_, 'a, '_> {
     fn check_count(&mut self, member: &Member, value: f64) -> bool {
         let is_count = (0.0..18_446_744_073_709_551_616.0).contains(&value);
         if !is_count || value.fract() != 0.0 {
-            let text = self.value_text(member);
+            let text = self.value_text(member).to_owned();
             let problem = if is_count { Problem::FractionalCount } else { Problem::BadCount };
             self.raise(member, &problem(text.as_bytes()));
         }
         is_count
     }
 
-    fn value_text(&self, member: &Member) -> String {
-        let group = self.builder.collected.groups.get(member.group as usize);
-        let text = group.map_or("", |group| self.builder.collected.text(group, &member.record));
-        text.get(member.record.value_at as usize..).unwrap_or_default().to_owned()
+    fn value_text(&self, member: &Member) -> &str {
+        self.text(member).get(member.record.value_at as usize..).unwrap_or_default()
     }
 
     fn value(&self, member: &Member) -> f64 {
-        let group = self.builder.collected.groups.get(member.group as usize);
-        let text = group.map_or("", |group| self.builder.collected.text(group, &member.record));
-        number::parse(text.get(member.record.value_at as usize..).unwrap_or_default()).unwrap_or(f64::NAN)
+        number::parse(self.value_text(member)).unwrap_or(f64::NAN)
     }
 
     /// Judges every series as a whole; returns the samples that are to be added, by the number of the one before.
@@ -302,18 +302,42 @@ impl<'a> Composite<'_, 'a, '_> {
             (None, Some(count)) => (count, Suffix::Bucket, Problem::InfAdded),
             (None, None) => return None,
         };
-        let group = self.builder.collected.groups.get(member.group as usize)?;
-        let text = self.builder.collected.text(group, &member.record);
-        let others = pairs(text).filter(|(name, _)| *name != "le");
+        let key = self.builder.key;
+        let others = pairs(self.text(&member))
+            .filter(|(name, value)| *name != "le" && !value.is_empty() && !key.is_overwritten(name.as_bytes()));
         let bound = (suffix == Suffix::Bucket).then_some(("le", "+Inf"));
-        let mut new = String::with_capacity(text.len() + 16);
-        write_pairs(&mut new, others.chain(bound));
-        new.push(' ');
-        let value_at = u32::try_from(new.len()).unwrap_or(u32::MAX);
-        new.push_str(text.get(member.record.value_at as usize..).unwrap_or_default());
-        let sample = Sample::from_text(new.into(), value_at, suffix, member.record.position());
+        let sample = self.compose(&member, suffix, others.chain(bound));
         self.raise(&member, &problem);
         Some(sample)
+    }
+
+    /// A sample as it is written. The gateway puts histograms together before it replaces labels by those of the grouping
+    /// key, so samples that are to belong together must not differ in what it will replace.
+    fn sample(&mut self, member: &Member) -> Sample<'a> {
+        if !member.record.has_ignored {
+            return self.builder.collected.take_sample(member.group, &member.record, member.suffix);
+        }
+        let key = self.builder.key;
+        let labels = pairs(self.text(member));
+        let kept = labels.filter(|(name, value)| !value.is_empty() && !key.is_overwritten(name.as_bytes()));
+        self.compose(member, member.suffix, kept)
+    }
+
+    /// A sample with the value of `member`.
+    fn compose<'l>(
+        &self,
+        member: &Member,
+        suffix: Suffix,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+    ) -> Sample<'a> {
+        let mut line = [self.name, suffix.as_str()].concat();
+        let labels_at = line.len();
+        write_pairs(&mut line, labels);
+        line.push(' ');
+        let value_at = line.len();
+        line.push_str(self.value_text(member));
+        let [labels_at, value_at] = [labels_at, value_at].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Sample::from_line(line.into(), (labels_at, value_at), suffix, member.record.position())
     }
 
     /// The samples of the series that are whole.
@@ -321,10 +345,53 @@ impl<'a> Composite<'_, 'a, '_> {
         let mut samples = Vec::with_capacity(kept.len() + added.len());
         for (member, series) in kept {
             if self.series.get(*series).is_some_and(|series| !series.is_bad) {
-                samples.push(self.builder.sample(member.group, &member.record, member.suffix));
+                samples.push(self.sample(member));
                 samples.extend(added.remove(&member.number));
             }
         }
         samples
+    }
+}
+
+/// A name, which the grammar has shown to be ASCII.
+fn ascii(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
+}
+
+fn text<'c>(collected: &'c Collected<'_>, member: &Member) -> &'c str {
+    collected.groups.get(member.group as usize).map_or("", |group| collected.text(group, &member.record))
+}
+
+/// The hash of the labels without the one called `name`, and what that one says.
+fn special<'c>(collected: &'c Collected<'_>, key: &Key<'_>, member: &Member, name: &str) -> (u64, Special<'c>) {
+    let hash = member.record.hash;
+    let text = text(collected, member);
+    // Where the line was read, the place of the last `le` or `quantile` was noted; it may be the other one.
+    let noted = text.get(member.record.special_at as usize..).filter(|_| member.record.special_at > 0);
+    let is_it = |rest: &&str| pairs(rest).next().is_some_and(|(found, _)| found == name);
+    let Some(rest) = noted.filter(is_it).or_else(|| find_pair(text, name)) else {
+        return (hash, Special::Missing);
+    };
+    let value = pairs(rest).next().map_or("", |(_, value)| value);
+    let special = match number::parse_strict(value) {
+        // -0 and 0 are one bound.
+        Some(number) if !number.is_nan() => Special::Number(number + 0.0, value),
+        _ => Special::Bad(value),
+    };
+    if value.is_empty() || key.is_overwritten(name.as_bytes()) {
+        return (hash, special);
+    }
+    let pair = rest.get(..name.len() + 2 + value.len()).unwrap_or_default();
+    (hash.wrapping_sub(key.hash(pair.as_bytes())), special)
+}
+
+/// The text from the label called `name` on.
+fn find_pair<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let mut labels = pairs(text);
+    loop {
+        let rest = labels.rest();
+        if labels.next()?.0 == name {
+            return Some(rest);
+        }
     }
 }

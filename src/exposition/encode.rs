@@ -13,9 +13,7 @@ pub fn encode<'f, 'a: 'f>(families: impl IntoIterator<Item = &'f Family<'a>>) ->
     for family in families {
         encode_head(&mut out, family);
         for sample in family.samples() {
-            out.extend_from_slice(family.name().as_bytes());
-            out.extend_from_slice(sample.suffix().as_str().as_bytes());
-            out.extend_from_slice(sample.text().as_bytes());
+            out.extend_from_slice(sample.line().as_bytes());
             out.push(b'\n');
         }
     }
@@ -38,8 +36,7 @@ pub fn encode_with_labels<'f, 'a: 'f>(
                 sample.labels().filter(|(name, _)| extra.iter().all(|(other, _)| other != name)).collect();
             let all = own.iter().map(|(name, value)| (*name, value.as_ref()));
             write_labels(&mut text, all.chain(extra.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
-            out.extend_from_slice(family.name().as_bytes());
-            out.extend_from_slice(sample.suffix().as_str().as_bytes());
+            out.extend_from_slice(sample.name().as_bytes());
             out.extend_from_slice(text.as_bytes());
             out.push(b' ');
             out.extend_from_slice(sample.value().as_bytes());
@@ -78,7 +75,6 @@ fn encode_help(out: &mut Vec<u8>, help: &str) {
 /// An upper bound for everything but escapes in HELP, so that the output is allocated once.
 fn size(family: &Family<'_>) -> usize {
     let name = family.name().len();
-    let samples: usize =
-        family.samples().iter().map(|sample| name + sample.suffix().as_str().len() + sample.text().len() + 1).sum();
+    let samples: usize = family.samples().iter().map(|sample| sample.line().len() + 1).sum();
     samples + 2 * name + 32 + family.help().map_or(0, |help| help.len() + 16)
 }

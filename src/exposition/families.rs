@@ -138,18 +138,6 @@ impl<'a> Builder<'a, '_> {
         self.collected.records.get(number as usize).copied()
     }
 
-    /// The numbers of a group's records.
-    pub(super) fn numbers(&self, group: Option<u32>) -> Vec<u32> {
-        let Some(group) = group.and_then(|group| self.collected.groups.get(group as usize)) else { return Vec::new() };
-        let mut numbers = Vec::with_capacity(group.count as usize);
-        let mut next = group.first;
-        while next != NONE {
-            numbers.push(next);
-            next = self.record(next).map_or(NONE, |record| record.next);
-        }
-        numbers
-    }
-
     /// Raises a problem of a whole sample.
     pub(super) fn raise(&mut self, group: u32, record: &Record, problem: &Problem<'_>) {
         if let Some(group) = self.collected.groups.get(group as usize) {
@@ -165,34 +153,38 @@ impl<'a> Builder<'a, '_> {
         self.raise(group, record, &Problem::Duplicate { file, line: first.line });
     }
 
-    /// The sample of a record, whose text is taken.
-    pub(super) fn sample(&mut self, group: u32, record: &Record, suffix: Suffix) -> Sample<'a> {
-        let text = self.collected.take_text(group, record);
-        Sample::from_text(text, record.value_at, suffix, record.position())
-    }
-
     /// The samples of a counter, a gauge or an untyped metric.
     fn scalars(&mut self, group: Option<u32>) -> Vec<Sample<'a>> {
         let Some(group) = group else { return Vec::new() };
-        let mut numbers = self.numbers(Some(group));
-        let mut table = std::mem::take(&mut self.table);
-        table.reset(numbers.len());
-        numbers.retain(|&number| {
-            let Some(record) = self.record(number) else { return false };
-            let first = table.find_or_add(record.hash, number, |other| self.is_same(group, number, other, ""));
-            if let Some(first) = first {
-                self.raise_duplicate(group, &record, first);
-            }
-            first.is_none()
-        });
-        self.table = table;
-        let mut samples = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let Some(record) = self.record(number) else { continue };
-            let text = self.collected.take_text(group, &record);
-            samples.push(Sample::from_text(text, record.value_at, Suffix::None, record.position()));
+        let count = self.leave_out_duplicates(group);
+        let mut samples = Vec::with_capacity(count);
+        let mut next = self.collected.first(group);
+        while let Some(record) = self.record(next) {
+            samples.push(self.collected.take_sample(group, &record, Suffix::None));
+            next = record.next;
         }
         samples
+    }
+
+    /// Takes the samples out of a group whose series was there before; how many are left.
+    fn leave_out_duplicates(&mut self, group: u32) -> usize {
+        let mut left = self.collected.groups.get(group as usize).map_or(0, |group| group.count as usize);
+        let mut table = std::mem::take(&mut self.table);
+        table.reset(left);
+        let (mut next, mut before) = (self.collected.first(group), NONE);
+        while let Some(record) = self.record(next) {
+            match table.find_or_add(record.hash, next, |other| self.is_same(group, next, other, "")) {
+                None => before = next,
+                Some(first) => {
+                    self.raise_duplicate(group, &record, first);
+                    self.collected.unlink(before, &record);
+                    left -= 1;
+                }
+            }
+            next = record.next;
+        }
+        self.table = table;
+        left
     }
 
     /// Whether two records of a group have the same labels as the gateway sees them, `special` left aside.

@@ -28,15 +28,15 @@ impl<'c> Key<'c> {
     #[inline]
     pub(super) fn hash(&self, pair: &[u8]) -> u64 {
         let mut state = self.seed ^ (pair.len() as u64);
-        let (words, tail) = pair.as_chunks::<8>();
-        for word in words {
+        let Some(last) = pair.last_chunk::<8>() else {
+            let word = pair.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+            return fold(state ^ word, MULTIPLIER ^ self.seed);
+        };
+        for word in pair.as_chunks::<8>().0 {
             state = fold(state ^ u64::from_le_bytes(*word), MULTIPLIER);
         }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(tail) {
-            *to = *from;
-        }
-        fold(state ^ u64::from_le_bytes(last), MULTIPLIER ^ self.seed)
+        // The last eight bytes overlap the words before; the length is part of the state.
+        fold(state ^ u64::from_le_bytes(*last), MULTIPLIER ^ self.seed)
     }
 
     /// The hash of a number, to tell apart what shares a label set.

@@ -56,9 +56,10 @@ impl Kind {
 }
 
 /// What stands between the name of a family and the labels of one of its samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Suffix {
     /// Nothing.
+    #[default]
     None,
     /// `_bucket`, of a histogram.
     Bucket,
@@ -69,6 +70,9 @@ pub enum Suffix {
 }
 
 impl Suffix {
+    /// Every suffix, in the order of their numbers.
+    pub(super) const ALL: [Self; 4] = [Self::None, Self::Bucket, Self::Sum, Self::Count];
+
     /// The suffixes that make a name a part of a histogram or summary.
     pub(super) const PARTS: [Self; 3] = [Self::Bucket, Self::Sum, Self::Count];
 
@@ -85,7 +89,7 @@ impl Suffix {
 }
 
 /// Where something stood in the files that were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
     /// The place of the file among the sources, from 0.
     pub source: u16,
@@ -99,40 +103,44 @@ impl Position {
 }
 
 /// One sample: a label set and a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sample<'a> {
-    /// Labels in braces (or nothing), one blank, the value: as they are written.
-    text: Cow<'a, str>,
-    /// Where the value begins in `text`.
+    /// The whole line as it is written: the name, labels in braces (or nothing), one blank, the value.
+    line: Cow<'a, str>,
+    /// Where the labels begin.
+    labels_at: u32,
+    /// Where the value begins.
     value_at: u32,
     suffix: Suffix,
     position: Position,
 }
 
 impl<'a> Sample<'a> {
-    /// `text` must be in the form that the encoder writes; `value_at` is where its value begins.
-    pub(super) fn from_text(text: Cow<'a, str>, value_at: u32, suffix: Suffix, position: Position) -> Self {
-        Self { text, value_at, suffix, position }
+    /// The sample of this line. The parts are where its labels and its value begin.
+    pub(super) fn from_line(line: Cow<'a, str>, parts: (u32, u32), suffix: Suffix, position: Position) -> Self {
+        Self { line, labels_at: parts.0, value_at: parts.1, suffix, position }
     }
 
-    fn own(suffix: Suffix, labels: &[(&str, &str)], value: &str) -> Self {
-        let mut text = String::new();
-        write_labels(&mut text, labels.iter().copied());
-        text.push(' ');
-        let value_at = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        text.push_str(canonical_value(value));
-        Self { text: Cow::Owned(text), value_at, suffix, position: Position::OWN }
+    fn own(name: &str, suffix: Suffix, labels: &[(&str, &str)], value: &str) -> Self {
+        let mut line = [name, suffix.as_str()].concat();
+        let labels_at = line.len();
+        write_labels(&mut line, labels.iter().copied());
+        line.push(' ');
+        let value_at = line.len();
+        line.push_str(canonical_value(value));
+        let parts = [labels_at, value_at].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Self::from_line(Cow::Owned(line), (parts[0], parts[1]), suffix, Position::OWN)
     }
 
     /// The labels in the order in which they were written, values unescaped.
     pub fn labels(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-        pairs(&self.text).map(|(name, value)| (name, unescape(value)))
+        pairs(self.line.get(self.labels_at as usize..).unwrap_or_default()).map(|(name, value)| (name, unescape(value)))
     }
 
     /// The text of the value, as it was written (or `NaN`, `+Inf`, `-Inf`).
     #[must_use]
     pub fn value(&self) -> &str {
-        self.text.get(self.value_at as usize..).unwrap_or_default()
+        self.line.get(self.value_at as usize..).unwrap_or_default()
     }
 
     /// The value as a number.
@@ -153,9 +161,15 @@ impl<'a> Sample<'a> {
         self.position
     }
 
-    /// Labels and value as they are written after the name.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// The name: that of the family, and the suffix.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.line.get(..self.labels_at as usize).unwrap_or_default()
+    }
+
+    /// The line of the sample, as it is written.
+    pub(super) fn line(&self) -> &str {
+        &self.line
     }
 }
 
@@ -204,7 +218,7 @@ impl<'a> Family<'a> {
     /// The family with one more sample of a part (`_bucket`, `_sum`, `_count`) of a histogram or summary.
     #[must_use]
     pub fn part(mut self, suffix: Suffix, labels: &[(&str, &str)], value: impl Into<String>) -> Self {
-        self.samples.push(Sample::own(suffix, labels, &value.into()));
+        self.samples.push(Sample::own(&self.name, suffix, labels, &value.into()));
         self
     }
 
@@ -293,14 +307,22 @@ pub(super) struct Pairs<'t> {
     rest: &'t str,
 }
 
+impl<'t> Pairs<'t> {
+    /// The text from the next pair on.
+    pub(super) fn rest(&self) -> &'t str {
+        self.rest
+    }
+}
+
 impl<'t> Iterator for Pairs<'t> {
     type Item = (&'t str, &'t str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.rest.split_once("=\"")?;
-        let end = closing_quote(rest)?;
-        let value = rest.get(..end)?;
-        self.rest = rest.get(end + 1..)?.strip_prefix(',').unwrap_or_default();
+        // Neither the name of a label nor a value without labels before it contains '='.
+        let name = self.rest.get(..self.rest.bytes().position(|byte| byte == b'=')?)?;
+        let rest = self.rest.get(name.len() + 2..)?;
+        let value = rest.get(..closing_quote(rest)?)?;
+        self.rest = rest.get(value.len() + 1..)?.strip_prefix(',').unwrap_or_default();
         Some((name, value))
     }
 }

@@ -409,3 +409,41 @@ pub fn deliver_all(gateways: &[Gateway], push: &Push, deadline: Deadline) -> Vec
     reports.sort_by_key(|report| report.gateway);
     reports.into_iter().map(|report| report.result).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use super::{Courier, Deadline, Duration, Gateway, Job, Parcel, Push, Turn, thread};
+    use crate::sink::Method;
+
+    fn push() -> Parcel {
+        Push { method: Method::Add, path: "/metrics/job/a".to_owned(), body: Arc::from(*b"x 1\n"), salvage: None }
+            .into()
+    }
+
+    /// What `submit` does where no thread can be made: the final push goes out on the caller's thread, others are left out.
+    #[test]
+    fn without_threads_only_the_final_push_is_delivered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let length = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            length
+        });
+        let mut courier = Courier::new(vec![Gateway::at(url.parse().unwrap())]);
+        for turn in [Turn::Running, Turn::Interim, Turn::Final] {
+            let job = Job { turn, push: push(), deadline: Deadline::after(Duration::from_secs(10)) };
+            courier.shared.state().lanes[0].waiting = Some(job);
+            courier.deliver_here(0);
+        }
+        let reports = courier.take();
+        assert_eq!((reports.len(), reports[0].turn), (1, Turn::Final));
+        assert!(reports[0].result.is_ok(), "{reports:?}");
+        assert!(served.join().unwrap() > 0 && !courier.busy());
+    }
+}

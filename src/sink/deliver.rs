@@ -9,7 +9,7 @@ use super::conflict::{self, Held};
 use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
-use super::http::{Answer, Request, Route, TEXT};
+use super::http::{Answer, Request, Route, TEXT, Take, Wanted};
 use super::remote_write;
 use super::{Gateway, Method, Push};
 
@@ -22,6 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long and how much of the gateway's page is read to explain a refusal.
 const PAGE_TIME: Duration = Duration::from_secs(1);
 const PAGE_MAX: usize = 8 << 20;
+/// What reading is called in a message.
+pub(super) const READING: &str = "read from";
 /// How often a redirect within the origin is followed.
 const HOPS: u32 = 3;
 
@@ -71,25 +73,21 @@ fn send(mut delivery: Delivery<'_>, push: &Push) -> Result<Delivered, Failure> {
     })
 }
 
-/// Reads `path` below the gateway's base: what `groups` and `prune` look at.
+/// Reads `path` below the gateway's base: `take` gets the answer's body as it comes in, and the server's time of day.
 ///
 /// # Errors
 ///
-/// Why it could not be read, or that it is larger than `max` bytes.
-pub fn fetch(gateway: &Gateway, path: &str, max: usize, deadline: Deadline) -> Result<Vec<u8>, Failure> {
+/// Why it could not be read.
+pub(super) fn fetch(gateway: &Gateway, path: &str, deadline: Deadline, take: &Take<'_>) -> Result<(), Failure> {
     let target = format!("{}{path}", gateway.url.prefix());
-    let mut delivery = Delivery::new(gateway, "read from", deadline, &Cancel::new());
+    let mut delivery = Delivery::new(gateway, READING, deadline, &Cancel::new());
     guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
-        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: max };
-        let answer = delivery.ask(&route, &request).map_err(|fault| {
+        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Stream(take) };
+        delivery.ask(&route, &request).map(drop).map_err(|fault| {
             let remedy = explain::remedy(&fault, &explain::Context::reading(gateway, &route));
             (fault, remedy)
-        })?;
-        if answer.text.len() > max {
-            return Err((Fault::Setup(format!("its answer to '{path}' is larger than {} MiB", max >> 20)), None));
-        }
-        Ok(answer.text)
+        })
     })
 }
 
@@ -142,7 +140,7 @@ impl<'a> Delivery<'a> {
             target: &target,
             body: (push.method != Method::Delete).then_some(body),
             kind,
-            wanted: 0,
+            wanted: Wanted::Nothing,
         };
         let refusal = match self.ask(route, &with(&push.body)) {
             Ok(answer) => return Ok(self.delivered(route, &answer, None)),
@@ -181,7 +179,7 @@ impl<'a> Delivery<'a> {
     fn held(&self, route: &Route<'_>, text: &str) -> Held {
         self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
         let target = format!("{}/metrics", self.gateway.url.prefix());
-        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: PAGE_MAX };
+        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Text(PAGE_MAX) };
         match route.ask(&request) {
             Ok(page) if page.status == 200 => Held::on(&page.text, text),
             _ => Held::default(),

@@ -2,7 +2,6 @@
 //! own words, from Pushgateway's source or from the server that says it.
 
 use std::any::Any;
-use std::time::Duration;
 
 use super::conflict::{self, Held};
 use super::failure::{Fault, Phase, TlsFault};
@@ -22,6 +21,8 @@ pub(super) struct Context<'a> {
     proxy: Option<String>,
     push: Option<&'a Push>,
     held: Held,
+    /// What went wrong with the system's roots.
+    notes: Vec<String>,
 }
 
 impl<'a> Context<'a> {
@@ -32,7 +33,8 @@ impl<'a> Context<'a> {
 
     /// About a page that was asked for.
     pub(super) fn reading(gateway: &'a Gateway, route: &Route<'_>) -> Self {
-        Self { gateway, proxy: route.proxy.as_ref().map(Proxy::shown), push: None, held: Held::default() }
+        let proxy = route.proxy.as_ref().map(Proxy::shown);
+        Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
     }
 
     /// The path of the group that was pushed to.
@@ -190,7 +192,7 @@ pub(super) fn remedy(fault: &Fault, context: &Context<'_>) -> Option<String> {
         },
         Fault::Redirect { location, .. } => Some(redirect(location, context)),
         Fault::Proxy { status } => Some(proxy_refusal(*status, context)),
-        Fault::Tls(fault) => tls(fault),
+        Fault::Tls(fault) => tls(fault, context),
         Fault::Connect(text) => connect(text, context),
         Fault::Lookup(_) => Some("is the host name right, and DNS to be reached from here?".to_owned()),
         Fault::EmptyReply => Some(
@@ -290,8 +292,9 @@ fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
     }
 }
 
-fn tls(fault: &TlsFault) -> Option<String> {
+fn tls(fault: &TlsFault, context: &Context<'_>) -> Option<String> {
     let remedy = match fault {
+        TlsFault::Untrusted if !context.notes.is_empty() => return Some(context.notes.join("; ")),
         TlsFault::NotTls => "write http:// in its URL",
         TlsFault::Untrusted => "name its CA's certificate, or its own, with --cacert",
         TlsFault::WrongName(_) => "write one of these names in its URL",
@@ -351,11 +354,6 @@ fn without_tags(html: &str) -> String {
     let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();
     lines.join(" ")
-}
-
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3); a date is not kept, the usual pauses do.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// What a panic said.

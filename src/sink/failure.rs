@@ -57,6 +57,8 @@ pub enum Fault {
     Tls(TlsFault),
     /// What came back is not HTTP.
     NotHttp(String),
+    /// What came back is not what a Pushgateway answers there.
+    NotGateway(String),
     /// An answer that is no success.
     Status {
         /// The status code.
@@ -167,7 +169,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Setup(text) | Self::NotHttp(text) | Self::Connect(text) => f.write_str(text),
+            Self::Setup(text) | Self::NotHttp(text) | Self::NotGateway(text) | Self::Connect(text) => f.write_str(text),
             Self::Lookup(text) => write!(f, "cannot resolve its name: {text}"),
             Self::Timeout(phase) => write!(f, "{phase}"),
             Self::Reset(Phase::Send) => f.write_str("it broke the connection off before it had taken the request"),

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ClientConnection;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -19,7 +19,7 @@ use super::secret::Secret;
 use super::settings::{authorization, plain};
 use super::url::Scheme;
 use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
-use super::{explain, tls};
+use super::{explain, retry_after, tls};
 
 /// How we name ourselves.
 pub(super) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
@@ -41,8 +41,33 @@ pub(super) struct Request<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// What the body is, as headers; not sent without one.
     pub(super) kind: &'static [(&'static str, &'static str)],
-    /// How much of a successful answer's body is wanted.
-    pub(super) wanted: usize,
+    /// What is wanted of a successful answer's body.
+    pub(super) wanted: Wanted<'a>,
+}
+
+/// What is wanted of a successful answer's body.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// Nothing: the status line says it all.
+    Nothing,
+    /// At most this much, in memory.
+    Text(usize),
+    /// All of it, read as it comes in.
+    Stream(&'a Take<'a>),
+}
+
+/// Reads a body as it comes in, together with the server's own time of day. It is called again when a try broke off, and its
+/// errors are those of the body: what it thinks of the contents it keeps to itself.
+pub(super) type Take<'t> = dyn Fn(&mut dyn Read, Option<SystemTime>) -> std::io::Result<()> + 't;
+
+impl std::fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Text(most) => write!(f, "Text({most})"),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
 }
 
 /// What came back.
@@ -120,7 +145,7 @@ impl<'a> Route<'a> {
         match (asked, trace.status()) {
             (Ok(answer), _) => Ok(answer),
             // Its status line is there: what broke afterwards undoes nothing.
-            (Err(_), Some(status)) if request.wanted == 0 || !(200..300).contains(&status) => {
+            (Err(_), Some(status)) if matches!(request.wanted, Wanted::Nothing) || !(200..300).contains(&status) => {
                 Ok(Answer { status, location: String::new(), retry_after: None, text: Vec::new() })
             }
             (Err(error), _) => Err(fault_of(&error, &trace)),
@@ -233,11 +258,14 @@ impl<'a> Route<'a> {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
         };
         let status = response.status().as_u16();
-        let (location, retry_after) = (header("location"), header("retry-after"));
+        let (location, asked) = (header("location"), header("retry-after"));
         let success = response.status().is_success();
-        let wanted = if success { request.wanted } else { TEXT_MAX };
+        let date = httpdate::parse_http_date(&header("date")).ok();
+        let wanted = if success { request.wanted } else { Wanted::Text(TEXT_MAX) };
         let mut text = Vec::new();
-        if wanted > 0 {
+        if let Wanted::Stream(take) = wanted {
+            take(&mut response.into_body().into_reader(), date)?;
+        } else if let Wanted::Text(wanted) = wanted {
             if !success {
                 self.watch.limit_step(TEXT_TIME.min(self.watch.left_of_step()));
             }
@@ -248,7 +276,7 @@ impl<'a> Route<'a> {
             }
             // A refusal that breaks off has said enough: the status is what counts.
         }
-        Ok(Answer { status, location, retry_after: explain::retry_after(&retry_after), text })
+        Ok(Answer { status, location, retry_after: retry_after::parse(&asked, SystemTime::now()), text })
     }
 }
 

@@ -1,6 +1,5 @@
 //! The courier: pushes of a running command and of its end, in order, without ever holding the command up.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -175,34 +174,4 @@ fn a_panic_is_a_result() {
     }
     courier.submit(Turn::Final, &parcel("x 1\n"), within(5000));
     assert!(courier.wait(within(5000)).iter().all(|report| report.result.is_ok()), "the threads live on");
-}
-
-/// 500 pushes of 50 groups at once: each group ends with its own last value.
-#[test]
-fn many_couriers_at_once_mix_nothing_up() {
-    let server = Arc::new(super::harness::Pushgateway::start(super::harness::Version::Bookworm));
-    let url = server.url();
-    let workers: Vec<_> = (0..50)
-        .map(|group| {
-            let url = url.clone();
-            thread::spawn(move || {
-                let mut courier = Courier::new(vec![gateway(&url)]);
-                for round in 1..=10 {
-                    let request =
-                        push(Method::Add, &format!("/metrics/job/j{group}"), &format!("x {}\n", group * 100 + round));
-                    courier.submit(Turn::Final, &request.into(), within(30_000));
-                    assert!(courier.wait(within(30_000)).iter().all(|report| report.result.is_ok()));
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.join().unwrap();
-    }
-    let groups = server.groups();
-    assert_eq!(groups.len(), 50);
-    for group in groups {
-        let number: u32 = group.labels()[0].1.trim_start_matches('j').parse().unwrap();
-        assert_eq!(group.value("x", []).unwrap(), (number * 100 + 10).to_string());
-    }
 }

@@ -6,6 +6,7 @@ mod harness;
 mod delivery;
 mod delivery_courier;
 mod delivery_explained;
+mod delivery_faults;
 mod delivery_secured;
 mod generated;
 mod grouping;

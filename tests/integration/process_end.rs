@@ -3,12 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::fake::FullBacklog;
-use super::harness::probe::{action, given, like_direct};
+use super::harness::probe::{Sleeper, action, given, like_direct};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, Pushwrap, Reply, Through, wait_for};
 
@@ -80,10 +79,12 @@ fn c30_an_alarm_that_the_caller_has_set_reaches_the_command() {
 #[test]
 fn c32_under_timeout_both_end_and_the_run_was_terminated() {
     let gateway = FakeGateway::start((0..8).map(|_| Reply::ok()));
+    let sleeper = Sleeper::new();
     let output = Command::new("timeout")
         .arg("1")
         .arg(binary())
-        .args(["--url", &gateway.url(), "--job", "j", "--", "sleep", "3133"])
+        .args(["--url", &gateway.url(), "--job", "j", "--"])
+        .args(sleeper.words())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(124));
@@ -91,14 +92,7 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
         let last = gateway.requests().last()?.body();
         (last.contains("pushwrap_running 0") && last.contains("{outcome=\"terminated\"} 1")).then_some(())
     });
-    assert!(!runs("sleep\x003133\0"), "sleep is gone");
-}
-
-/// Whether a process with exactly these arguments runs.
-fn runs(arguments: &str) -> bool {
-    fs::read_dir("/proc").unwrap().any(|entry| {
-        fs::read(entry.unwrap().path().join("cmdline")).is_ok_and(|cmdline| cmdline == arguments.as_bytes())
-    })
+    assert!(!sleeper.runs());
 }
 
 #[test]
@@ -129,8 +123,11 @@ fn c34_the_reader_of_the_output_sees_its_end_before_the_push_is_over() {
     assert_eq!(pushwrap.try_wait().unwrap(), None, "still pushing to a gateway that does not answer");
     // Nor does it hold the other end of what the command has read from.
     let mut stdin = pushwrap.stdin.take().unwrap();
-    let refused = std::io::Write::write_all(&mut stdin, b"x").expect_err("nobody reads any more");
-    assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
+    wait_for("the pipe to have no reader any more", || {
+        let refused = std::io::Write::write_all(&mut stdin, b"x").err()?;
+        (refused.kind() == std::io::ErrorKind::BrokenPipe).then_some(())
+    });
+    assert_eq!(pushwrap.try_wait().unwrap(), None, "still pushing");
     pushwrap.kill().unwrap();
     pushwrap.wait().unwrap();
 }
@@ -140,12 +137,12 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let words = Through::Pushwrap.shell_words();
+    let (words, sleeper) = (Through::Pushwrap.shell_words(), Sleeper::new());
     // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
     let script =
-        format!("cat {0} & {words}sh -c 'exec 9>&-; exec sleep 3134' 9> {0} & wait %1; kill %2; wait", fifo.display());
+        format!("cat {0} & {words}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait", fifo.display());
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-    assert!(!runs("sleep\x003134\0"), "{output:?}");
+    assert!(!sleeper.runs(), "{output:?}");
 }
 
 #[test]
@@ -162,5 +159,20 @@ fn c45_a_good_run_says_nothing() {
     let gateway = FakeGateway::start([Reply::ok()]);
     let run = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).run(["echo", "out"]).exit(0);
     run.stdout("out\n").stderr("");
-    assert!(Path::new("/proc/self").exists());
+}
+
+#[test]
+fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
+    for through in Through::ALL {
+        let words = through.shell_words();
+        for (script, status) in [
+            (format!("seq 40 | xargs -P 8 -n 1 {words}true"), 0),
+            (format!("seq 40 | xargs -P 8 -n 1 {words}sh -c 'exit 3'"), 123),
+            (format!("setsid -w {words}sh -c 'exit 5'; exit $?"), 5),
+            (format!("setsid -w {words}sh -c 'kill -9 $$'; exit $?"), 137),
+        ] {
+            let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output().unwrap();
+            assert_eq!(output.status.code(), Some(status), "{script}: {output:?}");
+        }
+    }
 }

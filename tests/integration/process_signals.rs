@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::harness::fake::FullBacklog;
-use super::harness::probe::{action, given};
+use super::harness::probe::{Sleeper, action, given};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, Reply, Through, wait_for};
 
@@ -105,9 +105,10 @@ fn c21_sigchld_and_sigpipe_are_pushwraps_own() {
 
 #[test]
 fn c22_a_signal_at_any_moment_of_the_start_ends_the_run() {
+    let sleeper = Sleeper::new();
     let mut random = 0x2545_f491_u32;
     for _ in 0..300 {
-        let mut call = given(&[], Through::Pushwrap, &["sleep", "3135"]);
+        let mut call = given(&[], Through::Pushwrap, &sleeper.words());
         let mut wrapper = call.spawn().unwrap();
         random ^= random << 13;
         random ^= random >> 17;
@@ -117,8 +118,7 @@ fn c22_a_signal_at_any_moment_of_the_start_ends_the_run() {
         let status = wait_for("the run to end", || wrapper.try_wait().unwrap());
         assert_eq!(status.signal(), Some(libc::SIGTERM));
     }
-    let left = Command::new("bash").args(["-c", "pgrep -xf 'sleep 3135'"]).output().unwrap();
-    assert!(left.stdout.is_empty(), "no command is left running alone");
+    assert!(!sleeper.runs(), "no command is left running alone");
 }
 
 /// The state letter of a process.

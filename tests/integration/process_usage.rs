@@ -1,1 +1,120 @@
-//! x
+//! What is measured is the command's and not pushwrap's, and measuring costs next to nothing.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::harness::fake::CLOSED_PORT;
+use super::harness::probe::{action, probe};
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Reply, wait_for};
+
+const MIB: f64 = 1_048_576.0;
+
+/// The body of the final push of a run of `command`.
+fn pushed<A: AsRef<std::ffi::OsStr>>(options: &[&str], command: &[A]) -> String {
+    let gateway = FakeGateway::start((0..20).map(|_| Reply::ok()));
+    let mut call = Command::new(binary());
+    call.args(["--url", &gateway.url(), "--job", "j"]).args(options).arg("--").args(command);
+    let output = call.stdin(Stdio::null()).output().unwrap();
+    gateway.requests().last().unwrap_or_else(|| panic!("nothing was pushed: {output:?}")).body()
+}
+
+/// The value of a plain sample.
+fn value(body: &str, series: &str) -> f64 {
+    let line = body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no '{series}' in:\n{body}")).parse().unwrap()
+}
+
+#[test]
+fn c40_the_measured_peak_is_not_pushwraps_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let env_file = directory.path().join("env");
+    fs::write(&env_file, "# a comment of no use to anybody\n".repeat(1_600_000)).unwrap();
+    let certificates = directory.path().join("ca");
+    fs::write(&certificates, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(900_000)).unwrap();
+    let textfile = directory.path().join("metrics");
+    fs::write(&textfile, "# a comment\n".repeat(4_400_000)).unwrap();
+    for (option, file) in [("--env-file", &env_file), ("--cacert", &certificates), ("--textfile", &textfile)] {
+        let mut call = Command::new(binary());
+        call.args(["--url", CLOSED_PORT, "--push-timeout", "1s", "--summary=json", option])
+            .arg(file)
+            .args(["--", "true"]);
+        let said = String::from_utf8(call.output().unwrap().stderr).unwrap();
+        let peak = said.split("\"peak_rss_bytes\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+        let peak: f64 = peak.unwrap_or_else(|| panic!("no peak: {said}")).parse().unwrap();
+        assert!(peak > 0.0 && peak < 4.0 * MIB, "with {option}: {peak}");
+    }
+}
+
+#[test]
+fn c41_the_peak_is_that_of_the_largest_process() {
+    for script in ["exec \"$0\" memory 200 0", "\"$0\" memory 200 0; true"] {
+        let body = pushed(&[], &["sh", "-c", script, probe().to_str().unwrap()]);
+        let peak = value(&body, "pushwrap_peak_rss_bytes") / MIB;
+        assert!((200.0..215.0).contains(&peak), "{script}: {peak} MiB");
+    }
+}
+
+#[test]
+fn c41_cpu_time_counts_what_the_command_has_waited_for() {
+    for (waited, counted) in [("waited", true), ("unwaited", false)] {
+        let body = pushed(&[], &action(&["burn-below", "0.3", waited]));
+        let user = value(&body, "pushwrap_cpu_seconds{mode=\"user\"}");
+        assert_eq!(user > 0.2, counted, "{waited}: {user}");
+    }
+}
+
+#[test]
+fn c42_the_peak_of_the_tree_is_the_sum_over_its_processes() {
+    let body = pushed(&[], &action(&["memory", "10", "4000", "50"]));
+    let tree = value(&body, "pushwrap_tree_peak_rss_bytes") / MIB;
+    let single = value(&body, "pushwrap_peak_rss_bytes") / MIB;
+    // Each has its 10 MiB and little else: the probe is static.
+    assert!((450.0..560.0).contains(&tree), "{tree} MiB");
+    assert!(single < 15.0, "{single} MiB");
+}
+
+#[test]
+fn c42_the_tree_can_be_left_out() {
+    let body = pushed(&["--no-tree"], &["sleep", "0.3"]);
+    assert!(!body.contains("pushwrap_tree_peak_rss_bytes"), "{body}");
+    let body = pushed(&[], &["sleep", "0.3"]);
+    assert!(body.contains("pushwrap_tree_peak_rss_bytes"), "{body}");
+}
+
+/// CPU time that the process has used, from /proc/PID/schedstat: in nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+fn cpu_time(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of_task = |path: std::path::PathBuf| -> Option<u64> {
+        fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(|task| of_task(task.ok()?.path())).sum())
+}
+
+#[test]
+fn done_4_waiting_costs_next_to_nothing() {
+    let gateway = FakeGateway::start((0..100).map(|_| Reply::ok()));
+    let mut call = Command::new(binary());
+    call.args(["--url", &gateway.url(), "--job", "j", "--", "sleep", "60"]).stdin(Stdio::null());
+    let mut pushwrap = call.spawn().unwrap();
+    gateway.wait_for_requests(1);
+    // From here on nothing happens but the sampling, which has slowed down by then, and a push a minute.
+    let (before, start) = (cpu_time(pushwrap.id()), Instant::now());
+    wait_for("ten seconds to pass", || (start.elapsed() > Duration::from_secs(10)).then_some(()));
+    let used = cpu_time(pushwrap.id()).saturating_sub(before);
+    let status = fs::read_to_string(format!("/proc/{}/status", pushwrap.id())).unwrap();
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().unwrap()
+    };
+    pushwrap.kill().unwrap();
+    pushwrap.wait().unwrap();
+    // The promise is for the binary that users get; a debug build is some sixty megabytes of file to begin with.
+    let most = if cfg!(debug_assertions) && std::env::var_os("PUSHWRAP_TEST_BINARY").is_none() { 16 } else { 8 };
+    assert!(field("VmHWM") < most * 1024, "{} KiB", field("VmHWM"));
+    assert!(field("Threads") <= 2, "{} threads", field("Threads"));
+    // 5 ms in a minute for the binary that users get; a debug build on a busy machine needs some times that.
+    let limit = if most == 16 { Duration::from_millis(10) } else { Duration::from_millis(1) };
+    assert!(used < limit, "{used:?} in ten seconds");
+}

@@ -5,4 +5,6 @@
 mod harness;
 
 mod containers;
+mod dns;
 mod engine;
+mod process;

@@ -197,7 +197,9 @@ static void touch(size_t megabytes) {
 }
 
 static void burn(double seconds) {
-    while ((double)clock() / CLOCKS_PER_SEC < seconds) {}
+    /* Mostly in user mode: asking for the time is a system call. */
+    while ((double)clock() / CLOCKS_PER_SEC < seconds)
+        for (volatile int i = 0; i < 1000000; i++) {}
 }
 
 static volatile sig_atomic_t told;
@@ -279,15 +281,38 @@ int main(int argc, char **argv) {
         sigaction(SIGTERM, &handle, 0);
         printf("ready\n");
         fflush(stdout);
-        while (!told) pause();
+        /* Not pause(): a signal between the look and the sleep would be lost. */
+        while (!told) usleep(10000);
         printf("told %d\n", (int)told);
         return atoi(argv[2]);
-    } else if (!strcmp(action, "orphans")) {
-        /* orphans N: leaves N processes that end at once behind, then ends with 7 after a second */
+    } else if (!strcmp(action, "leave")) {
+        /* leave SIGNAL: dies of it and leaves a process of another session behind */
+        if (fork() == 0) { setsid(); sleep(60); _exit(0); }
+        raise(atoi(argv[2]));
+    } else if (!strcmp(action, "all-root")) {
+        /* all-root MILLISECONDS: as sudo does, takes every user id that a setuid bit allows; then nobody may signal it */
+        if (setuid(0) != 0) fail("setuid");
+        printf("ready\n");
+        fflush(stdout);
+        usleep((useconds_t)atol(argv[2]) * 1000);
+    } else if (!strcmp(action, "crowd")) {
+        /* crowd N: N processes that sleep until this one is ended */
         for (int i = atoi(argv[2]); i > 0; i--)
-            if (fork() == 0) { if (fork() == 0) _exit(3); _exit(0); }
+            if (fork() == 0) { prctl(PR_SET_PDEATHSIG, SIGKILL); for (;;) pause(); }
+        printf("ready\n");
+        fflush(stdout);
+        pause();
+    } else if (!strcmp(action, "orphans")) {
+        /* orphans N: leaves N processes behind that end at once, says so, and ends with 7 when TERM comes */
+        struct sigaction handle = { 0 };
+        handle.sa_handler = tell;
+        sigaction(SIGTERM, &handle, 0);
+        for (int i = atoi(argv[2]); i > 0; i--)
+            if (fork() == 0) { if (fork() == 0) { usleep(20000); _exit(3); } _exit(0); }
         while (wait(0) > 0) {}
-        sleep(1);
+        printf("ready\n");
+        fflush(stdout);
+        while (!told) usleep(10000);
         return 7;
     } else {
         fprintf(stderr, "probe: no action '%s'\n", action);

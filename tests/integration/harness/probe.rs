@@ -6,6 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::pushwrap::binary;
 
@@ -85,4 +89,49 @@ pub(crate) fn like_direct<A: AsRef<OsStr>>(conditions: &[&str], command: &[A]) -
 fn shown(output: &Output) -> String {
     let (out, err) = (output.stdout.escape_ascii(), output.stderr.escape_ascii());
     format!("{:?}\n{out}\n{err}", output.status).replace("\\n", "\n")
+}
+
+/// A sleep of an hour that is nobody else's: what is left of a test shows, and goes with the test.
+pub(crate) struct Sleeper(String);
+
+impl Sleeper {
+    /// One more; its `Display` is the command line.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(3600);
+        Self(format!("{}.{}", COUNT.fetch_add(1, Ordering::Relaxed), std::process::id()))
+    }
+
+    /// The command's words.
+    pub(crate) fn words(&self) -> [&str; 2] {
+        ["sleep", &self.0]
+    }
+
+    /// The pids of those that run.
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        let wanted = format!("sleep\0{}\0", self.0);
+        let pids =
+            fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(|pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == wanted.as_bytes()))
+            .map(Pid::from_raw)
+            .collect()
+    }
+
+    /// Whether one runs.
+    pub(crate) fn runs(&self) -> bool {
+        !self.pids().is_empty()
+    }
+}
+
+impl std::fmt::Display for Sleeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sleep {}", self.0)
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        for pid in self.pids() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
 }

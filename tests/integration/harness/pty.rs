@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::pty::{Winsize, openpty};
-use nix::unistd::ttyname;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use super::probe::probe;
 use super::wait_for;
@@ -28,9 +28,10 @@ impl Terminal {
     /// Starts `words` as the leader of a new session with a terminal of its own.
     #[track_caller]
     pub(crate) fn start<A: AsRef<std::ffi::OsStr>>(words: &[A]) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).expect("a pseudo-terminal");
-        let name = ttyname(&pty.slave).expect("its name");
+        // Not openpty, whose descriptors every process that another test starts would inherit: then nothing hangs up.
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+        grantpt(&master).and_then(|()| unlockpt(&master)).expect("the right to use it");
+        let name = ptsname_r(&master).expect("its name");
         let leader = Command::new(probe())
             .args(["given", "session"])
             .arg(name)
@@ -40,7 +41,7 @@ impl Terminal {
             .env_remove("PROMPT_COMMAND")
             .spawn()
             .expect("the probe runs");
-        let master = File::from(pty.master);
+        let master = File::from(master.as_fd().try_clone_to_owned().expect("a descriptor"));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let closed = Arc::new(AtomicBool::new(false));
         let reader = thread::spawn({
@@ -48,7 +49,6 @@ impl Terminal {
                 (master.try_clone().expect("a descriptor"), Arc::clone(&seen), Arc::clone(&closed));
             move || read_all(master, &seen, &closed)
         });
-        // Ours must go, else the terminal never hangs up; but only when the session has opened its own.
         let terminal = Self { master: Some(master), leader, seen, closed, reader: Some(reader) };
         wait_for("the session to open its terminal", || {
             std::fs::read_link(format!("/proc/{}/fd/0", terminal.leader.id()))
@@ -57,7 +57,6 @@ impl Terminal {
                 .starts_with("/dev/pts")
                 .then_some(())
         });
-        drop(pty.slave);
         terminal
     }
 
@@ -103,9 +102,9 @@ impl Terminal {
     }
 
     /// Changes the size of the window.
-    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+    pub(crate) fn resize(&self, rows: u16) {
         let status = Command::new("stty")
-            .args(["rows", &rows.to_string(), "cols", &columns.to_string()])
+            .args(["rows", &rows.to_string()])
             .stdin(
                 self.master.as_ref().and_then(|master| master.as_fd().try_clone_to_owned().ok()).expect("a terminal"),
             )

@@ -320,6 +320,13 @@ impl Run {
         self
     }
 
+    /// Standard output does not contain this.
+    #[track_caller]
+    pub(crate) fn stdout_lacks(self, part: &str) -> Self {
+        assert!(!self.stdout.contains(part), "standard output has '{part}':\n{}", self.stdout);
+        self
+    }
+
     /// It took at most this long. Only for limits that the contract promises.
     #[track_caller]
     pub(crate) fn within(self, limit: Duration) -> Self {

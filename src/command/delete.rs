@@ -1,0 +1,36 @@
+//! `pushwrap delete`: deletes exactly this job's group. The gateway keeps it for ever otherwise.
+
+use std::sync::Arc;
+
+use super::shown::voice;
+use crate::config::DeleteConfig;
+use crate::console::write_stderr;
+use crate::sink::{Deadline, Method, Push, curl_command, deliver_all, request_text};
+
+/// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it.
+#[must_use]
+pub fn run(config: &DeleteConfig) -> u8 {
+    let DeleteConfig { reach, key, dry_run } = config;
+    let voice = voice(reach);
+    let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
+    if *dry_run {
+        for gateway in &reach.gateways {
+            write_stderr(request_text(gateway, &push).as_bytes());
+            voice.trouble(format!("not sent: {}", curl_command(gateway, &push)));
+        }
+        return 0;
+    }
+    let results = deliver_all(&reach.gateways, &push, Deadline::after(reach.push_timeout));
+    let mut status = 0;
+    for (gateway, result) in reach.gateways.iter().zip(results) {
+        match result {
+            // The gateway answers the same whether it had the group or not.
+            Ok(delivered) => voice.note(format!("deleted {key} at '{}' ({})", gateway.url, delivered.status)),
+            Err(failure) => {
+                voice.trouble(failure);
+                status = 1;
+            }
+        }
+    }
+    status
+}

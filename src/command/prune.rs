@@ -1,0 +1,187 @@
+//! `pushwrap prune`: deletes the groups that nobody has pushed to for long, because the gateway never does. Safe before fast:
+//! each DELETE rests on a reading made just before it, and hits exactly the group that was read.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::shown::{age, paint, print, say_clock, voice};
+use crate::config::{PruneConfig, Reach};
+use crate::console::{Voice, write_stderr};
+use crate::exposition::{Paint, count};
+use crate::grouping::GroupingKey;
+use crate::sink::{Cancel, Deadline, Failure, Fault, Gateway, Group, Inventory, Method, Push, deliver, inventory};
+
+/// At most one DELETE in this time: the gateway is everybody's.
+const PACE: Duration = Duration::from_millis(20);
+/// How long the gateway may take to do what it has accepted; it answers 202 before.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// Prunes every gateway. The exit status: 0, or 1 when something could not be read or deleted.
+#[must_use]
+pub fn run(config: &PruneConfig) -> u8 {
+    let voice = voice(&config.reach);
+    let mut status = 0;
+    for gateway in &config.reach.gateways {
+        let mut pruning = Pruning { config, gateway, voice, deleted: Vec::new(), skipped: false };
+        let done = pruning.run();
+        if let Err(trouble) = &done {
+            voice.trouble(trouble);
+        }
+        if done.is_err() || pruning.skipped {
+            status = 1;
+        }
+    }
+    status
+}
+
+/// The work at one gateway.
+struct Pruning<'c> {
+    config: &'c PruneConfig,
+    gateway: &'c Gateway,
+    voice: Voice,
+    /// What was deleted, and how old it was.
+    deleted: Vec<(GroupingKey, SystemTime)>,
+    /// Whether a group could not be deleted.
+    skipped: bool,
+}
+
+impl Pruning<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        let plan = self.read()?;
+        say_clock(self.voice, &plan, &self.gateway.url.to_string());
+        let doomed: Vec<&Group> = plan.groups.iter().filter(|group| self.is_doomed(group, plan.now)).collect();
+        if self.config.dry_run {
+            let lines = doomed.iter().map(|group| format!("would delete {}\n", described(group, plan.now)));
+            return printed(&lines.collect::<String>());
+        }
+        let progress = Progress::of(doomed.len());
+        let done = self.delete_all(&doomed, &progress);
+        progress.clear();
+        let url = &self.gateway.url;
+        self.voice.note(format!("deleted {} at '{url}'", count(self.deleted.len() as u64, "group")));
+        done.and_then(|()| self.confirm())
+    }
+
+    fn read(&self) -> Result<Inventory, String> {
+        let deadline = Deadline::after(self.config.reach.push_timeout);
+        inventory(self.gateway, &[], deadline).map_err(|failure| failure.to_string())
+    }
+
+    /// Whether the group is meant and both its push times are known and old.
+    fn is_doomed(&self, group: &Group, now: SystemTime) -> bool {
+        let age = group.touched().and_then(|touched| now.duration_since(touched).ok());
+        self.config.filter.meets(&group.key) && age.is_some_and(|age| age > self.config.older_than)
+    }
+
+    fn delete_all(&mut self, doomed: &[&Group], progress: &Progress) -> Result<(), String> {
+        let mut reading: Option<Inventory> = None;
+        for (place, planned) in doomed.iter().enumerate() {
+            progress.show(place);
+            // A reading may be as old as the next one would be when it is complete: a small gateway is read before each
+            // DELETE, a large one not more than half of the time.
+            if reading.as_ref().is_none_or(|reading| reading.read_at.elapsed() > reading.took) {
+                reading = Some(self.read()?);
+            }
+            let Some(reading) = &reading else { continue };
+            match reading.group(&planned.key) {
+                None => self.voice.note(format!("{} is gone already", planned.key)),
+                Some(group) if self.is_doomed(group, reading.now) => {
+                    let described = described(group, reading.now);
+                    let touched = group.touched().unwrap_or(SystemTime::UNIX_EPOCH);
+                    self.delete(group.key.clone(), touched, progress, &described)?;
+                }
+                Some(_) => self.voice.note(format!("{} was pushed to meanwhile: it stays", planned.key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(
+        &mut self,
+        key: GroupingKey,
+        touched: SystemTime,
+        progress: &Progress,
+        described: &str,
+    ) -> Result<(), String> {
+        let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
+        let Reach { push_timeout, .. } = self.config.reach;
+        match deliver(self.gateway, &push, Deadline::after(push_timeout), &Cancel::new()) {
+            Ok(_) => {
+                progress.clear();
+                self.deleted.push((key, touched));
+                printed(&format!("deleted {described}\n"))?;
+                std::thread::sleep(PACE);
+                Ok(())
+            }
+            Err(failure) if concerns_one_group(&failure) => {
+                progress.clear();
+                self.voice.trouble(format!("{key} stays: {failure}"));
+                self.skipped = true;
+                Ok(())
+            }
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    /// Looks whether what was accepted was also done: a key whose name is not what the gateway shows (not UTF-8, or changed by
+    /// a proxy) is answered with 202 too.
+    fn confirm(&self) -> Result<(), String> {
+        if self.deleted.is_empty() {
+            return Ok(());
+        }
+        let deadline = Deadline::after(self.config.reach.push_timeout);
+        loop {
+            let after = self.read()?;
+            let stays = |(key, touched): &&(GroupingKey, SystemTime)| {
+                after.group(key).and_then(Group::touched) == Some(*touched)
+            };
+            let left: Vec<String> = self.deleted.iter().filter(stays).map(|(key, _)| key.to_string()).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if deadline.left() <= SETTLING {
+                return Err(format!("'{}' accepted the DELETE and still holds {}", self.gateway.url, left.join(", ")));
+            }
+            std::thread::sleep(SETTLING);
+        }
+    }
+}
+
+/// Whether the next group may fare better: the gateway, or a proxy, does not like this key.
+fn concerns_one_group(failure: &Failure) -> bool {
+    matches!(failure.fault, Fault::Status { status: 400 | 414 | 431, .. } | Fault::Redirect { .. })
+}
+
+fn described(group: &Group, now: SystemTime) -> String {
+    let touched = group.touched().map(|touched| format!(", last push {}", age(now, touched)));
+    format!("{}{}", group.key, touched.unwrap_or_default())
+}
+
+fn printed(text: &str) -> Result<(), String> {
+    if print(text) { Ok(()) } else { Err("standard output takes no more".to_owned()) }
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    of: Option<usize>,
+}
+
+impl Progress {
+    fn of(total: usize) -> Self {
+        let shown = total > 1 && paint(std::io::stderr().is_terminal()) == Paint::Ansi;
+        Self { of: shown.then_some(total) }
+    }
+
+    fn show(&self, done: usize) {
+        if let Some(total) = self.of {
+            write_stderr(format!("\r\u{1b}[Kpushwrap: {done} of {total}").as_bytes());
+        }
+    }
+
+    fn clear(&self) {
+        if self.of.is_some() {
+            write_stderr(b"\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! How the commands that look at a gateway show what they found: ages, durations and names of strangers for a person at a
+//! terminal, and standard output that somebody may close.
+
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use crate::config::Reach;
+use crate::console::Voice;
+use crate::exposition::Paint;
+use crate::sink::{Clock, Inventory};
+
+/// Clocks further apart than this are worth a word.
+const APART: Duration = Duration::from_mins(1);
+
+/// How long ago that was, in one unit of at most three digits: `3h ago`.
+pub(super) fn age(now: SystemTime, then: SystemTime) -> String {
+    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
+    match seconds {
+        0 => "now".to_owned(),
+        1..120 => format!("{seconds}s ago"),
+        120..7200 => format!("{}m ago", seconds / 60),
+        7200..172_800 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `12ms`.
+pub(super) fn span(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{:.2}s", duration.as_secs_f64()),
+        60..3600 => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
+        3600..172_800 => humantime::format_duration(Duration::from_mins(duration.as_secs() / 60)).to_string(),
+        seconds => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A label value. Where it could be taken for something else it stands in quotes; what would act on the terminal (control
+/// characters, changes of direction, invisible characters) is escaped.
+pub(super) fn word(value: &str) -> String {
+    let is_plain = |character: char| {
+        character.escape_debug().count() == 1 && !character.is_whitespace() && !"\"',={}".contains(character)
+    };
+    if !value.is_empty() && value.chars().all(is_plain) { value.to_owned() } else { format!("{value:?}") }
+}
+
+/// Colours are for terminals that show them, unless somebody does not want any (no-color.org).
+pub(super) fn paint(is_terminal: bool) -> Paint {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    if is_terminal && !is_dumb && !is_set("NO_COLOR") { Paint::Ansi } else { Paint::Plain }
+}
+
+/// Writes to standard output; false when nobody takes it.
+pub(super) fn print(text: &str) -> bool {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}
+
+/// The voice of a command that looks at gateways, once it has said what there is to say beforehand.
+pub(super) fn voice(reach: &Reach) -> Voice {
+    let voice = Voice(reach.volume);
+    for warning in &reach.warnings {
+        voice.trouble(warning);
+    }
+    voice
+}
+
+/// Says by whose clock ages are, where that is not the same.
+pub(super) fn say_clock(voice: Voice, inventory: &Inventory, url: &str) {
+    match inventory.clock {
+        Clock::Gateway if inventory.apart > APART => {
+            let apart = span(inventory.apart);
+            voice.trouble(format!("the clock of '{url}' is {apart} apart from ours: ages are by its clock"));
+        }
+        Clock::Gateway => {}
+        Clock::Own => voice.note(format!("'{url}' does not say what time it has: ages are by our clock")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::{age, span, word};
+
+    #[test]
+    fn ages_have_one_unit() {
+        let ago = |seconds: u64| age(UNIX_EPOCH + Duration::from_secs(seconds), UNIX_EPOCH);
+        for (seconds, shown) in [
+            (0, "now"),
+            (119, "119s ago"),
+            (120, "2m ago"),
+            (7199, "119m ago"),
+            (7200, "2h ago"),
+            (172_799, "47h ago"),
+            (172_800, "2d ago"),
+            (86_400_000, "1000d ago"),
+        ] {
+            assert_eq!(ago(seconds), shown);
+        }
+        assert_eq!(age(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(9)), "now", "clocks are not exact");
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        assert_eq!(span(Duration::from_micros(12_345)), "12ms");
+        assert_eq!(span(Duration::from_millis(1250)), "1.25s");
+        assert_eq!(span(Duration::from_secs(63)), "1m 3s");
+        assert_eq!(span(Duration::from_secs(3_963)), "1h 6m");
+        assert_eq!(span(Duration::from_hours(49)), "2d 1h");
+    }
+
+    #[test]
+    fn words_of_strangers_do_nothing_to_a_terminal() {
+        for (value, shown) in [
+            ("backup", "backup"),
+            ("db1:9100", "db1:9100"),
+            ("ä/b", "ä/b"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a,b=\"c\"", "\"a,b=\\\"c\\\"\""),
+            ("\u{1b}[31m\n", "\"\\u{1b}[31m\\n\""),
+            ("\u{202e}x\u{200b}", "\"\\u{202e}x\\u{200b}\""),
+            ("\u{9b}0m", "\"\\u{9b}0m\""),
+        ] {
+            assert_eq!(word(value), shown);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the options of `groups`, `prune` and `delete` mean. There is no command to protect here, so a wrong variable stops
+//! them as a wrong flag does.
+
+use std::time::Duration;
+
+use super::access::Access;
+use super::key::{self, Fallbacks, non_empty};
+use super::resolver::Resolver;
+use super::surroundings::Surroundings;
+use super::{DEFAULT_PUSH_TIMEOUT, Destination, Usage, values};
+use super::{resolve_destination, resolve_volume};
+use crate::cli;
+use crate::console::Volume;
+use crate::grouping::{GroupingKey, Label};
+use crate::sink::Gateway;
+
+/// The gateways that are looked at, and how.
+#[derive(Debug)]
+pub struct Reach {
+    /// The gateways; none with `--url none`.
+    pub gateways: Vec<Gateway>,
+    /// The budget of each reading and of each DELETE.
+    pub push_timeout: Duration,
+    /// What is said once although nothing is wrong.
+    pub warnings: Vec<String>,
+    /// How much is said on standard error.
+    pub volume: Volume,
+}
+
+/// Which groups are meant; all where nothing is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// `--job`.
+    pub job: Option<String>,
+    /// `--label`; one without a value is met by groups that do not have it.
+    pub labels: Vec<(String, String)>,
+}
+
+impl Filter {
+    /// Whether the group is meant.
+    #[must_use]
+    pub fn meets(&self, key: &GroupingKey) -> bool {
+        let value = |name: &str| key.labels().iter().find(|(own, _)| own == name).map_or("", |(_, value)| value);
+        self.job.as_ref().is_none_or(|job| job == key.job())
+            && self.labels.iter().all(|(name, wanted)| value(name) == wanted)
+    }
+}
+
+/// What `pushwrap groups` needs to know.
+#[derive(Debug)]
+pub struct GroupsConfig {
+    /// The gateways.
+    pub reach: Reach,
+    /// Which groups are shown.
+    pub filter: Filter,
+    /// What the names of the runs' metrics begin with.
+    pub prefix: String,
+    /// Whether a program reads it.
+    pub json: bool,
+}
+
+/// What `pushwrap prune` needs to know.
+#[derive(Debug)]
+pub struct PruneConfig {
+    /// The gateways.
+    pub reach: Reach,
+    /// Which groups may go.
+    pub filter: Filter,
+    /// How long nobody has pushed to them.
+    pub older_than: Duration,
+    /// Whether nothing is deleted.
+    pub dry_run: bool,
+}
+
+/// What `pushwrap delete` needs to know.
+#[derive(Debug)]
+pub struct DeleteConfig {
+    /// The gateways.
+    pub reach: Reach,
+    /// The group.
+    pub key: GroupingKey,
+    /// Whether nothing is deleted.
+    pub dry_run: bool,
+}
+
+/// Resolves `pushwrap groups`.
+///
+/// # Errors
+/// Bad usage.
+pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, Usage> {
+    let cli::Groups { reach, filter, json, prefix, delivery, loudness } = groups;
+    let mut resolver = Resolver::new(reach.env_file.as_deref());
+    let prefix = resolver.one("prefix", prefix.as_deref(), values::prefix)?;
+    let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
+    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?;
+    Ok(GroupsConfig {
+        reach: reach.with(resolver, narrowed)?,
+        filter,
+        prefix: prefix.unwrap_or_else(|| "pushwrap_".to_owned()),
+        json: *json,
+    })
+}
+
+/// Resolves `pushwrap prune`.
+///
+/// # Errors
+/// Bad usage, a missing age above all.
+pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, Usage> {
+    let cli::Prune { reach, older_than, filter, dry_run, delivery, loudness } = prune;
+    let mut resolver = Resolver::new(reach.env_file.as_deref());
+    let older_than = resolver.one("older-than", older_than.as_deref(), values::positive_duration)?;
+    let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
+    let dry_run = resolver.switch("dry-run", *dry_run)?;
+    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, narrowed)?;
+    let missing = || Usage("--older-than is required: how long nobody has pushed to a group, such as 30d".to_owned());
+    Ok(PruneConfig { reach, filter, older_than: older_than.ok_or_else(missing)?, dry_run })
+}
+
+/// Resolves `pushwrap delete`.
+///
+/// # Errors
+/// Bad usage, a missing job above all.
+pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
+    let cli::Delete { reach, job, label, instance, dry_run, delivery, loudness } = delete;
+    let mut resolver = Resolver::new(reach.env_file.as_deref());
+    let options = cli::Destination {
+        url: reach.url.clone(),
+        job: job.clone(),
+        label: label.clone(),
+        instance: instance.clone(),
+        replace: false,
+        env_file: reach.env_file.clone(),
+    };
+    let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
+    let key = key::resolve(&mut resolver, &options, fallbacks, &mut Vec::new())?;
+    let dry_run = resolver.switch("dry-run", *dry_run)?;
+    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
+    let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;
+    Ok(DeleteConfig { reach, key, dry_run })
+}
+
+fn resolve_reach(
+    resolver: &mut Resolver,
+    reach: &cli::Reach,
+    delivery: &cli::Delivery,
+    loudness: &cli::Loudness,
+) -> Result<Reach, Usage> {
+    let access = Access::resolve(resolver, delivery)?;
+    let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
+    let said = cli::Said { dry_run: false, verbose: loudness.verbose, quiet: loudness.quiet };
+    let volume = resolve_volume(resolver, &said)?;
+    let named = cli::Destination {
+        url: reach.url.clone(),
+        job: None,
+        label: Vec::new(),
+        instance: None,
+        replace: false,
+        env_file: None,
+    };
+    let gateways = match resolve_destination(resolver, &named, &access)? {
+        Destination::Gateways(gateways) => gateways,
+        Destination::Nowhere => Vec::new(),
+        Destination::Unnamed => {
+            resolver.refuse(false, "no gateway is named: it takes --url URL or PUSHWRAP_URL".to_owned())?;
+            Vec::new()
+        }
+    };
+    Ok(Reach { gateways, push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT), warnings: Vec::new(), volume })
+}
+
+impl Reach {
+    /// With what there is to say, unless something is wrong.
+    fn with(self, resolver: Resolver, narrowed: Vec<String>) -> Result<Self, Usage> {
+        Ok(Self { warnings: resolver.warnings()?.into_iter().chain(narrowed).collect(), ..self })
+    }
+}
+
+/// The filter, and what to say where a variable narrows it: nobody should wonder where the other groups are.
+fn resolve_filter(resolver: &mut Resolver, filter: &cli::Filter) -> Result<(Filter, Vec<String>), Usage> {
+    let labels = resolver.many("label", &filter.label, str::parse::<Label>)?.unwrap_or_default();
+    let job = resolver.one("job", filter.job.as_deref(), non_empty)?;
+    let mut narrowed = Vec::new();
+    if let (None, Some(job)) = (&filter.job, &job) {
+        narrowed.push(format!("PUSHWRAP_JOB is set: only groups of job '{job}'"));
+    }
+    if filter.label.is_empty() && !labels.is_empty() {
+        narrowed.push("PUSHWRAP_LABEL is set: only groups with these labels".to_owned());
+    }
+    let labels = labels.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect();
+    Ok((Filter { job, labels }, narrowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, GroupingKey};
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_filter_compares_job_and_labels_exactly() {
+        let key = GroupingKey::held(pairs(&[("job", "a"), ("zone", "eu"), ("rack", "")])).unwrap();
+        let meets = |job: Option<&str>, labels: &[(&str, &str)]| {
+            Filter { job: job.map(str::to_owned), labels: pairs(labels) }.meets(&key)
+        };
+        assert!(meets(None, &[]));
+        assert!(meets(Some("a"), &[("zone", "eu"), ("rack", ""), ("instance", "")]));
+        assert!(!meets(Some("ab"), &[]) && !meets(None, &[("zone", "e")]) && !meets(None, &[("zone", "")]));
+    }
+}

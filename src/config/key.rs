@@ -1,0 +1,89 @@
+//! The grouping key that options and surroundings make together: job, labels, instance, namespace.
+
+use super::Usage;
+use super::resolver::Resolver;
+use super::surroundings::Surroundings;
+use crate::cli;
+use crate::grouping::{GroupingKey, Label, LabelName};
+
+/// What the grouping key falls back on where options are silent.
+pub(super) struct Fallbacks {
+    pub(super) surroundings: Surroundings,
+    /// The job where `--job` is not given; none where it must be.
+    pub(super) job: Option<String>,
+}
+
+/// Launchers and interpreters: many different jobs have this file name, and would share one group.
+const LAUNCHERS: [&str; 46] = [
+    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl",
+    "ruby", "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su",
+    "doas", "nice", "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt",
+    "taskset", "gosu", "su-exec", "setpriv", "runuser", "docker",
+];
+
+fn is_launcher(name: &str) -> bool {
+    let base = name.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.');
+    LAUNCHERS.contains(&name) || (!base.is_empty() && base != name && LAUNCHERS.contains(&base))
+}
+
+/// The key of the options, with what the surroundings add. None where a variable below the command line spoils it.
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    options: &cli::Destination,
+    Fallbacks { surroundings, job: fallback }: Fallbacks,
+    warnings: &mut Vec<String>,
+) -> Result<Option<GroupingKey>, Usage> {
+    let labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
+    let job = resolver.one("job", options.job.as_deref(), non_empty)?;
+    let job = match (job, fallback) {
+        (Some(job), _) => job,
+        (None, Some(name)) => {
+            if is_launcher(&name) {
+                warnings.push(format!(
+                    "the job is named '{name}', as every other job that {name} runs; name it with --job"
+                ));
+            }
+            name
+        }
+        (None, None) => {
+            return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
+        }
+    };
+    let instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
+    let all = all_labels(&labels, instance.as_deref(), surroundings);
+    match GroupingKey::new(&job, all) {
+        Ok(key) => Ok(Some(key)),
+        Err(error) => {
+            let on_command_line = !options.label.is_empty() || options.instance.is_some();
+            resolver.refuse(on_command_line, format!("invalid grouping key: {error}")).map(|()| None)
+        }
+    }
+}
+
+pub(super) fn non_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// The grouping labels: those that were given, then what the surroundings add where nothing was given.
+fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surroundings) -> Vec<Label> {
+    let mut labels = given.to_vec();
+    let is_given = |name: &str| given.iter().any(|label| label.name.as_str() == name);
+    let mut add = |name: &str, value: String| {
+        if let Ok(name) = name.parse::<LabelName>() {
+            labels.push(Label { name, value });
+        }
+    };
+    match instance {
+        None | Some("auto") => {
+            if let Some(host) = surroundings.host.filter(|_| surroundings.lasting && !is_given("instance")) {
+                add("instance", host);
+            }
+        }
+        Some("none") => {}
+        Some(name) => add("instance", name.to_owned()),
+    }
+    if let Some(namespace) = surroundings.namespace.filter(|_| !is_given("namespace")) {
+        add("namespace", namespace);
+    }
+    labels
+}

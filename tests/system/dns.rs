@@ -1,0 +1,134 @@
+//! Name servers that misbehave, seen through a resolver configuration of the test's own: a mount namespace, so root.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Reply};
+
+/// What a name server does with a question.
+#[derive(Clone, Copy)]
+enum Server {
+    /// It never answers.
+    Silent,
+    /// It knows the address of every name, after a pause: 127.0.0.1.
+    Answers(Duration),
+    /// It refuses with this code (RFC 1035, section 4.1.1: 2 server failure, 3 no such name, 5 refused).
+    Fails(u8),
+}
+
+/// Starts a name server on port 53 of an address of its own; it lives as long as the test binary.
+fn serve(address: &str, server: Server) {
+    let socket = UdpSocket::bind((address, 53)).expect("port 53 of a loopback address: run this as root");
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut question) {
+            match server {
+                Server::Silent => {}
+                Server::Answers(pause) => {
+                    thread::sleep(pause);
+                    let _ = socket.send_to(&answer(&question[..length], 0), client);
+                }
+                Server::Fails(code) => {
+                    let _ = socket.send_to(&answer(&question[..length], code), client);
+                }
+            }
+        }
+    });
+}
+
+/// The answer to a question: 127.0.0.1 for an A record, no record for any other.
+fn answer(question: &[u8], code: u8) -> Vec<u8> {
+    let name = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap_or_default();
+    let asked = &question[12..name + 5];
+    let found = code == 0 && asked[asked.len() - 4..asked.len() - 2] == [0, 1];
+    let mut answer = [&question[..2], &[0x81, 0x80 | code, 0, 1, 0, u8::from(found), 0, 0, 0, 0], asked].concat();
+    if found {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 4, 0, 4, 127, 0, 0, 1]);
+    }
+    answer
+}
+
+/// Runs pushwrap where `resolv.conf` and `nsswitch.conf` are these.
+fn run(resolv: &str, nsswitch: &str, arguments: &[&str]) -> (Output, Duration) {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        std::fs::write(dir.path().join(name), content).unwrap();
+        dir.path().join(name)
+    };
+    let (resolv, nsswitch) = (write("resolv.conf", resolv), write("nsswitch.conf", nsswitch));
+    let script = "mount --bind \"$0\" \"$(readlink -f /etc/resolv.conf)\" && mount --bind \"$1\" /etc/nsswitch.conf && \
+                  shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).args([&resolv, &nsswitch]).arg(binary()).args(arguments);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    let started = Instant::now();
+    let output = command.output().expect("unshare can be run: install util-linux");
+    (output, started.elapsed())
+}
+
+fn push(url: &str, budget: &str, resolv: &str) -> (String, Duration) {
+    let arguments = ["--job", "j", "--url", url, "--push-timeout", budget, "--", "sh", "-c", "exit 3"];
+    let (output, took) = run(resolv, "hosts: files myhostname resolve [!UNAVAIL=return] dns\n", &arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    (said, took)
+}
+
+#[test]
+fn name_servers_that_never_answer_cost_no_more_than_the_budget() {
+    serve("127.0.53.1", Server::Silent);
+    let (said, took) = push("http://gw.example:9091", "1", "nameserver 127.0.53.1\n");
+    assert!(said.contains("cannot push to 'http://gw.example:9091': the look-up of its name took too long"), "{said}");
+    assert!(took < Duration::from_millis(1300 + 200), "unshare and two mounts included: {took:?}");
+}
+
+/// glibc asks the second server after five seconds: half of the budget must not be the end of it.
+#[test]
+fn a_dead_name_server_before_a_good_one_is_waited_out() {
+    serve("127.0.53.2", Server::Silent);
+    serve("127.0.53.3", Server::Answers(Duration::ZERO));
+    let fake = FakeGateway::start([Reply::ok()]);
+    let url = fake.url().replace("127.0.0.1", "gw.example");
+    let (said, took) = push(&url, "8", "nameserver 127.0.53.2\nnameserver 127.0.53.3\n");
+    assert!(said.is_empty() && fake.requests().len() == 1, "{took:?} {said}");
+}
+
+#[test]
+fn failures_of_dns_are_told_in_its_own_words_and_tried_again() {
+    for (address, code) in [("127.0.53.4", 2), ("127.0.53.5", 3), ("127.0.53.6", 5)] {
+        serve(address, Server::Fails(code));
+        let (said, _) = push("http://gw.example", "0.6", &format!("nameserver {address}\n"));
+        assert!(said.contains(" tries: cannot resolve its name: "), "{code}: {said}");
+        assert!(said.contains("name resolution") || said.contains("not known"), "{code}: {said}");
+    }
+}
+
+#[test]
+fn a_slow_name_server_is_good_enough() {
+    serve("127.0.53.7", Server::Answers(Duration::from_millis(700)));
+    let fake = FakeGateway::start([Reply::ok()]);
+    let (said, _) = push(&fake.url().replace("127.0.0.1", "gw.example"), "4", "nameserver 127.0.53.7\n");
+    assert!(said.is_empty() && fake.requests().len() == 1, "{said}");
+}
+
+/// The static binary must load nothing of the host's: its libc is another one there.
+#[test]
+fn the_static_binary_loads_no_name_service_module() {
+    let program = std::fs::read(binary()).unwrap();
+    let interpreter = program.windows(12).any(|window| window == b"/lib64/ld-li" || window == b"/lib/ld-linu");
+    assert!(!interpreter, "'{}' is not static: run 'make build'", binary().display());
+    serve("127.0.53.8", Server::Silent);
+    let dir = tempfile::tempdir().unwrap();
+    let maps = dir.path().join("maps");
+    // The interim push looks the name up while the command can still look at pushwrap.
+    let script = format!("sleep 6; cat /proc/$PPID/maps >{}", maps.display());
+    let arguments =
+        ["--job", "j", "--url", "http://gw.example", "--push-timeout", "1", "--", "sh", "-c", script.as_str()];
+    run("nameserver 127.0.53.8\n", "hosts: hesiod files dns\n", &arguments);
+    let maps = std::fs::read_to_string(&maps).unwrap();
+    assert!(Path::new("/etc/nsswitch.conf").exists() && !maps.contains(".so"), "{maps}");
+}

@@ -1,0 +1,309 @@
+//! The process rules where they need root, a container engine, a PID namespace or a daemon of the system; by the number of
+//! the conformance list, as in the integration tests.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::engine::{Image, need_program, need_root};
+use super::harness::probe::{Sleeper, action, given, probe};
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Reply, Through, wait_for};
+
+/// An image with nothing but pushwrap and the probe, both static.
+fn image() -> Image {
+    static MADE: OnceLock<Image> = OnceLock::new();
+    MADE.get_or_init(|| {
+        Image::of_files("pushwrap-test-probe", &[("pushwrap", binary()), ("probe", probe().to_owned())])
+    })
+    .clone()
+}
+
+/// `pushwrap OPTIONS -- probe ACTION` as PID 1 of the image.
+fn as_init<'a>(options: &[&'a str], action: &[&'a str]) -> Vec<&'a str> {
+    [&["/pushwrap"], options, &["--", "/probe"], action].concat()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A new PID namespace in which pushwrap is PID 1.
+struct Namespace {
+    unshare: Child,
+    init: i32,
+    output: tempfile::NamedTempFile,
+}
+
+impl Namespace {
+    fn start(action: &[&str]) -> Self {
+        need_root("a PID namespace");
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let mut call = Command::new(need_program("unshare", "util-linux"));
+        call.args(["--pid", "--fork", "--mount-proc"]).args(Through::Pushwrap.words()).arg(probe()).args(action);
+        let unshare = call.stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let init = wait_for("pushwrap as PID 1", || fs::read_to_string(&children).ok()?.trim().parse().ok());
+        Self { unshare, init, output }
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(self.output.path()).unwrap()
+    }
+
+    fn wait_ready(&self) {
+        wait_for("the command to be ready", || self.output().contains("ready").then_some(()));
+    }
+
+    /// unshare ends as its child did.
+    fn wait(&mut self) -> ExitStatus {
+        wait_for("the namespace to end", || self.unshare.try_wait().unwrap())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.init), Signal::SIGKILL);
+        let _ = self.unshare.wait();
+    }
+}
+
+#[test]
+fn c17_pid_1_ends_with_the_command_and_waits_for_nobody() {
+    let start = Instant::now();
+    let mut namespace = Namespace::start(&["leave", "11"]);
+    assert_eq!(namespace.wait().code(), Some(139));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn c17_in_a_container_with_and_without_an_init() {
+    for (options, status) in [(&[][..], 139), (&["--init"], 139)] {
+        let start = Instant::now();
+        let output = image().run(options, &as_init(&["--url", "none"], &["leave", "11"]));
+        assert_eq!(output.status.code(), Some(status), "{options:?}: {}", text(&output.stderr));
+        assert!(start.elapsed() < Duration::from_secs(50), "{options:?}: the one that sleeps is not waited for");
+    }
+}
+
+#[test]
+fn c18_pid_1_hands_a_signal_from_outside_on() {
+    let mut namespace = Namespace::start(&["on-term", "9"]);
+    namespace.wait_ready();
+    kill(Pid::from_raw(namespace.init), Signal::SIGTERM).unwrap();
+    assert_eq!(namespace.wait().code(), Some(9));
+    assert_eq!(namespace.output().matches("told 15").count(), 1);
+}
+
+#[test]
+fn c18_docker_stop_and_docker_kill_reach_the_command() {
+    for options in [&[][..], &["--init"]] {
+        let container = image().start(options, &as_init(&["--url", "none"], &["on-term", "9"]));
+        wait_for("the command", || container.logs().0.contains("ready").then_some(()));
+        container.stop(60);
+        assert_eq!(container.wait(), 9, "{options:?}");
+        assert_eq!(container.logs().0.matches("told 15").count(), 1, "{options:?}");
+    }
+}
+
+#[test]
+fn c19_pid_1_reaps_orphans_and_does_not_mix_them_up() {
+    let mut namespace = Namespace::start(&["orphans", "50"]);
+    namespace.wait_ready();
+    let children = format!("/proc/{0}/task/{0}/children", namespace.init);
+    // Only the command is left, and no zombie beside it.
+    wait_for("the orphans to be reaped", || {
+        (fs::read_to_string(&children).ok()?.split_whitespace().count() == 1).then_some(())
+    });
+    kill(Pid::from_raw(namespace.init), Signal::SIGTERM).unwrap();
+    assert_eq!(namespace.wait().code(), Some(7));
+}
+
+#[test]
+fn c19_without_being_pid_1_orphans_go_where_they_always_go() {
+    let mut call = given(&[], Through::Pushwrap, &action(&["orphans", "50"]));
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut pushwrap = call.stdout(output.reopen().unwrap()).spawn().unwrap();
+    wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", pushwrap.id())).unwrap();
+    assert_eq!(children.split_whitespace().count(), 1, "the command alone");
+    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(pushwrap.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn c43_what_else_the_host_runs_costs_nothing() {
+    need_root("five thousand processes");
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut crowd = Command::new(probe()).args(["crowd", "5000"]).stdout(output.reopen().unwrap()).spawn().unwrap();
+    wait_for("the crowd", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
+    let mut call = given(&[], Through::Pushwrap, &["sh", "-c", "while :; do sleep 0.05; done"]);
+    let mut pushwrap = call.spawn().unwrap();
+    let (start, period) = (Instant::now(), Duration::from_secs(10));
+    wait_for("ten seconds to pass", || (start.elapsed() > period).then_some(()));
+    let used = fs::read_to_string(format!("/proc/{}/schedstat", pushwrap.id())).unwrap();
+    let used = Duration::from_nanos(used.split(' ').next().unwrap().parse().unwrap());
+    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
+    pushwrap.wait().unwrap();
+    crowd.kill().unwrap();
+    crowd.wait().unwrap();
+    // Half a hundredth for a tree that changes with every sample, and the start of pushwrap itself.
+    assert!(used < period / 200 + Duration::from_millis(5), "{used:?} in {period:?}");
+}
+
+/// The outcome that the one-line summary names.
+fn outcome(output: &Output) -> String {
+    let said = text(&output.stderr);
+    let outcome = said.split("\"outcome\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    outcome.unwrap_or_else(|| panic!("no outcome in: {said}")).to_owned()
+}
+
+#[test]
+fn c44_a_kill_by_the_kernel_for_want_of_memory_is_told_from_one_by_hand() {
+    let summary = ["--url", "none", "--summary=json"];
+    let options = ["--memory", "30m", "--memory-swap", "30m"];
+    let output = image().run(&options, &as_init(&summary, &["memory", "200", "0"]));
+    assert_eq!((output.status.code(), outcome(&output).as_str()), (Some(137), "oom_killed"));
+    assert!(text(&output.stderr).contains("\"memory_limit_bytes\":31457280"), "{}", text(&output.stderr));
+    let output = image().run(&options, &as_init(&summary, &["die", "9"]));
+    assert_eq!((output.status.code(), outcome(&output).as_str()), (Some(137), "signal"));
+}
+
+#[test]
+fn c47_in_the_barest_container_it_runs_and_says_what_it_does_without() {
+    let options = ["--read-only", "--user", "12345", "--ipc", "none", "--network", "none", "--env", "HOME="];
+    let output = image().run(&options, &as_init(&[], &["exit", "3"]));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("PUSHWRAP_TEXTFILE"), "it says that there is no file for metrics: {said}");
+    assert!(said.contains("pushwrap_exit_code 3"), "it reports where it can: {said}");
+    let output = image().run(&options, &as_init(&[], &["environment"]));
+    assert!(!text(&output.stdout).contains("PUSHWRAP_TEXTFILE"));
+    // No /bin/sh to run a file without '#!'.
+    let output = image().run(&options, &["/pushwrap", "--url", "none", "--", "/etc/hosts"]);
+    assert_eq!(output.status.code(), Some(126), "{}", text(&output.stderr));
+}
+
+/// Runs a script in a private mount namespace with directories of the system covered, so that nothing of it stays.
+fn covered(script: &str) -> Output {
+    need_root("covering directories of the system");
+    let mut call = Command::new(need_program("unshare", "util-linux"));
+    call.args(["--mount", "--propagation", "private", "sh", "-euc", script]).stdin(Stdio::null());
+    call.output().unwrap()
+}
+
+#[test]
+fn c45_a_job_of_a_real_cron_mails_nothing_in_a_good_run() {
+    let cron = need_program("cron", "cron");
+    let gateway = FakeGateway::start((0..4).map(|_| Reply::ok()));
+    let directory = tempfile::tempdir().unwrap();
+    let mail = directory.path().join("mail");
+    let sendmail = format!("#!/bin/sh\ncat >> {}\n", mail.display());
+    fs::write(directory.path().join("sendmail"), sendmail).unwrap();
+    let job = format!("{} --url {} --job cron -- true", binary().display(), gateway.url());
+    // The second job shows that a mail would have come.
+    let table = format!("MAILTO=root\n* * * * * root {job}\n* * * * * root echo noise\n");
+    fs::write(directory.path().join("table"), table).unwrap();
+    let d = directory.path().display();
+    // cron runs what is in /etc/cron.d and mails by /usr/sbin/sendmail, which may not be there: /usr/sbin is covered by
+    // a copy with it.
+    let script = format!(
+        "mkdir {d}/sbin; cp -a /usr/sbin/. {d}/sbin; install -m 755 {d}/sendmail {d}/sbin/sendmail; \
+         mount --bind {d}/sbin /usr/sbin; mount -t tmpfs tmpfs /etc/cron.d; mount -t tmpfs tmpfs /run; \
+         mount -t tmpfs tmpfs /var/spool/cron; mkdir /var/spool/cron/crontabs; \
+         install -m 644 {d}/table /etc/cron.d/table; \
+         {} -f & cron=$!; for i in $(seq 1 900); do [ -s {d}/mail ] && break; sleep 0.1; done; sleep 1; kill $cron",
+        cron.display()
+    );
+    let output = covered(&script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mails = fs::read_to_string(mail).expect("the mail of the job that makes noise");
+    assert!(mails.contains("noise"), "{mails}");
+    assert!(!mails.contains("pushwrap"), "a good run is silent: {mails}");
+    assert!(gateway.requests().iter().any(|push| push.body().contains("pushwrap_success 1")));
+}
+
+#[test]
+fn a_command_of_another_user_is_passed_on_like_any_other() {
+    need_root("su");
+    let su = need_program("su", "util-linux");
+    for through in Through::ALL {
+        let command = [su.to_str().unwrap(), "nobody", "-s", "/bin/sh", "-c", "exit 5"];
+        assert_eq!(given(&[], through, &command).status().unwrap().code(), Some(5), "{through:?}");
+    }
+}
+
+#[test]
+fn a_command_that_may_not_be_signalled_ends_by_itself() {
+    need_root("setpriv and a setuid command");
+    // pushwrap as nobody, the command as root by a setuid bit: EPERM for every signal.
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let copy = directory.path().join("probe");
+    assert!(Command::new("install").args(["-m", "4755"]).arg(probe()).arg(&copy).status().unwrap().success());
+    assert!(Command::new("chmod").arg("755").arg(directory.path()).status().unwrap().success());
+    let own = directory.path().join("pushwrap");
+    assert!(Command::new("install").args(["-m", "755"]).arg(binary()).arg(&own).status().unwrap().success());
+    let mut call = Command::new(need_program("setpriv", "util-linux"));
+    call.args(["--reuid", "65534", "--clear-groups"]).arg(own).args(["--url", "none", "--"]).arg(copy);
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut pushwrap = call.args(["all-root", "700"]).stdout(output.reopen().unwrap()).spawn().unwrap();
+    wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
+    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(pushwrap.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn done_3_ten_thousand_runs_of_true() {
+    let words = Through::Pushwrap.words();
+    for run in 0..10_000 {
+        let status = Command::new(&words[0]).args(&words[1..]).arg("true").status().unwrap();
+        assert!(status.success(), "run {run}: {status}");
+    }
+}
+
+#[test]
+fn done_3_two_thousand_signals_at_any_moment() {
+    let sleeper = Sleeper::new();
+    let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM, 40];
+    let mut random = 0x9e37_79b9_u32;
+    let mut next = |below: u32| {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        random % below
+    };
+    for run in 0..2000 {
+        let signal = signals[next(7) as usize];
+        let moment = Duration::from_micros(u64::from(next(8000)));
+        let mut pushwrap = given(&["limit", "4", "0"], Through::Pushwrap, &sleeper.words()).spawn().unwrap();
+        std::thread::sleep(moment);
+        let number = signal.to_string();
+        // Real-time signals have no name in nix.
+        let sent = Command::new(probe()).args(["queue", &pushwrap.id().to_string(), &number, "1"]).status().unwrap();
+        assert!(sent.success());
+        let status = wait_for("the run to end", || pushwrap.try_wait().unwrap());
+        assert_eq!(status.signal(), Some(signal), "run {run}, after {moment:?}");
+    }
+    assert!(!sleeper.runs(), "no command is left running alone");
+    assert!(zombies().is_empty(), "{:?}", zombies());
+}
+
+/// The ended and unreaped children of this process.
+fn zombies() -> Vec<i32> {
+    let children = format!("/proc/self/task/{}/children", nix::unistd::gettid());
+    let list = fs::read_to_string(children).unwrap_or_default();
+    let pids = list.split_whitespace().map(|pid| pid.parse().unwrap());
+    pids.filter(|pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z ")))
+        .collect()
+}
+
+#[test]
+fn the_system_files_that_the_tests_read_are_there() {
+    assert!(Path::new("/proc/self/schedstat").exists() && File::open("/proc/thread-self/children").is_ok());
+}
