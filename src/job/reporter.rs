@@ -87,12 +87,12 @@ impl Materials {
     /// Counts a run that has ended, where there is a state directory.
     fn count(&self, stage: &Stage) -> Counted {
         let Stage::Ended(_, outcome) = stage else { return Counted::default() };
-        let state = match self.state_dir.open() {
-            Ok(Some(state)) => state,
+        let directory = match self.state_dir.open() {
+            Ok(Some(directory)) => directory,
             Ok(None) => return Counted::default(),
             Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
         };
-        match state.count(&self.path, *outcome) {
+        match directory.count(&self.path, *outcome) {
             Ok((counts, note)) => Counted { counts: Some(counts), trouble: note },
             Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
         }

@@ -23,6 +23,8 @@ const HURRY: Duration = Duration::from_secs(2);
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
 /// resolver hangs.
 const GRACE: Duration = Duration::from_millis(100);
+/// How much longer when a push is still being written to the state directory: on a slow disk it would be lost.
+const KEEPING_GRACE: Duration = Duration::from_secs(2);
 /// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -100,6 +102,10 @@ struct Lane {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(Turn, Cancel)>,
+    /// The final push is being written to the state directory: worth a moment more than the network gets.
+    keeping: bool,
+    /// What is said of a final push that waits there, should it be given up.
+    kept: Option<String>,
     /// After the final push: other groups' pushes that had waited are sent.
     errand: Option<Cancel>,
     /// The last push was given up unanswered, so the gateway may still apply it.
@@ -141,6 +147,15 @@ impl Shared {
     fn report(&self, report: Report) {
         self.state().reports.push_back(report);
         self.ring();
+    }
+
+    /// A push was written to the state directory, or could not be.
+    fn kept(&self, gateway: usize, sentence: Option<String>) {
+        let mut state = self.state();
+        state.lanes[gateway].keeping = false;
+        state.lanes[gateway].kept = sentence;
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Tells whoever waits that something has changed.
@@ -279,8 +294,13 @@ impl Courier {
     /// has not ended by then is let go and reported as timed out.
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + GRACE);
+        let keeping_until = Deadline::from(until.instant() + KEEPING_GRACE);
         let mut state = self.shared.state();
-        while state.lanes.iter().any(Lane::is_busy) && !until.passed() {
+        while state.lanes.iter().any(Lane::is_busy) {
+            let until = if state.lanes.iter().any(|lane| lane.keeping) { keeping_until } else { until };
+            if until.passed() {
+                break;
+            }
             let waited = self.shared.changed.wait_timeout(state, until.left());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -295,14 +315,14 @@ impl Courier {
                 cancel.stop();
                 turn
             });
-            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn)));
+            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn, lane.kept.take())));
         }
         let mut reports: Vec<Report> = state.reports.drain(..).collect();
-        reports.extend(left.into_iter().map(|(gateway, turn)| Report {
+        reports.extend(left.into_iter().map(|(gateway, turn, kept)| Report {
             gateway,
             turn,
             result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::Setup))),
-            said: Vec::new(),
+            said: kept.into_iter().collect(),
         }));
         reports
     }
@@ -362,10 +382,17 @@ fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
 fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> (Result<Delivered, Failure>, Vec<String>) {
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };
-    let handed = catch_unwind(AssertUnwindSafe(|| match &shared.spool {
-        Some(spool) if job.turn == Turn::Final => spool.deliver(sink, &job.push, limits),
-        _ => (sink.deliver(&job.push, job.turn, job.deadline, cancel), Vec::new()),
+    let spool = shared.spool.as_ref().filter(|_| job.turn == Turn::Final);
+    let handed = catch_unwind(AssertUnwindSafe(|| match spool.and_then(|spool| spool.place(sink)) {
+        Some(place) => {
+            shared.state().lanes[gateway].keeping = true;
+            let kept = place.keep(&job.push);
+            shared.kept(gateway, place.sentence(&kept));
+            place.deliver(sink, &job.push, kept, limits)
+        }
+        None => (sink.deliver(&job.push, job.turn, job.deadline, cancel), Vec::new()),
     }));
+    shared.state().lanes[gateway].keeping = false;
     handed.unwrap_or_else(|panic| (Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))), Vec::new()))
 }
 

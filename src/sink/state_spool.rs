@@ -166,26 +166,11 @@ fn is_settled(result: &Result<Delivered, Failure>) -> bool {
 }
 
 impl Spool {
-    /// Delivers the final push of a run so that it waits when it fails. Whatever goes wrong with the directory, it is delivered;
-    /// the lines have to be said.
-    pub(super) fn deliver(
-        &self,
-        sink: &Sink,
-        push: &Push,
-        limits: Limits<'_>,
-    ) -> (Result<Delivered, Failure>, Vec<String>) {
-        let direct = || sink.deliver(push, Turn::Final, limits.deadline, limits.cancel);
-        let Some(destination) = sink.destination() else { return (direct(), Vec::new()) };
-        // Why a directory cannot be used was said when the run was counted.
-        let Ok(Some(state)) = self.state_dir.open() else { return (direct(), Vec::new()) };
-        let fresh = Waiting::new(destination, &self.grouping, push.clone());
-        match state.store(fresh, &self.lasting) {
-            Ok((stored, note)) => {
-                let (result, waits) = send_stored(&state, stored, sink, limits);
-                (result, note.into_iter().chain(waits).collect())
-            }
-            Err(trouble) => (direct(), vec![format!("the push is not kept: {trouble}")]),
-        }
+    /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
+    /// when the run is counted.
+    pub(super) fn place(&self, sink: &Sink) -> Option<Place<'_>> {
+        let destination = sink.destination()?;
+        Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?, destination })
     }
 
     /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
@@ -235,33 +220,76 @@ fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Opt
     Some(Errand { result, said, waits })
 }
 
-/// Sends a push that was stored. Whoever gets the lock late may find that another run has sent it, or has a newer one.
-fn send_stored(
-    state: &State,
-    stored: Waiting,
-    sink: &Sink,
-    limits: Limits<'_>,
-) -> (Result<Delivered, Failure>, Option<String>) {
-    let lock_name = format!("{}.send", stored.name());
-    let lock = state.lock(&lock_name, PATIENCE.min(limits.deadline.left() / 4)).ok();
-    let newest = match (&lock, state.waiting_push(&stored.name())) {
-        (Some(_), Ok(None)) => {
-            retire(state, lock, &lock_name);
-            return (Ok(sent_by_another()), None);
+/// Where the final push of a run to one sink is kept until it is taken.
+#[derive(Debug)]
+pub(super) struct Place<'s> {
+    spool: &'s Spool,
+    state: State,
+    destination: Destination,
+}
+
+/// A push that was written, if that was possible, and what has to be said.
+#[derive(Debug)]
+pub(super) struct Kept {
+    stored: Option<Waiting>,
+    said: Option<String>,
+}
+
+impl Place<'_> {
+    /// Writes the push, before it is sent.
+    pub(super) fn keep(&self, push: &Push) -> Kept {
+        let fresh = Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone());
+        match self.state.store(fresh, &self.spool.lasting) {
+            Ok((stored, said)) => Kept { stored: Some(stored), said },
+            Err(trouble) => Kept { stored: None, said: Some(format!("the push is not kept: {trouble}")) },
         }
-        (Some(_), Ok(Some(there))) if there.token != stored.token => there,
-        _ => stored,
-    };
-    let result = sink.deliver(&newest.push, Turn::Final, limits.deadline, limits.cancel);
-    // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
-    if lock.is_some() && is_settled(&result) {
-        // One that stays is sent once more.
-        let _ = state.discard(&newest);
     }
-    let waits = result.is_err() && !is_settled(&result);
-    let remedy = format!("it waits in '{}' for the next run or 'pushwrap flush'", state.path().display());
-    retire(state, lock, &lock_name);
-    (result, waits.then_some(remedy))
+
+    /// What is said of a push that was kept and not taken.
+    pub(super) fn sentence(&self, kept: &Kept) -> Option<String> {
+        let shown = self.state.path().display();
+        kept.stored.as_ref().map(|_| format!("it waits in '{shown}' for the next run or 'pushwrap flush'"))
+    }
+
+    /// Sends it, kept or not. The lines have to be said.
+    pub(super) fn deliver(
+        &self,
+        sink: &Sink,
+        push: &Push,
+        kept: Kept,
+        limits: Limits<'_>,
+    ) -> (Result<Delivered, Failure>, Vec<String>) {
+        let sentence = self.sentence(&kept);
+        let Some(stored) = kept.stored else {
+            return (sink.deliver(push, Turn::Final, limits.deadline, limits.cancel), kept.said.into_iter().collect());
+        };
+        let result = self.send(stored, sink, limits);
+        let waits = sentence.filter(|_| !is_settled(&result));
+        (result, kept.said.into_iter().chain(waits).collect())
+    }
+
+    /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
+    fn send(&self, stored: Waiting, sink: &Sink, limits: Limits<'_>) -> Result<Delivered, Failure> {
+        let lock_name = format!("{}.send", stored.name());
+        let lock = self.state.lock(&lock_name, PATIENCE.min(limits.deadline.left() / 4)).ok();
+        let newest = match (&lock, self.state.waiting_push(&stored.name())) {
+            (Some(_), Ok(None)) => None,
+            (Some(_), Ok(Some(there))) if there.token != stored.token => Some(there),
+            _ => Some(stored),
+        };
+        let Some(newest) = newest else {
+            retire(&self.state, lock, &lock_name);
+            return Ok(sent_by_another());
+        };
+        let result = sink.deliver(&newest.push, Turn::Final, limits.deadline, limits.cancel);
+        // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
+        if lock.is_some() && is_settled(&result) {
+            // One that stays is sent once more.
+            let _ = self.state.discard(&newest);
+        }
+        retire(&self.state, lock, &lock_name);
+        result
+    }
 }
 
 fn retire(state: &State, lock: Option<Lock>, name: &str) {

@@ -93,9 +93,9 @@ impl Waiting {
             families.iter().filter(|family| lasting.iter().any(|name| name == family.name()) && lacks(family.name()));
         let kept = encode(kept);
         if !kept.is_empty() {
-            let with = |body: &Arc<[u8]>| -> Arc<[u8]> { [body, kept.as_slice()].concat().into() };
-            self.push.body = with(&self.push.body);
-            self.push.salvage = self.push.salvage.as_ref().map(with);
+            for body in std::iter::once(&mut self.push.body).chain(&mut self.push.salvage) {
+                *body = [&**body, &kept].concat().into();
+            }
         }
     }
 
