@@ -11,6 +11,8 @@ const BAD_USAGE: u8 = 2;
 
 fn main() {
     let inherited = child::take_over();
+    // What fails where delivery catches it must read like everything else that is said.
+    std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match cli::parse(&arguments) {
         Ok(Cli { subcommand: None, run }) => match config::resolve(run) {

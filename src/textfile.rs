@@ -73,9 +73,23 @@ impl Textfile {
     }
 }
 
-/// Reads standard input to its end. That it cannot be read, or is larger than `limit` bytes, is a problem.
+/// Reads files as they are named on a command line: `-` is standard input; each may have `limit` bytes.
 #[must_use]
-pub fn read_stdin(limit: u64) -> Found {
+pub fn gather(files: &[PathBuf], limit: u64) -> Found {
+    let mut all = Found::default();
+    for file in files {
+        let found = match file.to_str() {
+            Some("-") => read_stdin(limit),
+            _ => Textfile::Named(vec![file.clone()]).collect(limit, Writer::Done),
+        };
+        all.sources.extend(found.sources);
+        all.problems.extend(found.problems);
+    }
+    all
+}
+
+/// Reads standard input to its end. That it cannot be read, or is larger than `limit` bytes, is a problem.
+fn read_stdin(limit: u64) -> Found {
     let (mut bytes, mut found) = (Vec::new(), Found::default());
     match io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes) {
         Err(error) => found.problems.push(Diagnostic::of_file(STDIN, format!("cannot read it: {}", words(&error)))),

@@ -1,6 +1,147 @@
-//! placeholder
-/// p
+//! `pushwrap check`: says what the gateway would refuse in metrics files, what pushwrap repairs and what it drops, in the
+//! manner of a compiler; with `--fix` a filter that prints the repaired file.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use crate::cli;
+use crate::console::{Voice, Volume};
+use crate::exposition::{self, Context, Diagnostic, Paint, Reading, Refusal, Source, Verdict, count, json_string};
+use crate::textfile::{self, Found};
+
+/// Every push has a job, which replaces a label of that name; this one stands for it.
+const JOB: &str = "check";
+
+/// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else 1.
 #[must_use]
-pub fn run(_: &crate::cli::Check) -> u8 {
-    1
+pub fn run(check: &cli::Check) -> u8 {
+    let found = textfile::gather(&check.files, textfile::DEFAULT_LIMIT);
+    let grouping = [("job".to_owned(), JOB.to_owned())];
+    let context = Context { grouping: &grouping, reserved: &[] };
+    let is_good = match (check.fix, check.json) {
+        (true, _) => fix(&found, &context),
+        (_, true) => print_json(&found, &context),
+        _ => explain(&found, &context),
+    };
+    u8::from(!is_good)
+}
+
+/// The findings on standard error, and one line for each file that sums them up.
+fn explain(found: &Found, context: &Context<'_>) -> bool {
+    let mut is_good = found.problems.is_empty();
+    let mut endings = Vec::new();
+    for source in &found.sources {
+        let reading = exposition::read(std::slice::from_ref(source), context);
+        let verdict = source.judge(context);
+        show(&reading.diagnostics);
+        is_good &= verdict == Verdict::Taken;
+        endings.push(format!("{}: {}; {}", source.name(), sentence(&verdict), sums(&reading)));
+    }
+    show(&found.problems);
+    for ending in endings {
+        say(&ending);
+    }
+    is_good
+}
+
+/// The repaired files as one on standard output.
+fn fix(found: &Found, context: &Context<'_>) -> bool {
+    let mut reading = exposition::read(&found.sources, context);
+    for problem in &found.problems {
+        reading.add(problem.clone());
+    }
+    show(&reading.diagnostics);
+    if reading.errors() + reading.repairs() + reading.doubts() > 0 {
+        say(&sums(&reading));
+    }
+    print(&exposition::encode(&reading.families)) && reading.errors() == 0
+}
+
+/// One JSON array on standard output, one line for each file.
+fn print_json(found: &Found, context: &Context<'_>) -> bool {
+    let mut is_good = found.problems.is_empty();
+    let read = found.sources.iter().map(|source| {
+        let verdict = source.judge(context);
+        is_good &= verdict == Verdict::Taken;
+        json(source, &verdict, &exposition::read(std::slice::from_ref(source), context))
+    });
+    let mut files: Vec<String> = read.collect();
+    files.extend(found.problems.iter().map(unread_json));
+    let text = if files.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", files.join(",\n")) };
+    print(text.as_bytes()) && is_good
+}
+
+fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String {
+    let (word, refusal) = match verdict {
+        Verdict::Taken => ("taken", None),
+        Verdict::Harmful(refusal) => ("harmful", Some(refusal)),
+        Verdict::Refused(refusal) => ("refused", Some(refusal)),
+    };
+    let line = refusal.and_then(|refusal| refusal.line).map_or_else(|| "null".to_owned(), |line| line.to_string());
+    let findings: Vec<_> = reading.diagnostics.iter().map(Diagnostic::json).collect();
+    format!(
+        r#"{{"file":{},"verdict":"{word}","line":{line},"reason":{},"samples":{},"dropped":{},"doubtful":{},"repaired":{},"findings":[{}]}}"#,
+        json_string(source.name()),
+        refusal.map_or_else(|| "null".to_owned(), |refusal| json_string(&refusal.reason)),
+        reading.samples(),
+        reading.errors(),
+        reading.doubts(),
+        reading.repairs(),
+        findings.join(","),
+    )
+}
+
+/// A file of which nothing was read.
+fn unread_json(problem: &Diagnostic) -> String {
+    format!(
+        r#"{{"file":{},"verdict":"unread","line":null,"reason":{},"samples":0,"dropped":1,"doubtful":0,"repaired":0,"findings":[{}]}}"#,
+        json_string(&problem.file),
+        json_string(&problem.reason),
+        problem.json(),
+    )
+}
+
+fn sentence(verdict: &Verdict) -> String {
+    let at = |refusal: &Refusal| refusal.line.map(|line| format!(" at line {line}")).unwrap_or_default();
+    match verdict {
+        Verdict::Taken => "the gateway takes it as it is".to_owned(),
+        Verdict::Harmful(refusal) => format!("the gateway takes it and suffers: {}", refusal.reason),
+        Verdict::Refused(refusal) => format!("the gateway refuses it{}: {}", at(refusal), refusal.reason),
+    }
+}
+
+fn sums(reading: &Reading<'_>) -> String {
+    let numbers = [(reading.errors(), "dropped"), (reading.repairs(), "repaired"), (reading.doubts(), "doubtful")];
+    let found: Vec<_> =
+        numbers.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
+    let rest = if found.is_empty() { String::new() } else { format!(", {}", found.join(", ")) };
+    format!("{} kept{rest}", count(reading.samples(), "sample"))
+}
+
+/// Findings in their long form on standard error, with colours on a terminal (<https://no-color.org>).
+fn show(findings: &[Diagnostic]) {
+    let has_colors = io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let paint = if has_colors { Paint::Ansi } else { Paint::Plain };
+    let mut stderr = io::stderr().lock();
+    for finding in findings {
+        // A reader who has seen enough is no failure, and a pager may take its time.
+        let _ = writeln!(stderr, "{}\n", finding.long(paint));
+    }
+}
+
+fn say(message: &str) {
+    Voice(Volume::Normal).trouble(message);
+}
+
+/// Writes to standard output; whether it could be written.
+fn print(bytes: &[u8]) -> bool {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    if let Err(error) = &written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        say(&format!("cannot write to standard output: {error}"));
+    }
+    written.is_ok()
 }

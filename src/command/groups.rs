@@ -225,7 +225,7 @@ fn heartbeat(group: &Group, now: SystemTime) -> State {
 
 /// The state of the state set that is 1.
 fn outcome(group: &Group, family: &str) -> Option<String> {
-    let happened = group.series.iter().find(|series| series.family == family && series.value == 1.0)?;
+    let happened = group.series.iter().find(|series| series.family == family && series.value > 0.5)?;
     happened.labels.iter().find(|(name, _)| name == "outcome").map(|(_, outcome)| outcome.clone())
 }
 
@@ -336,8 +336,8 @@ mod tests {
         let text = table(&[row(&ended), row(&foreign)], Paint::Plain);
         assert_eq!(
             text,
-            "JOB           LABELS        OUTCOME  STARTED  DURATION  PUSHED\n\
-             backup        instance=db1  success  -        1m 3s     60s ago\n\
+            "JOB          LABELS        OUTCOME  STARTED  DURATION  PUSHED\n\
+             backup       instance=db1  success  -        1m 3s     60s ago\n\
              \"\\u{1b}[2J\"  a=\"\",b=\"x y\"  -        -        -         60s ago\n"
         );
         let coloured = table(&[row(&ended)], Paint::Ansi);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -39,19 +39,14 @@ fn install(path: &Path) -> Result<()> {
     };
     let failed = || format!("cannot install to '{}'", target.display());
     let mut binary = File::open(OWN_BINARY).with_context(|| format!("cannot read '{OWN_BINARY}'"))?;
-    let beside = tempfile::Builder::new().prefix(".pushwrap-").tempfile_in(directory);
-    let mut copy = beside.map_err(|error| plain(&error)).with_context(failed)?;
+    let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut copy = tempfile::Builder::new().prefix(".pushwrap-").make_in(directory, create).with_context(failed)?;
     std::io::copy(&mut binary, &mut copy).with_context(failed)?;
     copy.flush().with_context(failed)?;
     copy.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(failed)?;
     copy.as_file().sync_all().with_context(failed)?;
     copy.persist(&target).map_err(|error| error.error).with_context(failed)?;
     Ok(())
-}
-
-/// Without the name of the temporary file, which says nothing to anybody.
-fn plain(error: &std::io::Error) -> std::io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error)
 }
 
 /// The file name of the running binary. The kernel marks one that was replaced meanwhile (proc(5)).

@@ -1,6 +1,104 @@
-//! placeholder
-/// p
+//! `pushwrap push`: metrics files to the gateway, without a command. What people do with curl today, through the same
+//! reading and repairing as the metrics of a command.
+
+use std::path::PathBuf;
+
+use crate::config::{Destination, PushConfig, Reporting};
+use crate::console::{Voice, Volume, write_stderr};
+use crate::exposition::{self, Context, Reading, Severity, count, encode};
+use crate::grouping::GroupingKey;
+use crate::sink::{Deadline, Gateway, Push, curl_command, deliver_all, request_text};
+use crate::textfile;
+
+/// How many findings are said; the rest is counted.
+const FINDINGS: usize = 10;
+
+/// Pushes the files, or standard input where there are none. 0: everything in them arrived everywhere; else 1.
 #[must_use]
-pub fn run(_: crate::config::PushConfig, _: &[std::path::PathBuf]) -> u8 {
-    1
+pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
+    let PushConfig { reporting, volume } = config;
+    let voice = Voice(volume);
+    for line in reporting.warnings.iter().chain(&reporting.troubles) {
+        voice.trouble(line);
+    }
+    if !reporting.troubles.is_empty() {
+        voice.trouble("nothing was pushed");
+        return 1;
+    }
+    let stdin = [PathBuf::from("-")];
+    let files = if files.is_empty() { &stdin } else { files };
+    let found = textfile::gather(files, textfile::DEFAULT_LIMIT);
+    let grouping = reporting.key.as_ref().map(|key| key.labels().to_vec()).unwrap_or_default();
+    let mut reading = exposition::read(&found.sources, &Context { grouping: &grouping, reserved: &[] });
+    for problem in found.problems {
+        reading.add(problem);
+    }
+    say_findings(&reading, voice);
+    // Nothing is left of what was there: a PUT of that would empty the group.
+    if reading.samples() == 0 && reading.errors() > 0 {
+        voice.trouble("no sample is left: nothing was pushed");
+        return 1;
+    }
+    let is_delivered = deliver(&reporting, &reading, voice);
+    u8::from(!is_delivered || reading.errors() > 0)
+}
+
+fn say_findings(reading: &Reading<'_>, voice: Voice) {
+    let is_shown = |severity| severity == Severity::Dropped || voice.0 >= Volume::Verbose;
+    let shown: Vec<_> = reading.diagnostics.iter().filter(|finding| is_shown(finding.severity)).collect();
+    for finding in shown.iter().take(FINDINGS) {
+        voice.trouble(finding);
+    }
+    if shown.len() > FINDINGS {
+        voice.trouble(format!("and {} more; 'pushwrap check' shows all of them", shown.len() - FINDINGS));
+    }
+}
+
+/// Whether it went where it was to go.
+fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
+    let body = encode(&reading.families);
+    let gateways = match &reporting.destination {
+        Destination::Nowhere => return true,
+        Destination::Unnamed => {
+            if voice.0 > Volume::Quiet {
+                write_stderr(&body);
+            }
+            voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
+            return false;
+        }
+        Destination::Gateways(gateways) => gateways,
+    };
+    let path = reporting.key.as_ref().map(GroupingKey::path).unwrap_or_default();
+    let push = Push { method: reporting.on_success, path, body: body.into(), salvage: None };
+    if reporting.dry_run {
+        rehearse(gateways, &push, voice);
+        return true;
+    }
+    let results = deliver_all(gateways, &push, Deadline::after(reporting.push_timeout));
+    let key = reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut is_delivered = results.len() == gateways.len();
+    for (gateway, result) in gateways.iter().zip(results) {
+        match result {
+            Ok(delivered) => {
+                for note in delivered.notes {
+                    voice.note(note);
+                }
+                let samples = count(reading.samples(), "sample");
+                voice.note(format!("pushed {samples} as {key} to '{}' ({})", gateway.url, delivered.status));
+            }
+            Err(failure) => {
+                voice.trouble(failure);
+                is_delivered = false;
+            }
+        }
+    }
+    is_delivered
+}
+
+/// `--dry-run`: the requests that would have been sent.
+fn rehearse(gateways: &[Gateway], push: &Push, voice: Voice) {
+    for gateway in gateways {
+        write_stderr(request_text(gateway, push).as_bytes());
+        voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, push)));
+    }
 }

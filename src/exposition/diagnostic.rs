@@ -164,7 +164,7 @@ impl Diagnostic {
             Paint::Ansi => ("\x1b[1m", "\x1b[1;34m", "\x1b[0m"),
         };
         let color = if paint == Paint::Ansi { self.severity.color() } else { "" };
-        let number = if self.line == 0 { String::new() } else { self.line.to_string() };
+        let number = if self.line == 0 { " ".to_owned() } else { self.line.to_string() };
         let margin = " ".repeat(number.len());
         let mut out = format!("{color}{}{end}{bold}: {}{end}", self.severity.name(), self.reason);
         let _ = write!(out, "\n{margin}{frame}-->{end} {}", self.place());

@@ -148,9 +148,13 @@ impl<'a> Builder<'a, '_> {
 
     /// Says that a sample's series was there before.
     pub(super) fn raise_duplicate(&mut self, group: u32, record: &Record, first: u32) {
-        let Some(first) = self.record(first).map(|first| first.position()) else { return };
-        let file = self.findings.other_file(record.position(), first);
-        self.raise(group, record, &Problem::Duplicate { file, line: first.line });
+        let Some((first, of)) = self.record(first).zip(self.collected.groups.get(group as usize)) else { return };
+        let labels =
+            |record: &Record| self.collected.text(of, record).rsplit_once(' ').map(|(labels, _)| labels.to_owned());
+        let same_text = labels(record) == labels(&first);
+        let position = first.position();
+        let file = self.findings.other_file(record.position(), position);
+        self.raise(group, record, &Problem::Duplicate { file, line: position.line, same_text });
     }
 
     /// The samples of a counter, a gauge or an untyped metric.

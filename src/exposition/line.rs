@@ -269,7 +269,7 @@ impl<'l> Cursor<'l> {
         if name.is_empty() {
             return match self.peek() {
                 Some(b',') => self.fault(1, Problem::LabelComma),
-                other => self.fault(1, Problem::LabelName(other)),
+                _ => self.fault(1, Problem::LabelName(self.rest())),
             };
         }
         if name.starts_with(b"__") {
@@ -283,12 +283,12 @@ impl<'l> Cursor<'l> {
     fn label_value(&mut self) -> Result<(), Fault<'l>> {
         self.skip_blanks();
         if self.peek() != Some(b'=') {
-            return self.fault(1, Problem::LabelEquals);
+            return self.fault(1, Problem::LabelEquals(self.rest()));
         }
         self.at += 1;
         self.skip_blanks();
         if self.peek() != Some(b'"') {
-            return self.fault(1, Problem::LabelQuote);
+            return self.fault(1, Problem::LabelQuote(self.rest()));
         }
         let opened = self.at;
         self.at += 1;
@@ -341,7 +341,7 @@ impl<'l> Cursor<'l> {
         let Some(spelling) = spelling(token) else {
             return match token.first() {
                 None => self.fault(1, Problem::ValueMissing),
-                Some(&byte) if is_tight && byte != b'=' => self.fault(1, Problem::BadName(byte)),
+                Some(&byte) if is_tight && byte != b'=' => self.fault(1, Problem::BadName(token)),
                 Some(_) => self.fault(token.len(), Problem::BadValue(token)),
             };
         };
@@ -428,7 +428,8 @@ pub(super) fn comment(text: &[u8]) -> Result<Comment<'_>, Fault<'_>> {
     line.at += name.len();
     if name.is_empty() || !matches!(line.peek(), None | Some(b' ' | b'\t')) {
         line.at -= name.len();
-        return line.fault(line.token().len(), Problem::MetaName(keyword));
+        let token = line.token();
+        return line.fault(token.len(), Problem::MetaName(keyword, token));
     }
     line.skip_blanks();
     Ok(match keyword {

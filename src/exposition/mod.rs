@@ -27,7 +27,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity, count, json_string};
 pub use encode::{CONTENT_TYPE, encode, encode_with_labels};
-pub use gateway::{Verdict, judge};
+pub use gateway::{Refusal, Verdict, judge};
 pub use model::{Family, Kind, Position, Sample, Suffix};
 pub use source::Source;
 

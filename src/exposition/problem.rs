@@ -9,29 +9,29 @@ use super::model::Kind;
 pub(super) enum Problem<'p> {
     // Dropped: the line.
     NotASample(&'p [u8]),
-    BadName(u8),
+    BadName(&'p [u8]),
     UnclearName,
     ValueMissing,
     BadValue(&'p [u8]),
     AfterValue(&'p [u8]),
-    LabelName(Option<u8>),
+    LabelName(&'p [u8]),
     LabelNameReserved(&'p [u8]),
-    LabelEquals,
-    LabelQuote,
+    LabelEquals(&'p [u8]),
+    LabelQuote(&'p [u8]),
     LabelUnclosed,
     LabelEscape(&'p [u8]),
     LabelSeparator,
     LabelComma,
     LabelTwice(&'p [u8]),
     LabelUtf8,
-    MetaName(&'static str),
+    MetaName(&'static str, &'p [u8]),
     TypeWord(&'p [u8]),
     TypeConflict { first: Kind, file: &'p str, line: u32 },
     TypeOfPart(&'p [u8], Kind),
     HelpUtf8,
     Unfinished,
     // Dropped: the sample.
-    Duplicate { file: &'p str, line: u32 },
+    Duplicate { file: &'p str, line: u32, same_text: bool },
     BareSample(Kind),
     BadQuantile(&'p [u8]),
     Misplaced(&'static str),
@@ -133,7 +133,7 @@ impl Problem<'_> {
             | Self::ValueMissing
             | Self::BadValue(_)
             | Self::AfterValue(_)
-            | Self::MetaName(_)
+            | Self::MetaName(..)
             | Self::TypeWord(_)
             | Self::TypeConflict { .. }
             | Self::TypeOfPart(..)
@@ -143,8 +143,8 @@ impl Problem<'_> {
             | Self::TooLarge => self.line_reason(),
             Self::LabelName(_)
             | Self::LabelNameReserved(_)
-            | Self::LabelEquals
-            | Self::LabelQuote
+            | Self::LabelEquals(_)
+            | Self::LabelQuote(_)
             | Self::LabelUnclosed
             | Self::LabelEscape(_)
             | Self::LabelSeparator
@@ -159,15 +159,14 @@ impl Problem<'_> {
     fn line_reason(&self) -> String {
         match *self {
             Self::NotASample(line) => {
-                let found = line.first().map_or_else(String::new, |&byte| character(line, byte));
-                format!("this is no sample: the name of a metric cannot begin with {found}")
+                format!("this is no sample: the name of a metric cannot begin with {}", character(line))
             }
-            Self::BadName(byte) => format!("the name of a metric cannot contain {}", byte_name(byte)),
+            Self::BadName(rest) => format!("the name of a metric cannot contain {}", character(rest)),
             Self::UnclearName => "it is not clear where the name ends and the value begins".to_owned(),
             Self::ValueMissing => "the value is missing".to_owned(),
             Self::BadValue(text) => format!("{} is not a number", quoted(text)),
             Self::AfterValue(text) => format!("unexpected {} after the value", quoted(text)),
-            Self::MetaName(keyword) => format!("no metric name after '# {keyword}'"),
+            Self::MetaName(keyword, _) => format!("no metric name after '# {keyword}'"),
             Self::TypeWord(word) => format!("unknown metric type {}", quoted(word)),
             Self::TypeConflict { first, file, line } => {
                 format!("a second type for the same metric: it is a {} since {}", first.name(), place(file, line))
@@ -176,7 +175,9 @@ impl Problem<'_> {
                 format!("a type of its own for a part of the {} {}", kind.name(), quoted(base))
             }
             Self::HelpUtf8 => "the help text is not UTF-8; what is not was replaced".to_owned(),
-            Self::Unfinished => "the command was killed and the last line has no end: it may be half a line".to_owned(),
+            Self::Unfinished => {
+                "the last line has no end, and whoever wrote it was not done: it may be half a line".to_owned()
+            }
             Self::BrokenUtf16 => "the file says that it is UTF-16, but not all of it is".to_owned(),
             _ => "the file is larger than 4 GiB".to_owned(),
         }
@@ -184,11 +185,11 @@ impl Problem<'_> {
 
     fn label_reason(&self) -> String {
         match *self {
-            Self::LabelName(Some(byte)) => format!("a label name is expected, not {}", byte_name(byte)),
-            Self::LabelName(None) => "a label name is expected, not the end of the line".to_owned(),
+            Self::LabelName([]) => "a label name is expected, not the end of the line".to_owned(),
+            Self::LabelName(rest) => format!("a label name is expected, not {}", character(rest)),
             Self::LabelNameReserved(name) => format!("the label name {} is reserved", quoted(name)),
-            Self::LabelEquals => "'=' is expected after the label name".to_owned(),
-            Self::LabelQuote => "'\"' is expected at the start of the label value".to_owned(),
+            Self::LabelEquals(rest) => format!("'=' is expected after the label name, not {}", character(rest)),
+            Self::LabelQuote(rest) => format!("'\"' is expected before the label value, not {}", character(rest)),
             Self::LabelUnclosed => "the label value has no closing '\"' on its line".to_owned(),
             Self::LabelEscape(escape) => format!("unknown escape {} in the label value", quoted(escape)),
             Self::LabelSeparator => "',' or '}' is expected after the label value".to_owned(),
@@ -200,7 +201,7 @@ impl Problem<'_> {
 
     fn family_reason(&self) -> String {
         match *self {
-            Self::Duplicate { file, line } => {
+            Self::Duplicate { file, line, .. } => {
                 format!("the same series as in {}; the first stays", place(file, line))
             }
             Self::BareSample(Kind::Summary) => "a sample of a summary without 'quantile' has no place".to_owned(),
@@ -214,9 +215,7 @@ impl Problem<'_> {
             Self::Spoiled(name) => {
                 format!("the rest of {} is dropped too: without the bad line it would lie", quoted(name))
             }
-            Self::Interrupted => {
-                "the command was killed while it wrote these samples: what is there of them would lie".to_owned()
-            }
+            Self::Interrupted => "whoever wrote these samples was not done: what is there of them would lie".to_owned(),
             Self::Reserved(name) => format!("the metric {} is written by pushwrap itself", quoted(name)),
             Self::PushTime(name) => format!("the metric {} is written by the Pushgateway itself", quoted(name)),
             Self::GatewayType(name, kind) => {
@@ -266,18 +265,20 @@ impl Problem<'_> {
     pub(super) fn help(&self) -> Option<String> {
         Some(match *self {
             Self::NotASample(line) => return not_a_sample_help(line).map(str::to_owned),
+            Self::BadName([0xc2, 0xa0, ..]) => "this is a no-break space; write a plain blank".to_owned(),
+            Self::BadName([b'(' | b'[', ..]) => "labels stand in braces: name{label=\"text\"} value".to_owned(),
             Self::BadName(_) => "only letters, digits, '_' and ':' are allowed".to_owned(),
             Self::UnclearName => "put one blank between the name and the value".to_owned(),
             Self::ValueMissing => "a sample is 'name value' or 'name{label=\"text\"} value'".to_owned(),
             Self::BadValue(text) => return Some(bad_value_help(text)),
             Self::AfterValue([b'#', ..]) => "a comment needs a line of its own".to_owned(),
             Self::AfterValue(_) => "one sample a line; nothing may follow its value".to_owned(),
-            Self::LabelName(Some(b'"')) => "names in quotes need a newer gateway; rename the label".to_owned(),
+            Self::LabelName([b'"', ..]) => "names in quotes need a newer gateway; rename the label".to_owned(),
             Self::LabelName(_) => "a label name has letters, digits and '_' and begins with no digit".to_owned(),
             Self::LabelNameReserved(_) => {
                 "names that begin with '__' belong to Prometheus; rename the label".to_owned()
             }
-            Self::LabelEquals | Self::LabelQuote => "write labels as name=\"text\", with plain quotes".to_owned(),
+            Self::LabelEquals(_) | Self::LabelQuote(_) => "write labels as name=\"text\", with plain quotes".to_owned(),
             Self::LabelUnclosed => {
                 "close the quote; a line feed in a value is written as '\\n', a backslash as '\\\\'".to_owned()
             }
@@ -287,10 +288,14 @@ impl Problem<'_> {
             Self::LabelSeparator => "separate labels with a comma; write '\\\"' for a quote inside a value".to_owned(),
             Self::LabelComma => "remove the comma".to_owned(),
             Self::LabelUtf8 | Self::HelpUtf8 => "convert the text, for example with 'iconv -t UTF-8'".to_owned(),
-            Self::MetaName(_) => "a plain comment must not begin with the word HELP or TYPE".to_owned(),
+            Self::MetaName(_, [b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':', ..]) => {
+                "here stands the name alone, of letters, digits, '_' and ':'".to_owned()
+            }
+            Self::MetaName(..) => "a plain comment must not begin with the word HELP or TYPE".to_owned(),
             Self::TypeWord(_) => "use counter, gauge, histogram, summary or untyped".to_owned(),
             Self::TypeConflict { .. } => "give the metric one type, in every file".to_owned(),
             Self::TypeOfPart(..) => "remove the line; the type of the whole says it all".to_owned(),
+            Self::Duplicate { same_text: true, .. } => "remove one, or tell them apart by a label".to_owned(),
             Self::Duplicate { .. } => {
                 "grouping labels such as job replace labels of the same name, and an empty label is none".to_owned()
             }
@@ -314,12 +319,14 @@ fn place(file: &str, line: u32) -> String {
 }
 
 /// The character that begins `text`, in quotes.
-fn character(text: &[u8], byte: u8) -> String {
+fn character(text: &[u8]) -> String {
+    let Some(&byte) = text.first() else { return "nothing".to_owned() };
     let start = text.get(..4).unwrap_or(text);
     match String::from_utf8_lossy(start).chars().next() {
-        Some(char::REPLACEMENT_CHARACTER) | None => byte_name(byte),
-        Some(character) if byte >= 0x80 => format!("'{character}' (U+{:04X})", u32::from(character)),
-        Some(_) => byte_name(byte),
+        Some(character) if byte >= 0x80 && character != char::REPLACEMENT_CHARACTER => {
+            format!("{} (U+{:04X})", quoted(character.to_string().as_bytes()), u32::from(character))
+        }
+        _ => byte_name(byte),
     }
 }
 
@@ -329,7 +336,6 @@ fn byte_name(byte: u8) -> String {
         b' ' => "a blank".to_owned(),
         b'\t' => "a tab".to_owned(),
         0x21..=0x7e => format!("'{}'", char::from(byte)),
-        0x80.. => "a letter or sign beyond ASCII".to_owned(),
         _ => format!("the byte 0x{byte:02x}"),
     }
 }
@@ -365,7 +371,9 @@ fn bad_value_help(text: &[u8]) -> String {
         _ if digits > 0 && lower.last().is_some_and(|last| !last.is_ascii_digit()) => {
             "write the number alone, without a unit or a sign after it".to_owned()
         }
-        _ if digits > 0 && lower.contains(&b'e') => "the number is too large for a 64-bit float".to_owned(),
+        _ if std::str::from_utf8(text).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite)) && digits > 0 => {
+            "the number is too large for a 64-bit float".to_owned()
+        }
         [b'.' | b'-' | b'/', ..] => "the name of a metric has only letters, digits, '_' and ':'".to_owned(),
         _ => "a sample is 'name value' or 'name{label=\"text\"} value'".to_owned(),
     }

@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::Context;
+use super::gateway::{Refusal, Verdict, judge};
+
 /// One file that was read.
 #[derive(Debug, Clone)]
 pub struct Source<'a> {
@@ -48,6 +51,22 @@ impl<'a> Source<'a> {
     pub fn unfinished(mut self) -> Self {
         self.end = End::Cut;
         self
+    }
+
+    /// The file as messages name it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a Pushgateway does with the file as it is.
+    #[must_use]
+    pub fn judge(&self, context: &Context<'_>) -> Verdict {
+        match self.encoding {
+            Encoding::Plain => judge(&self.bytes, context),
+            // None of these marks can begin a line.
+            _ => Verdict::Refused(Refusal { line: Some(1), reason: "invalid metric name".to_owned() }),
+        }
     }
 
     /// Whether the text is OpenMetrics: its last line that is not blank is `# EOF` (OpenMetrics, "EOF").

@@ -6,27 +6,29 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
 use super::deliver::Delivered;
-use super::doors::Sink;
+use super::doors::{Handed, Limits, Sink};
 use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
-use super::state_spool::{Limits, Spool};
+use super::state_spool::Spool;
 use super::{Gateway, Push};
 
 /// How long the push in flight may still take when a more important one waits.
 const HURRY: Duration = Duration::from_secs(2);
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
 /// resolver hangs.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(150);
 /// How much longer when a push is still being written to the state directory: on a slow disk it would be lost.
 const KEEPING_GRACE: Duration = Duration::from_secs(2);
 /// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
 const SETTLE: Duration = Duration::from_secs(2);
+/// A push that was left unanswered longer ago than this has been applied, or never will be.
+const LATEST: Duration = Duration::from_mins(1);
 
 /// What a push is in the life of a run; later ones are more important.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,8 +110,8 @@ struct Lane {
     kept: Option<String>,
     /// After the final push: other groups' pushes that had waited are sent.
     errand: Option<Cancel>,
-    /// The last push was given up unanswered, so the gateway may still apply it.
-    unanswered: bool,
+    /// When a push was last given up unanswered: the gateway may still apply it.
+    unanswered: Option<Instant>,
 }
 
 impl Lane {
@@ -249,7 +251,7 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let (result, said) = hand_over(&self.shared, gateway, &job, &Cancel::new());
+            let Handed { result, said, .. } = hand_over(&self.shared, gateway, &job, &Cancel::new());
             self.shared.report(Report { gateway, turn: job.turn, result, said });
         }
     }
@@ -321,7 +323,7 @@ impl Courier {
         reports.extend(left.into_iter().map(|(gateway, turn, kept)| Report {
             gateway,
             turn,
-            result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::Setup))),
+            result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::LetGo))),
             said: kept.into_iter().collect(),
         }));
         reports
@@ -339,15 +341,15 @@ impl Drop for Courier {
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let (result, said) = hand_over(shared, gateway, &job, &cancel);
-        let settle = {
+        let Handed { result, unanswered, said } = hand_over(shared, gateway, &job, &cancel);
+        let before = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
-            let settle = lane.unanswered && result.is_ok() && job.turn == Turn::Final;
-            lane.unanswered = result.as_ref().is_err_and(may_still_arrive);
-            settle
+            let before = lane.unanswered;
+            lane.unanswered = if unanswered { Some(Instant::now()) } else { before };
+            before
         };
-        if settle {
+        if job.turn == Turn::Final && result.is_ok() && before.is_some_and(|moment| moment.elapsed() < LATEST) {
             repeat(&shared.sinks[gateway], &job, &cancel);
         }
         let mut state = shared.state();
@@ -379,7 +381,7 @@ fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> (Result<Delivered, Failure>, Vec<String>) {
+fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Handed {
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };
     let spool = shared.spool.as_ref().filter(|_| job.turn == Turn::Final);
@@ -390,10 +392,10 @@ fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> (Re
             shared.kept(gateway, place.sentence(&kept));
             place.deliver(sink, &job.push, kept, limits)
         }
-        None => (sink.deliver(&job.push, job.turn, job.deadline, cancel), Vec::new()),
+        None => sink.deliver(&job.push, job.turn, limits),
     }));
     shared.state().lanes[gateway].keeping = false;
-    handed.unwrap_or_else(|panic| (Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))), Vec::new()))
+    handed.unwrap_or_else(|panic| Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))).into())
 }
 
 fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
@@ -411,18 +413,13 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
     }
 }
 
-/// Whether the gateway may apply a push that we have given up.
-fn may_still_arrive(failure: &Failure) -> bool {
-    matches!(failure.fault, Fault::Timeout(Phase::Answer) | Fault::Stopped)
-}
-
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
 fn repeat(sink: &Sink, job: &Job, cancel: &Cancel) {
     let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
     let watch = super::deadline::Watch::new(pause, cancel.clone());
     if watch.sleep(SETTLE).is_err() && cancel.until().is_none() {
-        let _ = sink.deliver(&job.push, job.turn, job.deadline, cancel);
+        let _ = sink.deliver(&job.push, job.turn, Limits { deadline: job.deadline, cancel });
     }
 }
 

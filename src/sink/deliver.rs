@@ -47,6 +47,16 @@ pub struct Delivered {
 ///
 /// Why the gateway has not taken it, with what to do about it.
 pub fn deliver(gateway: &Gateway, push: &Push, deadline: Deadline, cancel: &Cancel) -> Result<Delivered, Failure> {
+    deliver_watched(gateway, push, deadline, cancel).0
+}
+
+/// Delivers, and tells whether a try was given up unanswered: the gateway may apply that one later.
+pub(super) fn deliver_watched(
+    gateway: &Gateway,
+    push: &Push,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> (Result<Delivered, Failure>, bool) {
     let intent = match push.method {
         Method::Add | Method::Replace => "push to",
         Method::Delete => "delete the group at",
@@ -60,17 +70,18 @@ pub(super) fn deliver_remote_write(
     push: &Push,
     deadline: Deadline,
     cancel: &Cancel,
-) -> Result<Delivered, Failure> {
+) -> (Result<Delivered, Failure>, bool) {
     let delivery = Delivery::new(endpoint, "write to", deadline, cancel);
     send(Delivery { protocol: Protocol::RemoteWrite, ..delivery }, push)
 }
 
-fn send(mut delivery: Delivery<'_>, push: &Push) -> Result<Delivered, Failure> {
+fn send(mut delivery: Delivery<'_>, push: &Push) -> (Result<Delivered, Failure>, bool) {
     let gateway = delivery.gateway;
-    guarded(&mut delivery, |delivery| {
+    let done = guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
         delivery.push(&route, push)
-    })
+    });
+    (done, delivery.unanswered)
 }
 
 /// Reads `path` below the gateway's base: `take` gets the answer's body as it comes in, and the server's time of day.
@@ -120,13 +131,14 @@ struct Delivery<'a> {
     intent: &'static str,
     shown: String,
     tries: u32,
+    unanswered: bool,
 }
 
 impl<'a> Delivery<'a> {
     fn new(gateway: &'a Gateway, intent: &'static str, deadline: Deadline, cancel: &Cancel) -> Self {
         let watch = Arc::new(Watch::new(deadline, cancel.clone()));
-        let protocol = Protocol::Pushgateway;
-        Self { gateway, protocol, watch, intent, shown: gateway.url.to_string(), tries: 0 }
+        let (protocol, shown) = (Protocol::Pushgateway, gateway.url.to_string());
+        Self { gateway, protocol, watch, intent, shown, tries: 0, unanswered: false }
     }
 
     fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
@@ -156,7 +168,9 @@ impl<'a> Delivery<'a> {
                 Ok(self.delivered(route, &answer, Some(format!("{refusal}{remedy}"))))
             }
             // Without the command's metrics the gateway says what is really wrong.
-            Err(second @ Fault::Status { .. }) => Err(self.explained(route, push, second)),
+            Err(second @ Fault::Status { .. }) if second.retry() == Retry::Never => {
+                Err(self.explained(route, push, second))
+            }
             Err(_) => Err(self.explained(route, push, refusal)),
         }
     }
@@ -200,6 +214,7 @@ impl<'a> Delivery<'a> {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
+            self.unanswered |= matches!(fault, Fault::Timeout(Phase::Answer) | Fault::Stopped);
             let (retry, asked) = (fault.retry(), pause_asked(&fault));
             empty = if fault == Fault::EmptyReply { empty + 1 } else { 0 };
             let again = match retry {
@@ -279,7 +294,7 @@ fn pause(round: u32, asked: Option<Duration>, left: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Duration, LONGEST_PAUSE, pause};
 
     #[test]
     fn pauses_double_with_jitter_and_fit_what_is_left() {

@@ -2,11 +2,36 @@
 
 use super::courier::Turn;
 use super::deadline::{Cancel, Deadline};
-use super::deliver::{Delivered, deliver};
+use super::deliver::{Delivered, deliver_watched};
 use super::failure::{Failure, Fault};
 use super::output::{Output, OutputTarget};
 use super::remote_write::RemoteWrite;
 use super::{Gateway, Push};
+
+/// What bounds a delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// When it has to be over.
+    pub deadline: Deadline,
+    /// How it is cut short.
+    pub cancel: &'a Cancel,
+}
+
+/// What came of a delivery.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) result: Result<Delivered, Failure>,
+    /// A try was given up unanswered: it may be applied later.
+    pub(super) unanswered: bool,
+    /// What has to be said besides, one line each.
+    pub(super) said: Vec<String>,
+}
+
+impl From<Result<Delivered, Failure>> for Handed {
+    fn from(result: Result<Delivered, Failure>) -> Self {
+        Self { result, unanswered: false, said: Vec::new() }
+    }
+}
 
 /// Somebody who gets reports.
 #[derive(Debug, Clone)]
@@ -49,18 +74,13 @@ impl Sink {
     }
 
     /// Hands a report over.
-    pub(super) fn deliver(
-        &self,
-        push: &Push,
-        turn: Turn,
-        deadline: Deadline,
-        cancel: &Cancel,
-    ) -> Result<Delivered, Failure> {
-        match self {
-            Self::Pushgateway(gateway) => deliver(gateway, push, deadline, cancel),
+    pub(super) fn deliver(&self, push: &Push, turn: Turn, Limits { deadline, cancel }: Limits<'_>) -> Handed {
+        let (result, unanswered) = match self {
+            Self::Pushgateway(gateway) => deliver_watched(gateway, push, deadline, cancel),
             Self::RemoteWrite(remote) => remote.deliver(push, deadline, cancel),
-            Self::Output(output) => output.deliver(&push.body, turn),
-        }
+            Self::Output(output) => (output.deliver(&push.body, turn), false),
+        };
+        Handed { result, unanswered, said: Vec::new() }
     }
 
     /// A delivery that never came to its first try.

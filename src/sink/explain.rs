@@ -106,8 +106,29 @@ const PATH_CHANGED: Remedy =
 const RENAME: Remedy =
     Remedy::Say("a metric's _count, _sum or _bucket has the name of another metric: rename one of them");
 
-/// The first row that fits holds. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
+/// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
 static ROWS: &[Row] = &[
+    metrics(
+        400,
+        "text format parsing error",
+        Remedy::Say("'pushwrap check' judges a metrics file; --dry-run shows all that is sent"),
+    ),
+    other(400, "collected metric \"push_time_seconds\"", Remedy::Find(conflict::broken_gateway)),
+    other(400, "collected metric \"push_failure_time_seconds\"", Remedy::Find(conflict::broken_gateway)),
+    metrics(400, "must not have timestamps", Remedy::Say("leave the timestamps out of the metrics")),
+    metrics(400, "was collected before with the same name", Remedy::Find(conflict::same_series)),
+    metrics(400, "collides with previously collected", RENAME),
+    metrics(
+        400,
+        "but should have",
+        Remedy::Say("the gateway itself has a metric of that name and another type: rename the metric"),
+    ),
+    metrics(
+        400,
+        "explicit \"quantile\" label",
+        Remedy::Say("a summary cannot be pushed with a label named quantile: rename the label"),
+    ),
+    metrics(400, "is not a ", Remedy::Find(conflict::other_type)),
     other(400, "Client sent an HTTP request to an HTTPS server", SPEAKS_TLS),
     other(400, "The plain HTTP request was sent to HTTPS port", SPEAKS_TLS),
     other(
@@ -126,27 +147,11 @@ static ROWS: &[Row] = &[
         Remedy::Say("VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"),
     ),
     other(400, "pushgateway-style labels", PATH_CHANGED),
-    other(400, "push_time_seconds", Remedy::Find(conflict::broken_gateway)),
-    other(400, "push_failure_time_seconds", Remedy::Find(conflict::broken_gateway)),
-    metrics(
+    other(
         400,
-        "text format parsing error",
-        Remedy::Say("'pushwrap check' judges a metrics file; --dry-run shows all that is sent"),
+        "Request Header Or Cookie Too Large",
+        Remedy::Say("the grouping key or a --header is too long for the server"),
     ),
-    metrics(400, "must not have timestamps", Remedy::Say("leave the timestamps out of the metrics")),
-    metrics(400, "was collected before with the same name", Remedy::Find(conflict::same_series)),
-    metrics(400, "collides with previously collected", RENAME),
-    metrics(
-        400,
-        "but should have",
-        Remedy::Say("the gateway itself has a metric of that name and another type: rename the metric"),
-    ),
-    metrics(
-        400,
-        "explicit \"quantile\" label",
-        Remedy::Say("a summary cannot be pushed with a label named quantile: rename the label"),
-    ),
-    metrics(400, "is not a ", Remedy::Find(conflict::other_type)),
     metrics(
         400,
         "duplicate label",

@@ -22,6 +22,8 @@ pub enum Phase {
     Send,
     /// The request was sent, no status line came.
     Answer,
+    /// Nobody knows: the delivery did not even keep its own deadline (a file system that hangs) and was let go.
+    LetGo,
 }
 
 impl fmt::Display for Phase {
@@ -34,6 +36,7 @@ impl fmt::Display for Phase {
             Self::Handshake => "connected, but the TLS handshake took too long",
             Self::Send => "connected, but it did not take the request in time",
             Self::Answer => "connected and sent, but no answer came in time",
+            Self::LetGo => "time was up, and it did not end",
         })
     }
 }
@@ -261,7 +264,7 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Failure, Fault, Retry, TlsFault};
 
     fn status(status: u16) -> Fault {
         Fault::Status { status, text: String::new(), retry_after: None }

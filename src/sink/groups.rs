@@ -218,20 +218,18 @@ fn push_time(seconds: Option<f64>) -> PushTime {
     }
 }
 
-/// An object of strings; none when it is something else.
+/// An object of strings; none when it is something else: a metric family, whose samples are no string.
 fn read_labels(json: &mut Json<'_>) -> Result<Option<Labels>, JsonError> {
-    let mut labels = Some(Vec::new());
+    let (mut labels, mut is_family) = (Vec::new(), false);
     json.object(|json, name| {
         if json.next()? == Next::String {
-            let value = json.string()?;
-            labels.iter_mut().for_each(|labels| labels.push((name.to_owned(), value.clone())));
-            // A metric family has these beside its samples; its samples are no string and make it none.
+            labels.push((name.to_owned(), json.string()?));
             return Ok(());
         }
-        labels = None;
+        is_family = true;
         json.skip()
     })?;
-    Ok(labels)
+    Ok((!is_family).then_some(labels))
 }
 
 /// `{"type":…,"metrics":[{"labels":{…},"value":"…"},…]}`: each sample that is a number.

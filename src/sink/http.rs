@@ -175,7 +175,8 @@ impl<'a> Route<'a> {
                 handshake(client, socket)?
             }
         };
-        Ok(Wire::new(channel, absolute, HEAD_ROOM + request.target.len()))
+        let headers: usize = self.gateway.headers.iter().map(|header| header.value.expose().len()).sum();
+        Ok(Wire::new(channel, absolute, HEAD_ROOM + request.target.len() + headers))
     }
 
     /// CONNECT (RFC 9110, section 9.3.6). Until TLS begins the gateway says nothing, so nothing of its can be swallowed here.

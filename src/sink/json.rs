@@ -91,13 +91,13 @@ impl<'r> Json<'r> {
         let mut bytes = Vec::new();
         loop {
             self.run(&mut bytes)?;
+            if bytes.len() > LONGEST {
+                return Err(JsonError::Unexpected("an endless JSON string"));
+            }
             match self.byte()? {
                 b'"' => break,
                 b'\\' => self.escape(&mut bytes)?,
                 _ => return Err(JsonError::Unexpected("a control character in a JSON string")),
-            }
-            if bytes.len() > LONGEST {
-                return Err(JsonError::Unexpected("an endless JSON string"));
             }
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())

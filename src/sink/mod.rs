@@ -33,7 +33,7 @@ use std::sync::Arc;
 pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
 pub use deliver::{Delivered, deliver};
-pub use doors::Sink;
+pub use doors::{Limits, Sink};
 pub use failure::{Failure, Fault, Phase, RETRIES, Retry, TlsFault, Trouble};
 pub use groups::{Clock, Group, Inventory, PushTime, Series, inventory};
 pub use output::{Output, OutputTarget};
@@ -44,7 +44,7 @@ pub use secret::Secret;
 pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};
 pub use state::{DEFAULT_STATE_DIR, State, StateDir};
 pub use state_counts::RunCounts;
-pub use state_spool::{Limits, Sent, Spool};
+pub use state_spool::{Sent, Spool};
 pub use state_waiting::{Destination, Door, Waiting};
 pub use url::{BaseUrl, Scheme, UrlError};
 

@@ -174,7 +174,9 @@ fn block_holds(entry: &str, address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ffi::OsString;
+
+    use super::{Fault, ProxySettings, parse};
 
     fn chosen(url: &str, explicit: Option<&str>, environment: &[(&str, &str)]) -> Result<Option<String>, String> {
         let settings = ProxySettings::from_environment(explicit, |name| {

@@ -33,7 +33,19 @@ pub struct RemoteWrite {
 impl RemoteWrite {
     /// Sends a report, given as text without the labels of the group, with the time of now. There are no groups to delete: a
     /// receiver forgets by itself.
-    pub(super) fn deliver(&self, push: &Push, deadline: Deadline, cancel: &Cancel) -> Result<Delivered, Failure> {
+    pub(super) fn deliver(
+        &self,
+        push: &Push,
+        deadline: Deadline,
+        cancel: &Cancel,
+    ) -> (Result<Delivered, Failure>, bool) {
+        match self.encoded(push) {
+            Ok(push) => deliver_remote_write(&self.endpoint, &push, deadline, cancel),
+            Err(failure) => (Err(failure), false),
+        }
+    }
+
+    fn encoded(&self, push: &Push) -> Result<Push, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let encoded = |text: &[u8]| -> Result<Arc<[u8]>, Failure> {
@@ -42,8 +54,7 @@ impl RemoteWrite {
         };
         let body = encoded(&push.body)?;
         let salvage = push.salvage.as_ref().map(|text| encoded(text)).transpose()?;
-        let push = Push { method: Method::Add, path: String::new(), body, salvage };
-        deliver_remote_write(&self.endpoint, &push, deadline, cancel)
+        Ok(Push { method: Method::Add, path: String::new(), body, salvage })
     }
 
     fn failure(&self, text: String) -> Failure {

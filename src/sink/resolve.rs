@@ -85,7 +85,7 @@ fn ask(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::*;
+    use super::{Halt, Host, LookupError, Watch, is_localhost, look_up, resolve};
     use crate::sink::deadline::{Cancel, Deadline};
 
     fn watch(budget: Duration) -> Watch {

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Push;
 use super::courier::Turn;
-use super::deadline::{Cancel, Deadline};
 use super::deliver::Delivered;
-use super::doors::Sink;
+use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault};
 use super::state::{Lock, State, StateDir};
 use super::state_waiting::{Destination, Waiting, destination_name};
@@ -97,7 +96,7 @@ impl State {
         let sent = match self.waiting_push(name)? {
             None => Sent::Gone,
             Some(waiting) => {
-                let result = sink.deliver(&waiting.push, Turn::Final, limits.deadline, limits.cancel);
+                let Handed { result, .. } = sink.deliver(&waiting.push, Turn::Final, limits);
                 let waits = !is_settled(&result) || self.discard(&waiting).is_err();
                 Sent::Tried { result, waits }
             }
@@ -146,15 +145,6 @@ impl State {
             _ => Ok(()),
         }
     }
-}
-
-/// What bounds a delivery.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits<'a> {
-    /// When it has to be over.
-    pub deadline: Deadline,
-    /// How it is cut short.
-    pub cancel: &'a Cancel,
 }
 
 /// Whether a push need not wait any more: it was taken, or what is in it was refused and will be again.
@@ -252,24 +242,18 @@ impl Place<'_> {
     }
 
     /// Sends it, kept or not. The lines have to be said.
-    pub(super) fn deliver(
-        &self,
-        sink: &Sink,
-        push: &Push,
-        kept: Kept,
-        limits: Limits<'_>,
-    ) -> (Result<Delivered, Failure>, Vec<String>) {
+    pub(super) fn deliver(&self, sink: &Sink, push: &Push, kept: Kept, limits: Limits<'_>) -> Handed {
         let sentence = self.sentence(&kept);
         let Some(stored) = kept.stored else {
-            return (sink.deliver(push, Turn::Final, limits.deadline, limits.cancel), kept.said.into_iter().collect());
+            return Handed { said: kept.said.into_iter().collect(), ..sink.deliver(push, Turn::Final, limits) };
         };
-        let result = self.send(stored, sink, limits);
-        let waits = sentence.filter(|_| !is_settled(&result));
-        (result, kept.said.into_iter().chain(waits).collect())
+        let handed = self.send(stored, sink, limits);
+        let waits = sentence.filter(|_| !is_settled(&handed.result));
+        Handed { said: kept.said.into_iter().chain(waits).collect(), ..handed }
     }
 
     /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
-    fn send(&self, stored: Waiting, sink: &Sink, limits: Limits<'_>) -> Result<Delivered, Failure> {
+    fn send(&self, stored: Waiting, sink: &Sink, limits: Limits<'_>) -> Handed {
         let lock_name = format!("{}.send", stored.name());
         let lock = self.state.lock(&lock_name, PATIENCE.min(limits.deadline.left() / 4)).ok();
         let newest = match (&lock, self.state.waiting_push(&stored.name())) {
@@ -279,16 +263,16 @@ impl Place<'_> {
         };
         let Some(newest) = newest else {
             retire(&self.state, lock, &lock_name);
-            return Ok(sent_by_another());
+            return Ok(sent_by_another()).into();
         };
-        let result = sink.deliver(&newest.push, Turn::Final, limits.deadline, limits.cancel);
+        let handed = sink.deliver(&newest.push, Turn::Final, limits);
         // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
-        if lock.is_some() && is_settled(&result) {
+        if lock.is_some() && is_settled(&handed.result) {
             // One that stays is sent once more.
             let _ = self.state.discard(&newest);
         }
         retire(&self.state, lock, &lock_name);
-        result
+        handed
     }
 }
 

@@ -335,7 +335,7 @@ pub(super) fn without_user_info(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::BaseUrl;
 
     fn url(text: &str) -> BaseUrl {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))

@@ -375,7 +375,7 @@ pub(super) const TEXT_TIME: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Trace, absolute_form};
 
     fn status(received: &str) -> Option<u16> {
         Trace { received: received.as_bytes().to_vec(), ..Trace::default() }.status()

@@ -260,6 +260,32 @@ fn a_large_body_to_a_reader_that_stops_ends_in_time() {
     assert!(started.elapsed() < Duration::from_millis(1300), "{:?}", started.elapsed());
 }
 
+/// Servers that refuse a large body answer before they have taken it; then some reset the connection and some just stop reading.
+#[test]
+fn an_answer_that_comes_before_the_body_is_sent_is_heard() {
+    let large = push(Method::Add, "/metrics/job/a", &"x 1\n".repeat(4_000_000));
+    for closes in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (done, told) = std::sync::mpsc::channel::<()>();
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1000]).unwrap();
+            stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").unwrap();
+            if !closes {
+                let _ = told.recv();
+            }
+        });
+        let started = Instant::now();
+        let failure = send(&gateway(&url), &large).unwrap_err();
+        assert!(matches!(failure.fault, Fault::Status { status: 413, .. }), "{failure}");
+        assert!(failure.to_string().contains("413 Payload Too Large: no"), "{failure}");
+        assert!(started.elapsed() < Duration::from_secs(4), "nobody waits for a server that has answered");
+        drop(done);
+        served.join().unwrap();
+    }
+}
+
 #[test]
 fn a_second_address_gets_its_chance() {
     // localhost is ::1 and 127.0.0.1; nobody listens on the first.

@@ -66,6 +66,13 @@ fn refused_metrics_are_explained_by_the_gateways_own_words() {
             ),
             ("/metrics/job/a", "a{x=\"\\d\"} 1\n", &["invalid escape sequence", "'pushwrap check'"]),
             ("/metrics/job/a/1l/v", "x 1\n", &["improper label name", "--label another name"]),
+            ("/metrics/job/a/l@base64/!!!", "x 1\n", &["invalid base64 encoding", "changes the path"]),
+            ("/metrics/job@base64/=", "x 1\n", &["job name is required", "changes the path"]),
+            (
+                "/metrics/job/a/quantile/v",
+                "# TYPE s summary\ns_sum 1\ns_count 1\n",
+                &["explicit \"quantile\" label", "rename the label"],
+            ),
             ("/metrics/job/a/l", "x 1\n", &["odd number of components", "changes the path"]),
             ("/metrics/jobs/a", "x 1\n", &["404 Not Found: 404 page not found", "--web.route-prefix"]),
         ] {
@@ -95,6 +102,42 @@ fn a_gateway_that_somebody_broke_is_told_from_bad_metrics() {
     }
 }
 
+/// What nginx says when it protects a gateway.
+#[test]
+fn limits_of_nginx_are_explained() {
+    let slow = FakeGateway::start([Reply::NoAnswer]);
+    let nginx = Nginx::start(&format!(
+        "location /slow/ {{ proxy_read_timeout 1; proxy_pass {}/; }}\n\
+         location /busy/ {{ return 503; }}\nlarge_client_header_buffers 2 8k;",
+        slow.url()
+    ));
+    let at = |path: &str, change: &dyn Fn(&mut Push, &mut pushwrap::sink::Gateway)| {
+        let mut request = push(Method::Add, "/metrics/job/a", "x 1\n");
+        let mut gateway = gateway(&format!("{}{path}", nginx.url()));
+        change(&mut request, &mut gateway);
+        send_within(&gateway, &request, Duration::from_millis(2500)).unwrap_err()
+    };
+    let long = "y".repeat(10_000);
+    let too_long = at("", &|request, _| request.path = format!("/metrics/job/{long}"));
+    assert_says(&too_long, &["414 URI Too Long", "shorten the job name"]);
+    let header = at("", &|_, gateway| gateway.headers = vec![format!("X-Long: {long}").parse().unwrap()]);
+    assert_says(&header, &["400 Bad Request: 400 Request Header Or Cookie Too Large", "--header is too long"]);
+    assert_says(&at("/slow", &|_, _| ()), &["504 Gateway Time", "does not reach it"]);
+    assert_says(&at("/busy", &|_, _| ()), &["503 Service", "does not reach it"]);
+}
+
+#[test]
+fn what_no_url_can_hold_is_said() {
+    let server = Pushgateway::start(Version::Newest);
+    let mut gateway = gateway(&server.url());
+    let failure = send(&gateway, &push(Method::Add, &format!("/metrics/job/{}", "y".repeat(70_000)), "")).unwrap_err();
+    assert!(failure.to_string().contains("the request cannot be sent") && failure.tries == 1, "{failure}");
+    // Go takes a megabyte of headers.
+    gateway.headers = vec![format!("X-Long: {}", "y".repeat(1_200_000)).parse().unwrap()];
+    let failure = send(&gateway, &push(Method::Add, "/metrics/job/a", "")).unwrap_err();
+    assert_says(&failure, &["431 Request Header Fields Too Large", "too long for the server"]);
+}
+
 /// The command's metrics never take the run's own with them.
 #[test]
 fn refused_metrics_are_left_out_and_the_run_is_reported() {
@@ -113,6 +156,22 @@ fn refused_metrics_are_left_out_and_the_run_is_reported() {
         assert_eq!((done.status, done.tries), (200, 2));
         assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
     }
+}
+
+/// Pushgateway 1.11.0 closes the connection where it means to refuse: even so the run is reported, and what may be the reason said.
+#[test]
+fn a_gateway_that_hangs_up_instead_of_refusing_still_gets_the_run() {
+    let server = Pushgateway::start(Version::Trixie);
+    server.push("PUT", "job/other", "# TYPE taken counter\ntaken 1\n");
+    let mut request = push(Method::Add, "/metrics/job/a", "# TYPE taken gauge\ntaken 1\nown 1\n");
+    let failure = send(&gateway(&server.url()), &request).unwrap_err();
+    assert_says(&failure, &["cannot push to"]);
+    assert!(matches!(failure.fault, Fault::EmptyReply | Fault::Status { status: 400, .. }), "{failure}");
+    request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+    let done = send(&gateway(&server.url()), &request).unwrap();
+    let said = done.salvaged.unwrap();
+    assert!(said.contains("Pushgateway 1.11.0 hangs up when it refuses") || said.contains("another type"), "{said}");
+    assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
 }
 
 #[test]
@@ -232,5 +291,22 @@ fn victoria_metrics_takes_pushes_or_says_where() {
         Ok(done) => assert_eq!(done.status, 200),
         // Debian bookworm's is too old.
         Err(failure) => assert_says(&failure, &["400 Bad Request", "since 1.84"]),
+    }
+}
+
+/// What the command wrote stands in the gateway's answer, so it must not be taken for the gateway's own words.
+#[test]
+fn words_of_the_metrics_do_not_pass_for_the_gateways() {
+    let server = Pushgateway::start(Version::Newest);
+    server.push("PUT", "job/other", "# TYPE push_time_seconds_of_mine counter\npush_time_seconds_of_mine 1\n");
+    let words = "odd number of components in label string";
+    for body in [
+        "# TYPE push_time_seconds_of_mine gauge\npush_time_seconds_of_mine 1\n".to_owned(),
+        format!("x{{l=\"{words}\"}} 1\nx{{l=\"{words}\"}} 2\n"),
+        "job name is required\n".to_owned(),
+    ] {
+        let mut request = push(Method::Add, "/metrics/job/a", &body);
+        request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+        assert!(send(&gateway(&server.url()), &request).unwrap().salvaged.is_some(), "{body}");
     }
 }

@@ -331,7 +331,7 @@ fn tls_to_a_plain_server_and_old_versions_are_told_apart() {
 fn a_large_body_goes_through_tls_and_an_early_refusal_comes_back() {
     let authority = Authority::new();
     let pair = authority.issue("server", "DNS:localhost");
-    let small = tls_server(&pair, "client_max_body_size 1k;");
+    let small = tls_server(&pair, "client_max_body_size 1k; lingering_close off;");
     let large = tls_server(&pair, "client_max_body_size 100m;");
     let body = push(Method::Add, "/metrics/job/a", &"metric_with_a_long_name 1\n".repeat(400_000));
     assert_eq!(send(&trusting(&large.url_by_name(), &authority.cert()), &body).unwrap().status, 200);
@@ -440,7 +440,7 @@ fn a_rehearsal_can_be_replayed_and_shows_no_secret() {
     }
     let mut shell = Command::new("sh");
     let line = format!("{command} <<'END'\n{}END", String::from_utf8_lossy(&request.body));
-    let output = shell.args(["-c", &line]).output().unwrap();
-    assert!(output.status.success(), "curl has to be installed: {command}: {output:?}");
+    let output = shell.args(["-c", &line]).env("PATH", server::path_with("curl")).output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
     assert_eq!(server.group([("job", "a")]).unwrap().value("x", []).unwrap(), "5");
 }

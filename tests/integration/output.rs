@@ -180,7 +180,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
     let before = fs::read(&path).unwrap();
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --job j --output \"$1\" --textfile \"$2\" -- true";
     let large = tempfile::NamedTempFile::new().unwrap();
-    fs::write(large.path(), (0..5000).map(|n| format!("x{{n=\"{n}\"}} 1\n")).collect::<String>()).unwrap();
+    fs::write(large.path(), (0..5000).fold(String::new(), |text, n| text + &format!("x{{n=\"{n}\"}} 1\n"))).unwrap();
     let binary = super::harness::pushwrap::binary();
     let mut command = std::process::Command::new("sh");
     let out = command.args(["-c", script]).arg(&binary).args([&path, &large.path().to_owned()]).output().unwrap();

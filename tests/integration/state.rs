@@ -296,7 +296,8 @@ fn an_older_push_never_overtakes_a_newer_one() {
 /// An hour of cron with the gateway down: twenty runs each of three jobs, which run at the same time to save some. Then it is up.
 fn an_hour_without_a_gateway(state: &Path, late: &LateGateway) {
     let one = |job: &str, minute: usize| {
-        let script = format!("echo 'minute {minute}' > $PUSHWRAP_TEXTFILE; exit {}", u8::from(minute % 6 != 0));
+        let script =
+            format!("echo 'minute {minute}' > $PUSHWRAP_TEXTFILE; exit {}", u8::from(!minute.is_multiple_of(6)));
         failing(&late.url(), job, state).run(["sh", "-c", &script]).stderr_has("it waits in");
     };
     thread::scope(|scope| {

@@ -11,12 +11,14 @@ use super::{http, server, server::Server, wait_for};
 pub(crate) enum Version {
     /// 1.5.1, as Debian bookworm has it.
     Bookworm,
+    /// 1.11.0, as Debian trixie has it: it hangs up where it means 400. A mirror without it gives another one.
+    Trixie,
     /// The newest that the mirror has.
     Newest,
 }
 
 impl Version {
-    /// Both, for tests that must hold for any gateway a user may have.
+    /// The oldest and the newest, for tests that must hold for any gateway a user may have.
     pub(crate) const ALL: [Self; 2] = [Self::Bookworm, Self::Newest];
 }
 
@@ -38,6 +40,7 @@ impl Pushgateway {
     pub(crate) fn start_with(version: Version, flags: &[&str]) -> Self {
         let program = server::program(match version {
             Version::Bookworm => "pushgateway-1.5.1",
+            Version::Trixie => "pushgateway-1.11.0",
             Version::Newest => "pushgateway-newest",
         });
         let prefix = flags.iter().find_map(|flag| flag.strip_prefix("--web.route-prefix=")).unwrap_or_default();

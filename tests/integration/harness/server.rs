@@ -1,6 +1,7 @@
 //! A server of the machine's distribution for one test: started on a free port, ready when it listens, gone with the test.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -26,6 +27,14 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let path = PathBuf::from(String::from_utf8_lossy(&out.stdout).trim());
     known.insert(name.to_owned(), path.clone());
     path
+}
+
+/// A PATH on which the program is, for a shell that a test starts: the machine's, and the program's directory after it.
+#[track_caller]
+pub(crate) fn path_with(name: &str) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let place = program(name).parent().expect("an absolute path").to_owned();
+    std::env::join_paths(std::env::split_paths(&path).chain([place])).expect("a PATH")
 }
 
 /// A running server and its private directory (data, configuration, log). Dropping it ends the server.
