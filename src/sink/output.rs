@@ -12,7 +12,7 @@ use super::failure::{Failure, Fault};
 use super::settings::plain;
 use super::state::{is_abandoned, unfinished};
 use crate::console::write_stderr;
-use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
+use crate::exposition::{Context, Family, Kind, Source, encode, encode_with_labels, read};
 
 /// The mode of a new file, whatever the umask: node_exporter is another user.
 const MODE: u32 = 0o644;
@@ -85,21 +85,15 @@ impl Output {
         let old = previous(path)?;
         let sources = [Source::new("the report", body)];
         let new = read(&sources, &Context::default()).families;
+        let reserved = taken(&new);
         let old_sources = [Source::new("the old file", old)];
-        let old = read(&old_sources, &Context::default()).families;
+        let old = read(&old_sources, &Context { grouping: &[], reserved: &reserved }).families;
         let stays = |family: &&Family<'_>| {
-            let is_new = new.iter().any(|other| other.name() == family.name());
             let lasts = turn != Turn::Final || self.lasting.iter().any(|name| name == family.name());
-            lasts && !is_new && self.is_of_this_group(family)
+            lasts && self.is_of_this_group(family)
         };
-        let kept: Vec<&Family<'_>> = old.iter().filter(stays).collect();
         let mut content = encode_with_labels(&new, &self.grouping);
-        if !kept.is_empty() {
-            content.extend(encode(kept));
-            // An old histogram may collide with a new metric: read as one file, the first stays.
-            let merged = [Source::new("both", content.as_slice())];
-            return Ok(encode(&read(&merged, &Context::default()).families));
-        }
+        content.extend(encode(old.iter().filter(stays)));
         Ok(content)
     }
 
@@ -111,6 +105,18 @@ impl Output {
             self.grouping.iter().all(has)
         })
     }
+}
+
+/// The names that an older family must not have: those of the new ones, and of the parts of a new histogram or summary.
+fn taken(families: &[Family<'_>]) -> Vec<String> {
+    let parts = |family: &Family<'_>| match family.kind() {
+        Kind::Histogram | Kind::Summary => &["", "_bucket", "_sum", "_count"][..],
+        _ => &[""][..],
+    };
+    let names = |family: &Family<'_>| -> Vec<String> {
+        parts(family).iter().map(|part| format!("{}{part}", family.name())).collect()
+    };
+    families.iter().flat_map(names).collect()
 }
 
 /// What is in the file that will be replaced; nothing where there is none.
@@ -211,11 +217,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let output = output(directory.path().join("m.prom"));
         output.deliver(FIRST, Turn::Final).unwrap();
-        output.deliver(b"# TYPE x gauge\nx 2\n# TYPE w_count gauge\nw_count 3\n", Turn::Running).unwrap();
-        let text = fs::read_to_string(directory.path().join("m.prom")).unwrap();
-        assert_eq!(
-            text,
-            "# TYPE x gauge\nx{job=\"a\"} 2\n# TYPE w_count gauge\nw_count{job=\"a\"} 3\n# TYPE last gauge\nlast{job=\"a\"} 5\n"
-        );
+        let text = |body: &str| {
+            output.deliver(body.as_bytes(), Turn::Running).unwrap();
+            fs::read_to_string(directory.path().join("m.prom")).unwrap()
+        };
+        let last = "# TYPE last gauge\nlast{job=\"a\"} 5\n";
+        let gauges = "# TYPE x gauge\nx{job=\"a\"} 2\n# TYPE w_count gauge\nw_count{job=\"a\"} 3\n";
+        assert_eq!(text("# TYPE x gauge\nx 2\n# TYPE w_count gauge\nw_count 3\n"), format!("{gauges}{last}"));
+        let summary = "# TYPE w summary\nw_sum{job=\"a\"} 1\nw_count{job=\"a\"} 1\n";
+        let x = "# TYPE x gauge\nx{job=\"a\"} 2\n";
+        assert_eq!(text("# TYPE w summary\nw_sum 1\nw_count 1\n"), format!("{summary}{x}{last}"));
     }
 }

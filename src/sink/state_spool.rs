@@ -54,9 +54,13 @@ impl State {
     /// Why the directory cannot be read.
     pub fn waiting(&self) -> Result<Vec<String>, String> {
         let files = self.files(".push").map_err(|error| self.trouble(&error))?;
-        let mut names: Vec<_> = files.into_iter().map(|file| (file.modified, file.name)).collect();
+        let mut names: Vec<_> = files
+            .into_iter()
+            .filter_map(|file| Some((file.modified, file.name.strip_suffix(".push")?.to_owned())))
+            .filter(|(_, name)| is_ours(name))
+            .collect();
         names.sort();
-        Ok(names.into_iter().map(|(_, name)| name.trim_end_matches(".push").to_owned()).collect())
+        Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
     /// The push of this name; `None` when it does not wait any more.
@@ -145,6 +149,12 @@ impl State {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a name is one of those that we give: what somebody else puts here is left alone.
+fn is_ours(name: &str) -> bool {
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.split_once('-').is_some_and(|(group, destination)| is_hex(group, 32) && is_hex(destination, 16))
 }
 
 /// Whether a push need not wait any more: it was taken, or what is in it was refused and will be again.
@@ -295,5 +305,68 @@ impl Sink {
             Self::Output(_) => return None,
         };
         Some(Destination { door, url: self.name() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::{LONGEST_WAIT, ROOM_BYTES};
+    use crate::sink::state_waiting::{Destination, Door, Waiting};
+    use crate::sink::{Method, Push, State, StateDir};
+
+    fn waiting(body: &str, salvage: Option<&str>) -> Waiting {
+        let destination = Destination { door: Door::Pushgateway, url: "http://gw".to_owned() };
+        let bytes = |text: &str| text.as_bytes().into();
+        let path = "/metrics/job/a".to_owned();
+        let push = Push { method: Method::Add, path, body: bytes(body), salvage: salvage.map(bytes) };
+        Waiting::new(destination, &[("job".to_owned(), "a".to_owned())], push)
+    }
+
+    fn state() -> (tempfile::TempDir, State) {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        (directory, state)
+    }
+
+    #[test]
+    fn a_directory_holds_no_more_than_its_limit() {
+        let (directory, state) = state();
+        let other = File::create(directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)))).unwrap();
+        let large = "x 1\n".repeat(1000);
+        other.set_len(ROOM_BYTES - 1000).unwrap();
+        let (sent, _) = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap();
+        assert_eq!(sent.push.body.len(), large.len(), "what is sent is whole");
+        let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
+        assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
+        other.set_len(ROOM_BYTES).unwrap();
+        let full = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap_err();
+        assert!(full.contains("64 MiB"), "{full}");
+        assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
+    }
+
+    #[test]
+    fn what_has_waited_for_a_month_goes() {
+        let (_directory, state) = state();
+        let mut old = waiting("x 1\n", None);
+        old.since = SystemTime::now() - LONGEST_WAIT - Duration::from_mins(1);
+        state.store(old.clone(), &[]).unwrap();
+        assert!(state.waiting_push(&old.name()).unwrap_err().contains("has waited for a month: it is removed"));
+        assert_eq!(state.waiting().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_newer_push_is_not_discarded_with_an_older_one() {
+        let (directory, state) = state();
+        let (older, _) = state.store(waiting("x 1\n", None), &[]).unwrap();
+        let (newer, _) = state.store(waiting("x 2\n", None), &[]).unwrap();
+        state.discard(&older).unwrap();
+        assert_eq!(state.waiting().unwrap(), [newer.name()]);
+        state.discard(&newer).unwrap();
+        assert_eq!(state.waiting().unwrap(), Vec::<String>::new());
+        fs::write(directory.path().join("notes.push"), "mine").unwrap();
+        assert_eq!(state.waiting().unwrap(), Vec::<String>::new(), "somebody else's file");
     }
 }

@@ -470,9 +470,9 @@ fn damaged_files_are_said_once_and_gone() {
     said.stderr_has(&format!("'{}' is damaged: it is removed\n", push.display()))
         .stderr_has(&format!("'{}' is damaged: runs are counted from 0\n", counts.display()))
         .pushed(&gateway, "j", "pushwrap_runs_total{outcome=\"success\"} 1\n");
-    flush(state.path()).call();
     run(&late.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
     flush(state.path()).call().exit(0).stderr("").stdout("");
+    assert!(state.path().join("README.push").exists(), "somebody else's file is left alone");
 }
 
 /// Somebody holds the lock for ever: a stopped process, say.
