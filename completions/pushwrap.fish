@@ -68,6 +68,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "check" -d 'Judge met
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "groups" -d 'Show what the gateway holds: a row a group'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete groups that nobody has pushed to for long'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "flush" -d 'Send what is waiting in the state directory'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name [default: file name of COMMAND]' -r
@@ -110,7 +111,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Pr
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups without a push, accepted or refused, for longer' -r
@@ -129,7 +130,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
@@ -148,5 +149,23 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-ru
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s n -l dry-run -d 'Print what waits, send nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -253,7 +253,7 @@ impl Reader {
                 Diagnostic::of_file(name, format!("this is {what}, not a metrics file; nothing is read of it"))
             }
             Err(Refusal::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Diagnostic::of_file(name, "there is no such file").with_help("did the command write another one?")
+                Diagnostic::of_file(name, "there is no such file")
             }
             Err(Refusal::Failed(error)) => Diagnostic::of_file(name, format!("cannot read it: {}", words(&error))),
         };

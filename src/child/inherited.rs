@@ -238,3 +238,66 @@ fn die_by(signal: i32) {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     sys::undergo(signal);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    use super::{Disposition, Inherited, Received, Status, Wake, sys};
+
+    fn given() -> Inherited {
+        Inherited {
+            mask: sys::mask(),
+            pipe: Disposition::Default,
+            child: Disposition::Default,
+            closed: [false; 3],
+            descriptors: Vec::new(),
+            ignored_orders: vec![libc::SIGHUP],
+            reaps_orphans: false,
+            heard: Vec::new(),
+            end: None,
+            orders_after_end: 0,
+        }
+    }
+
+    fn received(signal: i32) -> Received {
+        Received::for_test(signal)
+    }
+
+    #[test]
+    fn the_first_order_after_the_end_is_told_from_the_second() {
+        let mut inherited = given();
+        inherited.note_end(Status::Exited(0));
+        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), Some(false));
+        assert_eq!(inherited.is_new_order(&received(libc::SIGINT)), Some(true));
+        assert_eq!(inherited.is_new_order(&received(libc::SIGUSR1)), None);
+        assert_eq!(inherited.is_new_order(&received(libc::SIGHUP)), None, "ignored by the caller");
+    }
+
+    #[test]
+    fn the_echo_of_the_order_that_ended_the_command_is_no_new_one() {
+        let mut inherited = given();
+        assert!(inherited.hear(libc::SIGTERM), "the first");
+        assert!(!inherited.hear(libc::SIGTERM), "again");
+        assert!(!inherited.hear(libc::SIGHUP), "ignored by the caller");
+        inherited.note_end(Status::Signaled(libc::SIGINT));
+        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), None, "sent to the whole group");
+        assert_eq!(inherited.is_new_order(&received(libc::SIGINT)), None, "it has died by it");
+        assert_eq!(inherited.is_new_order(&received(libc::SIGQUIT)), Some(false));
+        let later = Instant::now().checked_sub(Duration::from_millis(200)).unwrap();
+        inherited.end = Some((later, Status::Signaled(libc::SIGINT)));
+        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), Some(true), "not an echo any more");
+    }
+
+    #[test]
+    fn waiting_ends_when_it_is_done_and_when_the_time_is_over() {
+        let (reader, mut writer) = pipe().unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(given().wait(reader.as_fd(), soon), Wake::Deadline);
+        assert!(Instant::now() >= soon);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(given().wait(reader.as_fd(), Instant::now() + Duration::from_secs(30)), Wake::Done);
+    }
+}

@@ -162,6 +162,14 @@ pub(super) struct Received {
     value: libc::sigval,
 }
 
+#[cfg(test)]
+impl Received {
+    /// As if somebody had sent it by kill(2).
+    pub(super) fn for_test(signal: i32) -> Self {
+        Self { signal, code: libc::SI_USER, sender: 1, value: libc::sigval { sival_ptr: ptr::null_mut() } }
+    }
+}
+
 /// Takes the next pending signal of `set`, waiting until one comes or `timeout` has passed (`None`: for ever). The
 /// signals have to be blocked.
 pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<Received> {

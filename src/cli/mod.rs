@@ -35,7 +35,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Without --url the metrics are printed. Subcommands: push, check.
+Without --url the metrics are printed. Subcommands: push, check,
+groups, prune, delete, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
@@ -82,14 +83,29 @@ pub enum Sub {
     /// Judge metrics files as the gateway would
     Check(Check),
     /// Show what the gateway holds: a row a group
+    ///
+    /// Read from the gateway's API, so that it works even where a broken group has taken the page /metrics down. A run
+    /// that is there and has not been heard of for five minutes is shown as lost, a job whose last success is older than
+    /// its --max-age as overdue. Ages are by the gateway's clock. Colours only on a terminal.
     Groups(Box<Groups>),
     /// Delete groups that nobody has pushed to for long
+    ///
+    /// The gateway never deletes a group. This deletes those whose last push, accepted or refused, is older than
+    /// --older-than, one at a time and at most fifty a second, and prints each. The gateway is read again before each
+    /// deletion (where that takes long, one reading serves for as long again as it took), so a job that comes back keeps
+    /// its group. A group without push times is never touched. Ages are by the gateway's clock, which its answers tell.
     Prune(Box<Prune>),
     /// Delete this job's group from the gateway
+    ///
+    /// The group is named as in the run form, by --job, --label and --instance, and no other is touched. The gateway
+    /// says the same whether it had the group or not.
     Delete(Box<Delete>),
     /// Send what is waiting in the state directory
     Flush(Box<Flush>),
     /// Copy this binary, for images without cp
+    ///
+    /// The copy is written beside PATH and renamed: executable for everybody, never half there, and whoever runs the
+    /// old one keeps running.
     Install(Install),
 }
 

@@ -255,9 +255,13 @@ pub struct Reach {
 #[command(next_help_heading = "Which groups")]
 pub struct Filter {
     /// Only groups of this job
+    ///
+    /// The whole name. PUSHWRAP_JOB and PUSHWRAP_LABEL narrow what is meant too, and that is said.
     #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
     /// Only groups with this label; repeatable
+    ///
+    /// All that are given must fit. Without a value: groups that do not have the label.
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
 }

@@ -83,48 +83,45 @@ enum State {
     Ended(Option<String>),
 }
 
-/// What is known of one group.
+/// What is known of one group. Numbers are as the gateway has them.
 #[derive(Debug)]
 struct Row<'g> {
     group: &'g Group,
     now: SystemTime,
     state: State,
-    started: Option<SystemTime>,
-    duration: Option<Duration>,
+    started: Option<f64>,
+    duration: Option<f64>,
     exit_code: Option<f64>,
-    last_success: Option<SystemTime>,
-    max_age: Option<Duration>,
+    last_success: Option<f64>,
+    max_age: Option<f64>,
 }
 
 impl<'g> Row<'g> {
     fn of(group: &'g Group, prefix: &str, now: SystemTime) -> Self {
-        let value = |name: &str| group.value(&format!("{prefix}{name}"));
-        let seconds = |name: &str| Duration::try_from_secs_f64(value(name)?).ok();
-        let time = |name: &str| UNIX_EPOCH.checked_add(seconds(name)?);
+        let value = |name: &str| group.value(&format!("{prefix}{name}")).filter(|value| value.is_finite());
         let state = match value("running") {
             None => State::Foreign,
-            Some(running) if running != 0.0 => heartbeat(group, now),
+            Some(running) if running > 0.5 => heartbeat(group, now),
             Some(_) => State::Ended(outcome(group, &format!("{prefix}outcome"))),
         };
-        let started = time("start_timestamp_seconds");
-        let is_running = matches!(state, State::Running | State::Lost);
+        // What the gateway has of the end belongs to the run before.
+        let has_ended = !matches!(state, State::Running | State::Lost);
         Self {
             group,
             now,
-            started,
-            // What the gateway has belongs to the run before.
-            duration: if is_running { None } else { seconds("duration_seconds") },
-            exit_code: if is_running { None } else { value("exit_code") },
-            last_success: time("last_success_timestamp_seconds"),
-            max_age: seconds("max_age_seconds"),
+            started: value("start_timestamp_seconds"),
+            duration: value("duration_seconds").filter(|_| has_ended),
+            exit_code: value("exit_code").filter(|_| has_ended),
+            last_success: value("last_success_timestamp_seconds"),
+            max_age: value("max_age_seconds"),
             state,
         }
     }
 
     /// As the alert rule has it: the last success is older than it may become.
     fn is_overdue(&self) -> bool {
-        let age = self.last_success.and_then(|success| self.now.duration_since(success).ok());
-        age.zip(self.max_age).is_some_and(|(age, max_age)| age > max_age)
+        let age = time(self.last_success).and_then(|success| self.now.duration_since(success).ok());
+        age.zip(seconds(self.max_age)).is_some_and(|(age, max_age)| age > max_age)
     }
 
     /// How it ended or whether it runs, in one word; none for somebody else's group.
@@ -160,8 +157,8 @@ impl<'g> Row<'g> {
     }
 
     fn duration(&self) -> String {
-        let since = self.started.and_then(|started| self.now.duration_since(started).ok());
-        let duration = if self.state == State::Running { since.map(whole) } else { self.duration };
+        let since = time(self.started).and_then(|started| self.now.duration_since(started).ok());
+        let duration = if self.state == State::Running { since.map(whole) } else { seconds(self.duration) };
         duration.map_or_else(|| "-".to_owned(), span)
     }
 
@@ -180,7 +177,7 @@ impl<'g> Row<'g> {
     }
 
     fn cells(&self) -> [String; 6] {
-        let started = self.started.map_or_else(|| "-".to_owned(), |started| age(self.now, started));
+        let started = time(self.started).map_or_else(|| "-".to_owned(), |started| age(self.now, started));
         [word(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
     }
 
@@ -188,10 +185,11 @@ impl<'g> Row<'g> {
     fn json(&self, url: &str) -> String {
         let labels: Vec<String> =
             self.group.key.labels().iter().skip(1).map(|(name, value)| pair(name, value)).collect();
+        let number = |number: Option<f64>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
         let push_time = |time| match time {
-            PushTime::Unknown => "null".to_owned(),
-            PushTime::Never => "0".to_owned(),
-            PushTime::At(at) => json_seconds(since_epoch(at)),
+            PushTime::Unknown => None,
+            PushTime::Never => Some(0.0),
+            PushTime::At(at) => at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64()),
         };
         let fields = [
             ("gateway", json_string(url)),
@@ -199,16 +197,13 @@ impl<'g> Row<'g> {
             ("labels", format!("{{{}}}", labels.join(","))),
             ("state", self.state().map_or_else(|| "null".to_owned(), json_string)),
             ("overdue", self.is_overdue().to_string()),
-            (
-                "exit_code",
-                self.exit_code.filter(|code| code.is_finite()).map_or("null".to_owned(), |code| code.to_string()),
-            ),
-            ("start_timestamp_seconds", json_seconds(self.started.and_then(since_epoch))),
-            ("duration_seconds", json_seconds(self.duration)),
-            ("last_success_timestamp_seconds", json_seconds(self.last_success.and_then(since_epoch))),
-            ("max_age_seconds", json_seconds(self.max_age)),
-            ("push_time_seconds", push_time(self.group.pushed)),
-            ("push_failure_time_seconds", push_time(self.group.refused)),
+            ("exit_code", number(self.exit_code)),
+            ("start_timestamp_seconds", number(self.started)),
+            ("duration_seconds", number(self.duration)),
+            ("last_success_timestamp_seconds", number(self.last_success)),
+            ("max_age_seconds", number(self.max_age)),
+            ("push_time_seconds", number(push_time(self.group.pushed))),
+            ("push_failure_time_seconds", number(push_time(self.group.refused))),
         ];
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", fields.join(","))
@@ -233,12 +228,12 @@ fn whole(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
 }
 
-fn since_epoch(time: SystemTime) -> Option<Duration> {
-    time.duration_since(UNIX_EPOCH).ok()
+fn seconds(value: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(value?).ok()
 }
 
-fn json_seconds(duration: Option<Duration>) -> String {
-    duration.map_or_else(|| "null".to_owned(), |duration| duration.as_secs_f64().to_string())
+fn time(value: Option<f64>) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(seconds(value)?)
 }
 
 fn pair(name: &str, value: &str) -> String {

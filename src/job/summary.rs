@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::Summary;
 use crate::console::{printable, write_stderr};
 use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
-use crate::exposition::json_string;
+use crate::exposition::{count, json_string};
 use crate::report::{Ending, Usage};
 
 /// All that a summary is made of.
@@ -67,9 +67,9 @@ impl Account<'_> {
             lines.push(("memory", format!("peak {}{tree}{limit}", size(peak_rss_bytes))));
         }
         if self.textfile_samples + self.textfile_errors > 0 {
-            let errors =
-                if self.textfile_errors > 0 { format!(", {} errors", self.textfile_errors) } else { String::new() };
-            lines.push(("metrics", format!("{} samples{errors}", self.textfile_samples)));
+            let errors = self.textfile_errors;
+            let errors = if errors > 0 { format!(", {}", count(errors, "error")) } else { String::new() };
+            lines.push(("metrics", count(self.textfile_samples, "sample") + &errors));
         }
         for PushAccount { url, result, took } in self.pushes {
             lines.push(match result {

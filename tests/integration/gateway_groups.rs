@@ -127,7 +127,7 @@ fn colours_are_for_terminals() {
         let url = gateway.url();
         let call = [binary.to_str().unwrap(), "groups", "--url", &url];
         let terminal = Terminal::start(&[&["env"], variables, &call].concat());
-        terminal.wait_for("ago");
+        terminal.wait_for_times("\n", 2);
         terminal.seen()
     };
     assert!(shown(&["TERM=xterm"]).contains("\u{1b}[32msuccess\u{1b}[0m"));

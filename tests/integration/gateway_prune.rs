@@ -149,27 +149,19 @@ fn young_groups_and_those_without_push_times_stay() {
 
 #[test]
 fn old_groups_go_whatever_became_of_their_last_push() {
-    let groups = [
-        (A, OLD, "0"),
-        ("\"job\":\"c\",\"l\":\"x\"", "0", OLD),
-        (B, OLD, "9.98e+08"),
-        ("\"job\":\"d\"", "9.9999e+08", "0"),
-    ];
-    let script = [
-        answer(&groups),
-        answer(&groups),
-        Reply::status("202 Accepted", ""),
-        answer(&groups[1..]),
-        Reply::status("202 Accepted", ""),
-        answer(&groups[1..2]),
-        Reply::status("202 Accepted", ""),
-        answer(&[]),
-    ];
-    let gateway = FakeGateway::start(script);
-    let expected = "deleted {job=\"a\"}, last push 11d ago\ndeleted {job=\"b\"}, last push 11d ago\n\
-                    deleted {job=\"c\", l=\"x\"}, last push 11d ago\n";
-    prune(&gateway.url()).call().exit(0).stdout(expected).stderr_has("apart from ours: ages are by its clock");
-    assert_eq!(deletes(&gateway), ["/metrics/job/a", "/metrics/job/b", "/metrics/job/c/l/x"]);
+    let young = ("\"job\":\"young\"", "9.9999e+08", "0");
+    for (group, key, path) in [
+        ((A, OLD, "0"), "{job=\"a\"}", "/metrics/job/a"),
+        ((A, OLD, "9.98e+08"), "{job=\"a\"}", "/metrics/job/a"),
+        (("\"l\":\"x\",\"job\":\"c\"", "0", OLD), "{job=\"c\", l=\"x\"}", "/metrics/job/c/l/x"),
+    ] {
+        let both = answer(&[young, group]);
+        let gone = answer(&[young]);
+        let gateway = FakeGateway::start([both.clone(), both, Reply::status("202 Accepted", ""), gone]);
+        let run = prune(&gateway.url()).call().exit(0).stdout(&format!("deleted {key}, last push 11d ago\n"));
+        run.stderr_has("apart from ours: ages are by its clock");
+        assert_eq!(deletes(&gateway), [path]);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod delivery_courier;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_secured;
+mod exposition_servers;
 mod gateway_groups;
 mod gateway_prune;
 mod generated;

@@ -61,11 +61,18 @@ fn c16_only_the_command_dumps_core() {
 
 #[test]
 fn c16_pushwrap_itself_dies_without_a_core() {
-    let mut call = given(&[], Through::Pushwrap, &action(&["die", "3"]));
     let directory = tempfile::tempdir().unwrap();
-    let status = call.current_dir(&directory).status().unwrap();
-    assert_eq!(status.signal(), Some(libc::SIGQUIT));
-    assert!(!status.core_dumped());
+    let statuses = Through::ALL.map(|through| {
+        let script = format!("ulimit -c unlimited; exec {}\"$@\"", through.shell_words());
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
+        shell.output().unwrap().status
+    });
+    assert_eq!(statuses.map(|status| status.signal()), [Some(libc::SIGQUIT); 3]);
+    // The flag is the one difference: it cannot be passed on without dumping. (Where the kernel hands cores to a program
+    // that is not there, nobody dumps.)
+    assert_eq!(statuses[0].core_dumped(), statuses[1].core_dumped());
+    assert!(!statuses[2].core_dumped());
 }
 
 #[test]

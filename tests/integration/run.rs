@@ -167,7 +167,7 @@ fn a_summary_tells_a_person_or_a_program_about_the_run() {
     let run = call().arg("--summary").run(["sh", "-c", "exit 3"]).exit(3).stdout("");
     assert!(run.stderr.lines().all(|line| line.starts_with("pushwrap: ")), "{}", run.stderr);
     let run =
-        run.stderr_has("pushwrap: outcome   failure, exit status 3\n").stderr_has("pushwrap: metrics   1 samples\n");
+        run.stderr_has("pushwrap: outcome   failure, exit status 3\n").stderr_has("pushwrap: metrics   1 sample\n");
     run.stderr_has(&format!("pushwrap: pushed    to {}", gateway.url())).stderr_lacks("\u{1b}");
     let run = call().arg("--summary=json").run(["true"]).exit(0);
     let account: serde_json::Value = serde_json::from_str(run.stderr.trim_end()).expect("one line of JSON");

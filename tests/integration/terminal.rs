@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::harness::probe::probe;
@@ -173,14 +172,4 @@ fn c31_under_nohup_the_job_and_its_push_outlive_the_terminal() {
         let body = gateway.requests().last()?.body();
         (body.contains("pushwrap_exit_code 6") && body.contains("{outcome=\"failure\"} 1")).then_some(())
     });
-}
-
-#[test]
-fn c31_without_nohup_the_hang_up_of_a_shell_ends_the_job() {
-    let mut terminal = Terminal::bash();
-    count(&terminal, Through::Pushwrap);
-    let command = command_pid(&terminal);
-    terminal.hang_up();
-    wait_for("the shell to be gone", || matches!(stat_field(terminal.leader(), 3).as_str(), "" | "Z").then_some(()));
-    let _ = kill(command, Signal::SIGKILL);
 }

@@ -1,6 +1,7 @@
 //! The process rules where they need root, a container engine, a PID namespace or a daemon of the system; by the number of
 //! the conformance list, as in the integration tests.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -12,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::engine::{Image, need_program, need_root};
+use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, probe};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, Reply, Through, wait_for};
@@ -43,10 +45,17 @@ struct Namespace {
 
 impl Namespace {
     fn start(action: &[&str]) -> Self {
+        let mut words = Through::Pushwrap.words();
+        words.push(probe().into());
+        words.extend(action.iter().map(OsString::from));
+        Self::of(&words)
+    }
+
+    fn of(words: &[OsString]) -> Self {
         need_root("a PID namespace");
         let output = tempfile::NamedTempFile::new().unwrap();
         let mut call = Command::new(need_program("unshare", "util-linux"));
-        call.args(["--pid", "--fork", "--mount-proc"]).args(Through::Pushwrap.words()).arg(probe()).args(action);
+        call.args(["--pid", "--fork", "--mount-proc"]).args(words);
         let unshare = call.stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", unshare.id());
         let init = wait_for("pushwrap as PID 1", || fs::read_to_string(&children).ok()?.trim().parse().ok());
@@ -94,11 +103,14 @@ fn c17_in_a_container_with_and_without_an_init() {
 
 #[test]
 fn c18_pid_1_hands_a_signal_from_outside_on() {
-    let mut namespace = Namespace::start(&["on-term", "9"]);
-    namespace.wait_ready();
-    kill(Pid::from_raw(namespace.init), Signal::SIGTERM).unwrap();
-    assert_eq!(namespace.wait().code(), Some(9));
-    assert_eq!(namespace.output().matches("told 15").count(), 1);
+    // An INT of the terminal has no sender either, but that one is not handed on.
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut namespace = Namespace::start(&["on-term", "9"]);
+        namespace.wait_ready();
+        kill(Pid::from_raw(namespace.init), signal).unwrap();
+        assert_eq!(namespace.wait().code(), Some(9), "{signal}");
+        assert_eq!(namespace.output().matches(&format!("told {}", signal as i32)).count(), 1);
+    }
 }
 
 #[test]
@@ -123,6 +135,24 @@ fn c19_pid_1_reaps_orphans_and_does_not_mix_them_up() {
     });
     kill(Pid::from_raw(namespace.init), Signal::SIGTERM).unwrap();
     assert_eq!(namespace.wait().code(), Some(7));
+}
+
+#[test]
+fn c19_pid_1_goes_on_reaping_while_it_pushes() {
+    let gateway = FullBacklog::start();
+    let mut words: Vec<OsString> = vec![binary().into(), "--url".into(), gateway.url().into()];
+    let script = "echo ready; (sleep 0.5; exit 3) & exit 4";
+    words.extend(["--push-timeout", "60s", "--", "sh", "-c", script].map(OsString::from));
+    let mut namespace = Namespace::of(&words);
+    namespace.wait_ready();
+    let children = format!("/proc/{0}/task/{0}/children", namespace.init);
+    wait_for("the orphan to be reaped", || fs::read_to_string(&children).ok()?.trim().is_empty().then_some(()));
+    assert_eq!(namespace.unshare.try_wait().unwrap(), None, "still pushing");
+    for _ in 0..2 {
+        kill(Pid::from_raw(namespace.init), Signal::SIGTERM).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(namespace.wait().code(), Some(4));
 }
 
 #[test]

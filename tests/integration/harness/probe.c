@@ -275,10 +275,11 @@ int main(int argc, char **argv) {
         }
         wait(0);
     } else if (!strcmp(action, "on-term")) {
-        /* on-term STATUS: exits with it when TERM comes, after having said so once for each */
+        /* on-term STATUS: exits with it when TERM or INT comes, after having said so once for each */
         struct sigaction handle = { 0 };
         handle.sa_handler = tell;
         sigaction(SIGTERM, &handle, 0);
+        sigaction(SIGINT, &handle, 0);
         printf("ready\n");
         fflush(stdout);
         /* Not pause(): a signal between the look and the sleep would be lost. */
