@@ -20,11 +20,10 @@ use super::settings::{authorization, plain};
 use super::url::Scheme;
 use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
 use super::{explain, retry_after, tls};
+use crate::exposition::CONTENT_TYPE;
 
 /// How we name ourselves.
 pub(super) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
-/// The text exposition format (Prometheus, "Exposition formats").
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The headers of a body in that format.
 pub(super) const TEXT: &[(&str, &str)] = &[("content-type", CONTENT_TYPE)];
 /// The most of an error's text that is read.
