@@ -271,7 +271,7 @@ impl Courier {
         self.shared.state().reports.drain(..).collect()
     }
 
-    /// No more retries, and what is in flight or waits may take `within` at most: the second signal of somebody who wants to go.
+    /// No more retries, and what is in flight or waits may take `within` at most: for who is told to stop meanwhile.
     pub fn hurry(&self, within: Duration) {
         let limit = Deadline::after(within);
         for lane in &mut self.shared.state().lanes {
