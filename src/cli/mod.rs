@@ -36,7 +36,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Without --url the metrics are printed. Subcommands: push, check,
-groups, prune, delete, install.
+groups, prune, delete, flush, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
