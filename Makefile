@@ -50,9 +50,11 @@ lint: tools ## formatting and clippy
 	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --locked --all-targets -- -D warnings; \
 	else echo "make: lints are not checked: this toolchain has no clippy" >&2; test -z "$(CI)"; fi
 
+# Everything is run, whatever fails first.
 .PHONY: test
-test: lint build servers ## lints, unit tests and integration tests against real servers
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --no-fail-fast
+test: build servers ## lints, unit tests and integration tests against real servers
+	@status=0; $(MAKE) --no-print-directory lint || status=1; \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --no-fail-fast || status=1; exit $$status
 
 .PHONY: test-system
 test-system: build servers ## tests that need root, a container engine or a daemon of the system

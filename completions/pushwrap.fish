@@ -70,6 +70,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete gr
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "flush" -d 'Send what is waiting in the state directory'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name [default: file name of COMMAND]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
@@ -169,3 +170,31 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "set" -d 'Set a gauge'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "add" -d 'Add to a counter'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "observe" -d 'Observe a value in a histogram or summary'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "time" -d 'Run a command and take its time in seconds'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time names" -f -a "names" -d 'Print the names that are in the metrics file, for completion'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l type -d 'histogram or summary [default: histogram]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l buckets -d 'Upper bounds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s l -l label -d 'Label of the series; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l help-text -d 'What the metric means, for its HELP line' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l type -d 'gauge, histogram or summary [default: gauge]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l buckets -d 'Upper bounds in seconds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from names" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from names" -s h -l help -d 'Print help'

@@ -20,9 +20,16 @@ fn main() {
             Err(usage) => refuse(&usage, OWN_FAILURE),
         },
         Ok(Cli { subcommand: Some(subcommand), .. }) => {
-            inherited.give_back();
+            // `metric time` runs a command by the rules of the run form; `metric` gives them back for all else.
+            if !matches!(subcommand, Sub::Metric(_)) {
+                inherited.give_back();
+            }
             match subcommand {
                 Sub::Check(check) => Exit::Code(command::check::run(&check)),
+                Sub::Metric(metric) => match config::resolve_metric(metric) {
+                    Ok(config) => command::metric::run(config, inherited),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
                 Sub::Push(push) => match config::resolve_push(&push) {
                     Ok(config) => Exit::Code(command::push::run(config, &push.files)),
                     Err(usage) => refuse(&usage, BAD_USAGE),

@@ -102,7 +102,7 @@ pub enum Wake {
 
 impl Inherited {
     /// Gives the signals back, for what runs no command: there they do what they always do.
-    pub fn give_back(self) {
+    pub fn give_back(&self) {
         sys::set_disposition(libc::SIGCHLD, self.child);
         sys::set_mask(self.mask);
     }

@@ -13,7 +13,7 @@ pub(super) struct Stat {
     /// The start time in clock ticks since boot: with the pid it names one process for ever.
     pub(super) start: u64,
     /// The number of threads.
-    threads: u64,
+    pub(super) threads: u64,
 }
 
 impl Stat {
@@ -53,14 +53,23 @@ pub(super) fn numbers(directory: &str) -> Vec<i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The children of a process by the kernel's own lists, one for each of its threads: a child belongs to the thread that
-/// forked it.
-pub(super) fn children(pid: &str) -> Vec<i32> {
-    numbers(&format!("/proc/{pid}/task"))
-        .into_iter()
-        .filter_map(|thread| fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok())
-        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
+/// The children of a process with so many threads, by the kernel's own lists: one for each thread, because a child belongs
+/// to the thread that forked it.
+pub(super) fn children(pid: i32, threads: u64) -> Vec<i32> {
+    // Nearly every process has one thread, and listing a directory costs more than all else here.
+    let threads = if threads == 1 { vec![pid] } else { numbers(&format!("/proc/{pid}/task")) };
+    let lists = threads.into_iter().filter_map(|thread| fs::read(format!("/proc/{pid}/task/{thread}/children")).ok());
+    let mut children = Vec::new();
+    for list in lists {
+        let pids = list.split(|byte| *byte == b' ');
+        children.extend(pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
+    }
+    children
+}
+
+/// Our own children.
+pub(super) fn own_children() -> Vec<i32> {
+    children(std::process::id().cast_signed(), 0)
 }
 
 /// Whether the kernel keeps those lists (`CONFIG_PROC_CHILDREN`).
@@ -91,12 +100,12 @@ mod tests {
     #[test]
     fn we_are_among_our_parents_children() {
         let parent = Stat::read(std::process::id().cast_signed()).unwrap().parent;
-        assert!(children(&parent.to_string()).contains(&std::process::id().cast_signed()));
+        assert!(children(parent, 0).contains(&std::process::id().cast_signed()));
     }
 
     #[test]
     fn nobody_is_nothing() {
         assert_eq!(Stat::read(0x7fff_fffe), None);
-        assert!(children("2147483646").is_empty());
+        assert!(children(0x7fff_fffe, 0).is_empty() && children(0x7fff_fffe, 1).is_empty());
     }
 }

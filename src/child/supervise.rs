@@ -65,7 +65,7 @@ pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) ->
         inherited.reaps_orphans |= nix::sys::prctl::set_child_subreaper(true).is_ok();
     }
     let orphans =
-        if inherited.reaps_orphans { Orphans::Ours { older: procfs::children("self") } } else { Orphans::Elsewhere };
+        if inherited.reaps_orphans { Orphans::Ours { older: procfs::own_children() } } else { Orphans::Elsewhere };
     let started = SystemTime::now();
     let clock = Instant::now();
     let pid = start(program, inherited);

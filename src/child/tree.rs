@@ -61,7 +61,7 @@ impl Tree {
         let mut left: Vec<(i32, Option<u64>)> = self.root.iter().map(|root| (*root, None)).collect();
         left.extend(self.members.iter().map(|(pid, start)| (*pid, Some(*start))));
         if let Orphans::Ours { older } = &self.orphans {
-            let ours = children("self", std::process::id().cast_signed(), parents.as_ref());
+            let ours = children(std::process::id().cast_signed(), 0, parents.as_ref());
             left.extend(ours.into_iter().filter(|pid| !older.contains(pid)).map(|pid| (pid, None)));
         }
         while let Some((pid, known_start)) = left.pop() {
@@ -73,16 +73,17 @@ impl Tree {
                 continue;
             }
             found.insert(pid, stat.start);
-            left.extend(children(&pid.to_string(), pid, parents.as_ref()).into_iter().map(|pid| (pid, None)));
+            left.extend(children(pid, stat.threads, parents.as_ref()).into_iter().map(|pid| (pid, None)));
         }
         self.members = found;
         self.members.keys().copied().collect()
     }
 }
 
-fn children(name: &str, pid: i32, parents: Option<&Vec<(i32, i32)>>) -> Vec<i32> {
+/// The children of a process, from the kernel's lists or from what a scan of all processes has found.
+fn children(pid: i32, threads: u64, parents: Option<&Vec<(i32, i32)>>) -> Vec<i32> {
     match parents {
-        None => procfs::children(name),
+        None => procfs::children(pid, threads),
         Some(parents) => parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child).collect(),
     }
 }
@@ -156,13 +157,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest interval while anything changes.
 const BUSY: Duration = Duration::from_secs(1);
 /// The longest interval when nothing changes: pushwrap has to cost nothing beside a command that sleeps.
-const STEADY: Duration = Duration::from_secs(4);
+const STEADY: Duration = Duration::from_secs(10);
 /// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core,
 const BUSY_SHARE: u32 = 200;
 /// and at most a thousandth when nothing changes.
 const STEADY_SHARE: u32 = 1000;
 
-/// The interval after a sample: from 100 ms doubling to 1 s, up to 4 s as long as neither the members of the tree nor its
+/// The interval after a sample: from 100 ms doubling to 1 s, up to 10 s as long as neither the members of the tree nor its
 /// memory change, and longer where a sample is dear because the tree is large.
 fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
     let (longest, share) = if steady { (STEADY, STEADY_SHARE) } else { (BUSY, BUSY_SHARE) };
@@ -195,8 +196,8 @@ mod tests {
     #[test]
     fn the_pace_slows_down_when_nothing_changes_and_comes_back() {
         assert_eq!(pace(ms(1000), CHEAP, true), ms(2000));
-        assert_eq!(pace(ms(4000), CHEAP, true), ms(4000));
-        assert_eq!(pace(ms(4000), CHEAP, false), ms(1000));
+        assert_eq!(pace(ms(8000), CHEAP, true), ms(10_000));
+        assert_eq!(pace(ms(10_000), CHEAP, false), ms(1000));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What may be typed. Options are text here, whatever they mean: `config` gives them a meaning, together with the
 //! environment and the env file. `--help`, the man page and the shell completions are made from these definitions.
 
+mod metric;
 mod options;
 mod parse;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use metric::{Add, Metric, Names, Observe, Series, Set, Time, Verb};
 pub use options::{About, CommandOptions, Delivery, Destination, Doors, Filter, Loudness, Reach, RunReport, Said};
 pub use parse::{Stop, command, parse};
 
@@ -35,8 +37,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Without --url the metrics are printed. Subcommands: push, check,
-groups, prune, delete, flush, install.
+Without --url the metrics are printed. Subcommands: metric, push, check, groups,
+prune, delete, flush, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
@@ -107,6 +109,8 @@ pub enum Sub {
     /// The copy is written beside PATH and renamed: executable for everybody, never half there, and whoever runs the
     /// old one keeps running.
     Install(Install),
+    /// Write a metric from inside a job
+    Metric(Metric),
 }
 
 /// `pushwrap push [FILE|-]...`

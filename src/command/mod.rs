@@ -7,5 +7,6 @@ pub mod delete;
 pub mod flush;
 pub mod groups;
 pub mod install;
+pub mod metric;
 pub mod prune;
 pub mod push;

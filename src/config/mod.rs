@@ -6,6 +6,7 @@ mod doors;
 mod keeping;
 mod key;
 mod layers;
+mod metric;
 mod resolver;
 mod surroundings;
 mod values;
@@ -34,6 +35,7 @@ pub use keeping::{
 };
 use key::Fallbacks;
 pub use layers::{DEFAULT_ENV_FILE, variable};
+pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 use resolver::Resolver;
 use surroundings::Surroundings;
 

@@ -1,7 +1,7 @@
 //! Writes families as text format 0.0.4: the dialect that every receiver of the format takes. The same families give the
 //! same bytes, in the order in which they come.
 
-use super::model::{Family, write_labels};
+use super::model::{Family, Kind, write_labels};
 
 /// The content type of what [`encode`] writes (Prometheus exposition formats, "Text-based format").
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -48,17 +48,25 @@ pub fn encode_with_labels<'f, 'a: 'f>(
 
 fn encode_head(out: &mut Vec<u8>, family: &Family<'_>) {
     if let Some(help) = family.help() {
-        out.extend_from_slice(b"# HELP ");
-        out.extend_from_slice(family.name().as_bytes());
-        out.push(b' ');
-        encode_help(out, help);
-        out.push(b'\n');
+        write_help_line(out, family.name(), help);
     }
-    out.extend_from_slice(b"# TYPE ");
-    out.extend_from_slice(family.name().as_bytes());
+    write_type_line(out, family.name(), family.kind());
+}
+
+/// Writes a HELP line; `help` is plain text.
+pub(super) fn write_help_line(out: &mut Vec<u8>, name: &str, help: &str) {
+    out.extend_from_slice(b"# HELP ");
+    out.extend_from_slice(name.as_bytes());
     out.push(b' ');
-    out.extend_from_slice(family.kind().name().as_bytes());
+    encode_help(out, help);
     out.push(b'\n');
+}
+
+/// Writes a TYPE line.
+pub(super) fn write_type_line(out: &mut Vec<u8>, name: &str, kind: Kind) {
+    for piece in ["# TYPE ", name, " ", kind.name(), "\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
 }
 
 /// HELP knows two escapes; `\"` is none for Pushgateway 1.5.1 (expfmt 0.39), so a quote stays as it is.

@@ -4,7 +4,9 @@
 //! [`read`] goes over the lines once (`collect`, with one line read by `line` and numbers by `number`), applies what HELP
 //! and TYPE lines say (`declare`), and builds families without what a gateway would refuse (`families`, `composite`,
 //! `names`). [`encode`] writes them. [`judge`] is apart from all this: it says what a gateway does with bytes as they are.
+//! [`Change`] changes one series of a file (`change`, `rewrite`) by the rules of client libraries (`instrument`).
 
+mod change;
 mod collect;
 mod composite;
 mod declare;
@@ -13,21 +15,25 @@ mod encode;
 mod families;
 mod findings;
 mod gateway;
+mod instrument;
 mod key;
 mod line;
 mod model;
 mod names;
 mod number;
 mod problem;
+mod rewrite;
 mod series;
 mod source;
 
 #[cfg(test)]
 mod tests;
 
+pub use change::{Change, Changed, Unchanged};
 pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity, count, json_string};
 pub use encode::{CONTENT_TYPE, encode, encode_with_labels};
 pub use gateway::{Refusal, Verdict, judge};
+pub use instrument::{Buckets, Increment, MetricName, Observation, Step, Value};
 pub use model::{Family, Kind, Position, Sample, Suffix};
 pub use source::Source;
 

@@ -161,6 +161,11 @@ impl<'a> Sample<'a> {
         self.position
     }
 
+    /// What stands before the value: the name, the labels in their braces and a blank.
+    pub(super) fn series_text(&self) -> &str {
+        self.line.get(..self.value_at as usize).unwrap_or_default()
+    }
+
     /// The name: that of the family, and the suffix.
     #[must_use]
     pub fn name(&self) -> &str {

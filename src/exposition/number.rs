@@ -64,6 +64,32 @@ pub(super) fn parse_strict(text: &str) -> Option<f64> {
     }
 }
 
+/// The shortest text that means `number`, as Go's `strconv.FormatFloat(…, 'g', -1, 64)` sets the limits of exponents.
+pub(super) fn write(number: f64) -> String {
+    match number {
+        _ if number.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        _ if number == 0.0 || (1e-4..1e21).contains(&number.abs()) => number.to_string(),
+        _ => format!("{number:e}"),
+    }
+}
+
+/// The text of a bucket's bound, as OpenMetrics ("Canonical Numbers"), Prometheus 3 and `prometheus_client` write it: the
+/// same bound is then one series whoever writes it.
+pub(super) fn write_bound(bound: f64) -> String {
+    if !bound.is_finite() {
+        return write(bound);
+    }
+    if bound != 0.0 && (bound >= 1e6 || !(1e-4..1e16).contains(&bound.abs())) {
+        let text = format!("{bound:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = exponent.strip_prefix('-').map_or(("+", exponent), |digits| ("-", digits));
+        return format!("{mantissa}e{sign}{digits:0>2}");
+    }
+    format!("{bound:?}")
+}
+
 /// `digits` is `text` without its sign and begins with a digit or a point.
 fn is_decimal(text: &[u8], digits: &[u8]) -> bool {
     let whole = count_digits(digits);
@@ -101,7 +127,7 @@ fn is_finite(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spelling, parse, spelling};
+    use super::{Spelling, parse, spelling, write, write_bound};
 
     #[test]
     fn decimals_are_those_of_go() {
@@ -135,5 +161,41 @@ mod tests {
         }
         assert_eq!(parse("-Infinity"), Some(f64::NEG_INFINITY));
         assert_eq!(parse("1e3"), Some(1000.0));
+    }
+
+    #[test]
+    fn numbers_are_written_short() {
+        for (number, text) in [
+            (0.0, "0"),
+            (3.0, "3"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e21"),
+            (1.5e-7, "1.5e-7"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(write(number), text);
+            assert_eq!(parse(text).map(f64::is_nan), Some(number.is_nan()));
+        }
+    }
+
+    #[test]
+    fn bounds_are_written_as_everybody_does() {
+        for (bound, text) in [
+            (0.005, "0.005"),
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (-2.5, "-2.5"),
+            (100_000.0, "100000.0"),
+            (1_000_000.0, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (-1_000_000.0, "-1000000.0"),
+            (1e22, "1e+22"),
+            (0.000_01, "1e-05"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(write_bound(bound), text);
+        }
     }
 }

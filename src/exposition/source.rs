@@ -169,7 +169,9 @@ impl<'a> Lines<'a> {
     /// the quotes never close.
     fn carriage_return(&mut self, segment: &[u8]) -> Option<usize> {
         let first = memchr::memchr(b'\r', segment)?;
-        let is_comment = segment.trim_ascii_start().first() == Some(&b'#');
+        // Only what stands before the CR is looked at: a run of a million CR is a million lines.
+        let before = segment.get(..first).unwrap_or_default();
+        let is_comment = before.iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b'#');
         if is_comment || self.at < self.unquoted_to || self.at + first >= self.tail {
             return Some(first);
         }

@@ -121,3 +121,377 @@ fn what_the_gateway_refuses_is_said() {
         }
     }
 }
+
+/// The name, the labels and the bits of the value.
+type Series = (String, Vec<(String, String)>, u64);
+
+/// Whether the gateway's page (`NAME.stored`) and our output say the same, labels in any order and values as numbers.
+fn series(text: &str, gateway_labels: bool) -> Vec<Series> {
+    let sources = [Source::new("stored", text.as_bytes())];
+    let reading = read(&sources, &Context::default());
+    let mut series = Vec::new();
+    for sample in reading.families.iter().flat_map(super::Family::samples) {
+        let is_own =
+            |name: &str, value: &str| gateway_labels && (name == "job" || name == "instance" && value.is_empty());
+        let labels = sample.labels().filter(|(name, value)| !is_own(name, value));
+        // The page has bounds and quantiles in Go's shortest form.
+        let labels = labels.map(|(name, value)| match (name, value.parse::<f64>()) {
+            ("le" | "quantile", Ok(number)) => (name.to_owned(), number.to_string()),
+            _ => (name.to_owned(), value.into_owned()),
+        });
+        let mut labels: Vec<_> = labels.collect();
+        labels.sort();
+        series.push((sample.name().to_owned(), labels, sample.number().to_bits()));
+    }
+    series.sort();
+    series
+}
+
+#[test]
+fn good_files_keep_what_the_gateway_shows_of_them() {
+    for (name, bytes) in files("good") {
+        let stored = fs::read_to_string(corpus().join("good").join(&name).with_extension("stored")).unwrap();
+        let fixed = String::from_utf8(fix(&bytes)).unwrap();
+        let job = |text: &str| text.replace("job=\"from_child\"", "job=\"corpus\"");
+        let mut shown = series(&stored, true);
+        let mut ours = series(&job(&fixed), true);
+        // -1e-500 and -0 are 0 to the gateway's page.
+        for (_, _, bits) in shown.iter_mut().chain(&mut ours) {
+            *bits = (f64::from_bits(*bits) + 0.0).to_bits();
+        }
+        assert_eq!(ours, shown, "{name}");
+        with_reading(&bytes, |reading| assert_eq!(reading.errors(), 0, "{name}: {:?}", reading.diagnostics));
+    }
+}
+
+#[test]
+fn one_bad_line_takes_nothing_else_with_it() {
+    for (name, bytes) in files("bad") {
+        let text = [b"before{a=\"1\"} 1\n".as_slice(), &bytes, b"\nafter{a=\"2\"} 2\n"].concat();
+        with_reading(&text, |reading| {
+            let names: Vec<_> = reading.families.iter().map(super::Family::name).collect();
+            // What ends in half a label value can be closed by what follows, but not on another line.
+            assert!(names.contains(&"before") && names.contains(&"after"), "{name}: {names:?}");
+            for found in &reading.diagnostics {
+                assert!(found.line == 0 || found.column > 0, "{name}: {found}");
+            }
+        });
+    }
+}
+
+/// What comes out of `text`, and the short forms of the findings that are not silent.
+fn outcome(text: &str) -> (String, Vec<String>) {
+    with_reading(text.as_bytes(), |reading| {
+        let said = reading.diagnostics.iter().filter(|found| found.severity != Severity::Repaired);
+        (String::from_utf8(encode(&reading.families)).unwrap(), said.map(ToString::to_string).collect())
+    })
+}
+
+#[track_caller]
+fn assert_becomes(text: &str, expected: &str, said: &[&str]) {
+    let (out, findings) = outcome(text);
+    assert_eq!(out, expected);
+    assert_eq!(findings, said);
+}
+
+#[test]
+fn line_ends_of_every_kind_end_lines() {
+    let expected = "# HELP x Help.\n# TYPE x gauge\nx 1\n# TYPE y untyped\ny 2\n";
+    for end in ["\n", "\r\n", "\r", "\r\r\n"] {
+        let text = ["# HELP x Help.", "# TYPE x gauge", "x 1", "", "y 2", ""].join(end);
+        assert_becomes(&text, expected, &[]);
+        assert_becomes(text.trim_end(), expected, &[]);
+    }
+    assert_becomes("x{a=\"b\rc\"} 1\ny 2\n", "# TYPE x untyped\nx{a=\"b\rc\"} 1\n# TYPE y untyped\ny 2\n", &[]);
+}
+
+#[test]
+fn utf_16_with_a_mark_is_converted() {
+    let text = "x{a=\"größe\"} 1\r\n";
+    for bytes in [0xfeff_u16.to_le_bytes(), 0xfeff_u16.to_be_bytes()] {
+        let little = bytes == [0xff, 0xfe];
+        let units = text.encode_utf16().flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() });
+        let file: Vec<u8> = bytes.into_iter().chain(units).collect();
+        assert_eq!(fix(&file), "# TYPE x untyped\nx{a=\"größe\"} 1\n".as_bytes());
+        with_reading(&file, |reading| assert_eq!((reading.errors(), reading.repairs()), (0, 2)));
+        with_reading(&file[..file.len() - 1], |reading| assert_eq!(reading.errors(), 1));
+    }
+    assert_eq!(fix(b"\xef\xbb\xbfx 1\n"), b"# TYPE x untyped\nx 1\n");
+}
+
+#[test]
+fn types_count_wherever_they_stand() {
+    assert_becomes(
+        "x_bucket{le=\"+Inf\"} 2\ny 1\nx_sum 3\nx_count 2\n# TYPE x histogram\n# HELP y Y.\n# HELP y Z.\n",
+        "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 2\nx_sum 3\nx_count 2\n# HELP y Y.\n# TYPE y untyped\ny 1\n",
+        &[],
+    );
+    assert_becomes(
+        "# TYPE x gauge\n# TYPE x counter\nx 1\n",
+        "# TYPE x gauge\nx 1\n",
+        &["f.prom:2:10: a second type for the same metric: it is a gauge since line 1"],
+    );
+    // A histogram without samples takes no name away.
+    assert_becomes(
+        "# TYPE x histogram\n# TYPE x_count counter\nx_count 5\n",
+        "# TYPE x_count counter\nx_count 5\n",
+        &[],
+    );
+}
+
+#[test]
+fn openmetrics_becomes_text() {
+    assert_becomes(
+        "# HELP jobs Jobs \\\"done\\\".\n# TYPE jobs counter\n# UNIT jobs seconds\njobs_total{a=\"\\d\"} 5 1.5 # {t=\"1\"} 1 1\n\
+         jobs_created{a=\"\\d\"} 1.7e9\n# TYPE build info\nbuild_info{v=\"1\"} 1\n# TYPE mode stateset\nmode{mode=\"a\"} 1\n\
+         mode{mode=\"b\"} 0\n# TYPE what unknown\nwhat 1\n# TYPE gh gaugehistogram\ngh_bucket{le=\"+Inf\"} 4\ngh_gcount 4\n\
+         gh_gsum 2\n# EOF\n",
+        "# HELP jobs_total Jobs \"done\".\n# TYPE jobs_total counter\njobs_total{a=\"\\\\d\"} 5\n\
+         # HELP jobs_created Jobs \"done\".\n# TYPE jobs_created gauge\njobs_created{a=\"\\\\d\"} 1.7e9\n\
+         # TYPE build_info gauge\nbuild_info{v=\"1\"} 1\n# TYPE mode gauge\nmode{mode=\"a\"} 1\nmode{mode=\"b\"} 0\n\
+         # TYPE what untyped\nwhat 1\n# TYPE gh_bucket gauge\ngh_bucket{le=\"+Inf\"} 4\n# TYPE gh_gcount gauge\n\
+         gh_gcount 4\n# TYPE gh_gsum gauge\ngh_gsum 2\n",
+        &[],
+    );
+}
+
+#[test]
+fn renames_come_before_types_are_compared() {
+    let files = ["# TYPE x_total counter\nx_total{a=\"1\"} 1\n", "# TYPE x counter\nx_total{a=\"2\"} 2\n# EOF\n"];
+    let sources = files.map(|file| Source::new("f", file.as_bytes()));
+    let reading = read(&sources, &Context::default());
+    assert_eq!(reading.errors(), 0, "{:?}", reading.diagnostics);
+    let out = "# TYPE x_total counter\nx_total{a=\"1\"} 1\nx_total{a=\"2\"} 2\n";
+    assert_eq!(String::from_utf8(encode(&reading.families)).unwrap(), out);
+}
+
+#[test]
+fn of_several_files_the_first_stays() {
+    let files = [("a", "# TYPE x gauge\nx{a=\"1\"} 1\n"), ("b", "# TYPE x counter\nx{a=\"1\",job=\"j\"} 2\nx 3\n")];
+    let sources = files.map(|(name, file)| Source::new(name, file.as_bytes()));
+    let grouping = grouping();
+    let reading = read(&sources, &Context { grouping: &grouping, reserved: &[] });
+    let said: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "b:1:10: a second type for the same metric: it is a gauge since line 1 of 'a'",
+            "b:2:1: the same series as in line 2 of 'a'; the first stays",
+        ]
+    );
+    assert_eq!(encode(&reading.families), b"# TYPE x gauge\nx{a=\"1\"} 1\nx 3\n");
+}
+
+#[test]
+fn a_histogram_is_whole_or_not_there() {
+    let bucket = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n";
+    assert_becomes(
+        &format!("{bucket}h_sum 1\nh_count 2\n"),
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 2\nh_bucket{le=\"+Inf\"} 2\n",
+        &[],
+    );
+    assert_becomes(
+        &format!("{bucket}h_bucket{{le=\"+Inf\"}} 2\n"),
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_count 2\n",
+        &[],
+    );
+    assert_becomes(
+        bucket,
+        "",
+        &["f.prom:2:1: the histogram has neither a '+Inf' bucket nor a '_count': it is dropped"],
+    );
+    assert_becomes(
+        &format!("{bucket}h_bucket{{le=\"2\"}} x\nh_sum 1\nh_count 2\ny 1\n"),
+        "# TYPE y untyped\ny 1\n",
+        &[
+            "f.prom:2:1: the rest of 'h' is dropped too: without the bad line it would lie",
+            "f.prom:3:18: 'x' is not a number",
+        ],
+    );
+    // Only the label set that is wrong goes.
+    assert_becomes(
+        "# TYPE h histogram\nh_bucket{a=\"1\",le=\"+Inf\"} -1\nh_count{a=\"1\"} 1\nh_bucket{a=\"2\",le=\"+Inf\"} 3\nh_count{a=\"2\"} 3\n",
+        "# TYPE h histogram\nh_bucket{a=\"2\",le=\"+Inf\"} 3\nh_count{a=\"2\"} 3\n",
+        &["f.prom:2:1: '-1' is no count: what it belongs to is dropped"],
+    );
+}
+
+#[test]
+fn a_writer_that_was_killed_leaves_no_half() {
+    let text = "x 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count";
+    let sources = [Source::new("f", text.as_bytes()).unfinished()];
+    let reading = read(&sources, &Context::default());
+    assert_eq!(encode(&reading.families), b"# TYPE x untyped\nx 1\n");
+    assert_eq!(reading.errors(), 2, "{:?}", reading.diagnostics);
+    let whole = [Source::new("f", text.as_bytes())];
+    assert_eq!(read(&whole, &Context::default()).errors(), 2, "the same line, but not because it has no end");
+}
+
+#[test]
+fn names_that_others_write_are_left_to_them() {
+    let reserved = ["pushwrap_success".to_owned()];
+    let text =
+        "pushwrap_success 1\npush_time_seconds 2\nprocess_open_fds 3\n# TYPE go_goroutines counter\ngo_goroutines 4\n";
+    let sources = [Source::new("f", text.as_bytes())];
+    let reading = read(&sources, &Context { grouping: &[], reserved: &reserved });
+    assert_eq!(encode(&reading.families), b"# TYPE process_open_fds gauge\nprocess_open_fds 3\n");
+    assert_eq!(reading.errors(), 3, "{:?}", reading.diagnostics);
+}
+
+#[test]
+fn what_is_found_is_bounded_and_counted() {
+    let text = "}\n".repeat(50_000) + "x 1\n";
+    with_reading(text.as_bytes(), |reading| {
+        assert_eq!((reading.errors(), reading.samples()), (50_000, 1));
+        assert_eq!(reading.diagnostics.len(), 1000);
+    });
+    with_reading(b"x 1 \r\n", |reading| assert_eq!(reading.repairs(), 2));
+    with_reading("# a\r\n".repeat(50_000).as_bytes(), |reading| {
+        assert_eq!((reading.diagnostics.len(), reading.diagnostics[0].repeats), (1, 49_999));
+    });
+}
+
+#[test]
+fn hostile_files_take_linear_time() {
+    let megabyte = 1 << 20;
+    let many = |piece: &dyn Fn(u32) -> String| (0..100_000).map(piece).collect::<Vec<_>>().concat();
+    let hostile = [
+        "\r".repeat(megabyte) + "x",
+        "a\"\r".repeat(megabyte / 3),
+        "\\\"\r".repeat(megabyte / 3),
+        format!("x{{{}}} 1\n", many(&|number| format!("a{number}=\"\","))),
+        "x{a=\"1\",a=\"2\"} 1\n".repeat(megabyte / 18),
+        many(&|number| format!("a{number} 1\n")),
+        format!("x{{a=\"{}\"}} 1\n", "\\\\".repeat(megabyte / 2)),
+        "#".repeat(megabyte),
+        "x 1\n".repeat(megabyte / 4),
+    ];
+    for text in hostile {
+        let start = std::time::Instant::now();
+        fix(text.as_bytes());
+        // A quadratic step over a megabyte takes minutes; the limit leaves room for a loaded machine.
+        assert!(start.elapsed().as_secs() < 20, "{:?}…: {:?}", &text[..20], start.elapsed());
+    }
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::super::{Family, Kind, Suffix, encode, encode_with_labels};
+    use super::{Verdict, fix, series, verdict, with_reading};
+
+    fn labels() -> impl Strategy<Value = Vec<(String, String)>> {
+        let value =
+            prop_oneof!["[a-z\"\\\\\n\r\t {}=,#]{1,6}", any::<String>().prop_filter("not empty", |v| !v.is_empty())];
+        proptest::collection::btree_map("[a-d]", value, 0..4).prop_map(|labels| labels.into_iter().collect())
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![any::<f64>().prop_map(|number| number.to_string()), "-?[0-9]{1,4}(\\.[0-9]{0,3})?(e[+-]?[0-9])?"]
+    }
+
+    fn family(name: &'static str) -> impl Strategy<Value = Family<'static>> {
+        let kind = prop_oneof![Just(Kind::Counter), Just(Kind::Gauge), Just(Kind::Untyped)];
+        // A CR in a help text ends the line, so ours has none.
+        let samples = proptest::collection::btree_map(labels(), value(), 1..5);
+        (kind, "[^\r]{0,12}", samples).prop_map(move |(kind, help, samples)| {
+            samples.iter().fold(
+                Family::new(name, kind).with_help(help.trim_start().to_owned()),
+                |family, (labels, value)| {
+                    let labels: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                    family.sample(&labels, value.clone())
+                },
+            )
+        })
+    }
+
+    fn histogram(name: &'static str) -> impl Strategy<Value = Family<'static>> {
+        (labels(), proptest::collection::vec(0_u64..9, 1..4)).prop_map(move |(labels, counts)| {
+            let labels: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let total = counts.iter().sum::<u64>().to_string();
+            let with = |bound: &str| -> Vec<(String, String)> {
+                let own = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+                own.chain([("le".to_owned(), bound.to_owned())]).collect()
+            };
+            let mut family = Family::new(name, Kind::Histogram);
+            let mut sum = 0;
+            for (bound, count) in counts.iter().enumerate() {
+                sum += count;
+                let labels = with(&bound.to_string());
+                let labels: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                family = family.part(Suffix::Bucket, &labels, sum.to_string());
+            }
+            let inf = with("+Inf");
+            let inf: Vec<_> = inf.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            family.part(Suffix::Bucket, &inf, &*total).part(Suffix::Sum, &labels, "1.5").part(
+                Suffix::Count,
+                &labels,
+                &*total,
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_as_it_was(a in family("a"), b in family("b_total"), h in histogram("h")) {
+            let families = [a, b, h];
+            let text = encode(&families);
+            prop_assert_eq!(verdict(&text), Verdict::Taken, "{}", String::from_utf8_lossy(&text));
+            with_reading(&text, |reading| {
+                prop_assert_eq!(reading.errors(), 0, "{:?}", reading.diagnostics);
+                prop_assert_eq!(reading.families.len(), families.len());
+                for (ours, family) in reading.families.iter().zip(&families) {
+                    prop_assert_eq!(ours.name(), family.name());
+                    prop_assert_eq!(ours.kind(), family.kind());
+                    prop_assert_eq!(ours.help(), family.help());
+                    let parts = |family: &Family<'_>| -> Vec<_> {
+                        let own = |sample: &super::super::Sample<'_>| {
+                            let labels = sample.labels().map(|(name, value)| (name.to_owned(), value.into_owned()));
+                            (sample.suffix(), labels.collect::<Vec<_>>(), sample.value().to_owned())
+                        };
+                        family.samples().iter().map(own).collect()
+                    };
+                    prop_assert_eq!(parts(ours), parts(family));
+                }
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn grouping_labels_replace_those_of_the_same_name(a in family("a")) {
+            let extra = [("a".to_owned(), "\"\n\\".to_owned()), ("z".to_owned(), "1".to_owned())];
+            let text = String::from_utf8(encode_with_labels([&a], &extra)).unwrap();
+            for (_, labels, _) in series(&text, false) {
+                prop_assert!(labels.contains(&extra[0]) && labels.contains(&extra[1]), "{}", text);
+                prop_assert_eq!(labels.iter().filter(|(name, _)| name == "a").count(), 1);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_fixed_once(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let fixed = fix(&bytes);
+            prop_assert_eq!(verdict(&fixed), Verdict::Taken);
+            prop_assert_eq!(fix(&fixed), fixed);
+        }
+
+        #[test]
+        fn any_lines_are_fixed_once(lines in proptest::collection::vec(line(), 0..12)) {
+            let text = lines.concat();
+            let fixed = fix(text.as_bytes());
+            prop_assert_eq!(verdict(&fixed), Verdict::Taken, "{}", text);
+            prop_assert_eq!(String::from_utf8(fix(&fixed)), String::from_utf8(fixed));
+        }
+    }
+
+    /// A line of pieces that fit together often enough to matter.
+    fn line() -> impl Strategy<Value = String> {
+        let name = "(x|h|x_total|h_bucket|h_sum|h_count|s|s_sum|s_count|go_goroutines)";
+        let sample = format!(
+            "{name}(\\{{(a=\"[12]?\",?)?(,?(le|quantile|job|a)=\"(1|1\\.0|\\+Inf|NaN|b)\")?\\}})? ?(1|2|-1|NaN|-nan|1e9|0.5|z)( 5)?( |\r)?\n"
+        );
+        let comment = format!(
+            "# ?(TYPE {name} (counter|gauge|histogram|summary|untyped|info|unknown|gaugehistogram|x) ?|HELP {name} [a\\\\n\"]{{0,4}}|EOF)\n"
+        );
+        prop_oneof![3 => proptest::string::string_regex(&sample).unwrap(), 2 => proptest::string::string_regex(&comment).unwrap()]
+    }
+}

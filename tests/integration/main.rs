@@ -3,11 +3,13 @@
 
 mod harness;
 
+mod alerts;
 mod delivery;
 mod delivery_courier;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_secured;
+mod exposition_check;
 mod exposition_servers;
 mod gateway_groups;
 mod gateway_prune;
@@ -15,6 +17,9 @@ mod generated;
 mod grouping;
 mod house;
 mod install;
+mod metric;
+mod metric_python;
+mod metric_time;
 mod output;
 mod process_end;
 mod process_inherit;

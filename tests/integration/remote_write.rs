@@ -150,19 +150,6 @@ fn what_a_receiver_does_not_take_waits_and_is_sent_later() {
     assert_eq!(sent.line(), "POST /api/v1/write HTTP/1.1");
 }
 
-/// Five minutes after a run nothing is left of it for a rule that does not look back.
-#[test]
-fn the_rules_for_receivers_are_valid() {
-    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/alerts-last-over-time.yml");
-    let mut promtool = std::process::Command::new(server::program("promtool"));
-    let out = promtool.args(["check", "rules"]).arg(&rules).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let text = fs::read_to_string(rules).unwrap();
-    let expressions: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
-    assert_eq!(expressions.len(), 4);
-    assert!(expressions.iter().all(|expression| expression.contains("last_over_time(")), "{expressions:?}");
-}
-
 /// A `VictoriaMetrics`, by the name that scripts/servers gives it.
 fn victoria_metrics(name: &str) -> Server {
     let server = Server::start(&server::program(name), |port, dir| {

@@ -111,6 +111,22 @@ fn c24_ctrl_z_stops_the_job_and_fg_continues_it_once() {
 }
 
 #[test]
+fn c24_fg_is_not_doubled() {
+    for through in Through::ALL {
+        let terminal = Terminal::bash();
+        terminal.type_in(&format!("{}{} count stoppable\n", through.shell_words(), probe().display()));
+        terminal.wait_for("\nready ");
+        terminal.type_in("\x1a");
+        terminal.wait_for("Stopped");
+        terminal.wait_for_times("ready> ", 2);
+        terminal.type_in("fg\n");
+        terminal.wait_for("got 18");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(counted(&terminal), ["18"], "{through:?}");
+    }
+}
+
+#[test]
 fn c25_a_background_job_that_reads_is_stopped_and_goes_on_in_the_foreground() {
     for through in Through::ALL {
         let terminal = Terminal::bash();

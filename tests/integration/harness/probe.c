@@ -172,9 +172,10 @@ static void descriptors(const char *to) {
 }
 
 /* Prints every signal it gets, with origin-independent facts, until RT signal 64 comes or the time is over. */
-static void count(void) {
+static void count(int stoppable) {
     sigset_t all;
     sigfillset(&all);
+    if (stoppable) sigdelset(&all, SIGTSTP);
     sigprocmask(SIG_BLOCK, &all, 0);
     printf("ready %d\n", getpid());
     fflush(stdout);
@@ -229,7 +230,7 @@ int main(int argc, char **argv) {
             printf("%s %s\n", names[i], !value ? "unset" : atoi(value) == getpid() ? "mine" : value);
         }
     } else if (!strcmp(action, "count")) {
-        count();
+        count(argc > 2 && !strcmp(argv[2], "stoppable"));
     } else if (!strcmp(action, "queue")) {
         /* queue PID SIGNAL VALUE */
         union sigval value = { .sival_int = atoi(argv[4]) };
@@ -258,7 +259,7 @@ int main(int argc, char **argv) {
         if (pid == 0) { burn(atof(argv[2])); _exit(0); }
         if (!strcmp(argv[3], "waited")) waitpid(pid, 0, 0);
     } else if (!strcmp(action, "daemon")) {
-        /* an orphan that prints its new parent's pid into a file and stays */
+        /* daemon FILE: leaves an orphan that writes its own pid and its new parent's, and stays; ends when it has */
         int gone[2];
         if (pipe(gone)) fail("pipe");
         if (fork() == 0) {
@@ -273,7 +274,10 @@ int main(int argc, char **argv) {
             sleep(60);
             _exit(0);
         }
+        close(gone[1]);
         wait(0);
+        struct stat written = { 0 };
+        while (stat(argv[2], &written) != 0 || written.st_size == 0) usleep(2000);
     } else if (!strcmp(action, "on-term")) {
         /* on-term STATUS: exits with it when TERM or INT comes, after having said so once for each */
         struct sigaction handle = { 0 };

@@ -1,0 +1,171 @@
+//! What `pushwrap metric` is to do. Its options stand on the command line alone; of the environment only `PUSHWRAP_TEXTFILE`
+//! counts, which the run form sets.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Usage;
+use crate::cli;
+use crate::exposition::{Buckets, Change, Increment, MetricName, Observation, Step, Value};
+use crate::grouping::Label;
+
+/// What `pushwrap metric` needs to know.
+#[derive(Debug)]
+pub struct MetricConfig {
+    /// The metrics file, if one is named.
+    pub textfile: Option<PathBuf>,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// What `pushwrap metric` is to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Change the file.
+    Change(Change),
+    /// Run a command and measure it.
+    Time {
+        /// The command and its arguments, at least one element.
+        program: Vec<OsString>,
+        /// What is measured into which series. Whatever is wrong with it, the command runs.
+        timing: Result<Timing, Usage>,
+    },
+    /// Print the names of the metrics in the file.
+    Names,
+}
+
+/// The series that gets the time of a command.
+#[derive(Debug)]
+pub struct Timing {
+    series: Series,
+    instrument: Instrument,
+}
+
+/// What takes an observation.
+#[derive(Debug, Clone)]
+enum Instrument {
+    Gauge,
+    Histogram(Option<Buckets>),
+    Summary,
+}
+
+/// Which series.
+#[derive(Debug)]
+struct Series {
+    name: MetricName,
+    labels: Vec<(String, String)>,
+    help: Option<String>,
+}
+
+/// Resolves `pushwrap metric`.
+///
+/// # Errors
+/// Bad usage, but for `time`: there it is kept beside the command, which runs all the same.
+pub fn resolve_metric(metric: cli::Metric) -> Result<MetricConfig, Usage> {
+    let (path, task) = match metric.verb {
+        cli::Verb::Set(cli::Set { series, value }) => {
+            let value = parse::<Value>("value", &value)?;
+            (series.textfile.clone(), change(&series, Step::Set(value))?)
+        }
+        cli::Verb::Add(cli::Add { series, value }) => {
+            let increment = parse::<Increment>("value", value.as_deref().unwrap_or("1"))?;
+            (series.textfile.clone(), change(&series, Step::Add(increment))?)
+        }
+        cli::Verb::Observe(cli::Observe { series, value, kind, buckets }) => {
+            let observation = parse::<Observation>("value", &value)?;
+            let kind = kind.as_deref().unwrap_or("histogram");
+            let step = match instrument(kind, buckets.as_deref(), &["histogram", "summary"])? {
+                Instrument::Histogram(buckets) => Step::Histogram(observation, buckets),
+                _ => Step::Summary(observation),
+            };
+            (series.textfile.clone(), change(&series, step)?)
+        }
+        cli::Verb::Time(time) => {
+            let timing = timing(&time);
+            (time.series.textfile, Task::Time { program: time.command, timing })
+        }
+        cli::Verb::Names(names) => (names.textfile, Task::Names),
+    };
+    let from_environment = || std::env::var_os("PUSHWRAP_TEXTFILE").filter(|path| !path.is_empty()).map(Into::into);
+    Ok(MetricConfig { textfile: path.or_else(from_environment), task })
+}
+
+impl Timing {
+    /// The name of the metric.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.series.name.as_str()
+    }
+
+    /// The change that records a duration.
+    #[must_use]
+    pub fn change(self, duration: Duration) -> Change {
+        let Series { name, labels, help } = self.series;
+        let step = match self.instrument {
+            Instrument::Gauge => Step::Set(Value::from(duration.as_secs_f64())),
+            Instrument::Histogram(buckets) => Step::Histogram(duration.into(), buckets),
+            Instrument::Summary => Step::Summary(duration.into()),
+        };
+        Change { name, labels, help, step }
+    }
+}
+
+fn timing(time: &cli::Time) -> Result<Timing, Usage> {
+    let kind = time.kind.as_deref().unwrap_or("gauge");
+    let instrument = instrument(kind, time.buckets.as_deref(), &["gauge", "histogram", "summary"])?;
+    let special = match instrument {
+        Instrument::Gauge => None,
+        Instrument::Histogram(_) => Some("le"),
+        Instrument::Summary => Some("quantile"),
+    };
+    Ok(Timing { series: series(&time.series, special)?, instrument })
+}
+
+fn change(given: &cli::Series, step: Step) -> Result<Task, Usage> {
+    let special = match step {
+        Step::Set(_) | Step::Add(_) => None,
+        Step::Histogram(..) => Some("le"),
+        Step::Summary(_) => Some("quantile"),
+    };
+    let Series { name, labels, help } = series(given, special)?;
+    Ok(Task::Change(Change { name, labels, help, step }))
+}
+
+fn instrument(kind: &str, buckets: Option<&str>, known: &[&str]) -> Result<Instrument, Usage> {
+    let buckets = buckets.map(|buckets| parse::<Buckets>("--buckets", buckets)).transpose()?;
+    match kind {
+        _ if !known.contains(&kind) => Err(Usage(format!("invalid --type '{kind}': expected {}", known.join(", ")))),
+        "histogram" => Ok(Instrument::Histogram(buckets)),
+        _ if buckets.is_some() => Err(Usage(format!("a {kind} has no buckets: --buckets goes with --type histogram"))),
+        "summary" => Ok(Instrument::Summary),
+        _ => Ok(Instrument::Gauge),
+    }
+}
+
+/// Resolves the series. `special` is the label that its type keeps for itself.
+fn series(given: &cli::Series, special: Option<&str>) -> Result<Series, Usage> {
+    let name = parse("metric name", text("metric name", &given.name)?)?;
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for label in &given.label {
+        let Label { name, value } = parse("label", text("label", label)?)?;
+        let name = name.as_str();
+        if special == Some(name) {
+            return Err(Usage(format!("invalid label '{name}': histograms and summaries keep it for themselves")));
+        }
+        if labels.iter().any(|(known, _)| known == name) {
+            return Err(Usage(format!("the label '{name}' is given twice")));
+        }
+        labels.push((name.to_owned(), value));
+    }
+    let help = given.help_text.as_deref().map(|help| text("--help-text", help)).transpose()?;
+    Ok(Series { name, labels, help: help.map(ToOwned::to_owned) })
+}
+
+fn text<'t>(what: &str, given: &'t OsStr) -> Result<&'t str, Usage> {
+    given.to_str().ok_or_else(|| Usage(format!("invalid {what} '{}': it is not UTF-8", given.to_string_lossy())))
+}
+
+fn parse<T: std::str::FromStr<Err = String>>(what: &str, given: &str) -> Result<T, Usage> {
+    given.parse().map_err(|error| Usage(format!("invalid {what} '{given}': {error}")))
+}

@@ -1,0 +1,166 @@
+//! `pushwrap check` and `pushwrap push`: the real binary, its messages and exit statuses; a gateway where one is needed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Pushgateway, Pushwrap, Version};
+
+fn corpus(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(file)
+}
+
+/// `pushwrap check ARGUMENTS -` with `text` on standard input.
+fn check(text: &str, arguments: &[&str]) -> crate::harness::Run {
+    Pushwrap::new().arg("check").args(arguments).arg("-").stdin(text).call()
+}
+
+#[test]
+fn a_file_that_the_gateway_takes_is_said_to_be_good() {
+    let path = corpus("good/counter.prom");
+    let run = Pushwrap::new().arg("check").arg(&path).call().exit(0).stdout("");
+    run.stderr(&format!("pushwrap: {}: the gateway takes it as it is; 2 samples kept\n", path.display()));
+}
+
+#[test]
+fn a_bad_line_is_shown_with_a_caret_a_reason_and_help() {
+    let text = "# TYPE backup_seconds gauge\nbackup_seconds 0,25\nbackup_files 3\n";
+    check(text, &[]).exit(1).stdout("").stderr(
+        "dropped: '0,25' is not a number\n \
+         --> <stdin>:2:16\n  \
+           |\n\
+         2 | backup_seconds 0,25\n  \
+           |                ^^^^\n  \
+           = help: write a point, not a comma (LC_ALL=C helps)\n\
+         \n\
+         pushwrap: <stdin>: the gateway refuses it at line 2: expected float as value, got '0,25'; \
+         1 sample kept, 1 dropped\n",
+    );
+}
+
+#[test]
+fn check_agrees_with_the_recorded_verdicts() {
+    for (set, file, status) in [
+        ("good", "histogram_labels.prom", 0),
+        ("bad", "trailing_space.prom", 1),
+        ("bad", "duplicate_series.prom", 1),
+        ("bad", "bom_sample.prom", 1),
+        ("quirk", "help_invalid_utf8.prom", 1),
+        ("quirk", "type_gauge_histogram.prom", 1),
+    ] {
+        let _ = Pushwrap::new().arg("check").arg(corpus(&format!("{set}/{file}"))).call().exit(status);
+    }
+}
+
+#[test]
+fn fix_is_a_filter() {
+    let crlf = "# TYPE x gauge\r\nx 1 \r\n";
+    check(crlf, &["--fix"]).exit(0).stdout("# TYPE x gauge\nx 1\n").stderr_has("1 sample kept, 3 repaired");
+    check("x 1\n}\n", &["--fix"]).exit(1).stdout("# TYPE x untyped\nx 1\n").stderr_has("<stdin>:2:1");
+    check("# TYPE x gauge\nx 1\n", &["--fix"]).exit(0).stdout("# TYPE x gauge\nx 1\n").stderr("");
+    check("", &["--fix"]).exit(0).stdout("").stderr("");
+}
+
+#[test]
+fn json_is_for_programs() {
+    let run = check("x 1\ny 0,5\n", &["--json"]).exit(1).stderr("");
+    let files: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let file = &files[0];
+    assert_eq!((&file["file"], &file["verdict"], &file["line"]), (&"<stdin>".into(), &"refused".into(), &2.into()));
+    assert_eq!((&file["samples"], &file["dropped"]), (&1.into(), &1.into()));
+    let finding = &file["findings"][0];
+    assert_eq!((&finding["line"], &finding["column"], &finding["severity"]), (&2.into(), &3.into(), &"dropped".into()));
+    check("x 1\n", &["--json"]).exit(0).stdout_has("\"verdict\":\"taken\"").stderr("");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once() {
+    let run = Pushwrap::new().args(["check", "/nonexistent/x.prom", "/dev/zero"]).call().exit(1).stdout("");
+    run.stderr_has("--> /nonexistent/x.prom").stderr_has("there is no such file").stderr_has("this is a device");
+    let _ = Pushwrap::new().args(["check", "--json", "/nonexistent/x.prom"]).call().exit(1).stdout_has("\"unread\"");
+    let _ = Pushwrap::new().arg("check").call().exit(2);
+    let _ = Pushwrap::new().args(["check", "--fix", "--json", "-"]).call().exit(2);
+}
+
+#[test]
+fn a_terminal_is_sent_nothing_from_the_file() {
+    let run = check("\u{1b}[31mx\u{7}\n", &[]).exit(1);
+    assert!(!run.stderr.contains(['\u{1b}', '\u{7}']), "{:?}", run.stderr);
+}
+
+#[test]
+fn push_sends_files_and_standard_input() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    let _ = Pushwrap::new()
+        .args(["push", "--url", &gateway.url(), "--job", "files", "--instance", "none"])
+        .args([corpus("good/counter.prom"), corpus("bad/crlf_all.prom")])
+        .call()
+        .exit(0)
+        .stdout("")
+        .stderr("")
+        .pushed(&gateway, "files", "parcels_total{belt=\"a\"} 1027\nbread_loaves 12\n");
+    let _ = Pushwrap::new()
+        .args(["push", "--url", &gateway.url(), "--job", "stdin", "--instance", "none"])
+        .stdin("x 1\ny oops\nz 3\n")
+        .call()
+        .exit(1)
+        .stderr("pushwrap: <stdin>:2:3: 'oops' is not a number\n")
+        .pushed(&gateway, "stdin", "x 1\nz 3\n");
+}
+
+#[test]
+fn push_does_not_empty_a_group_for_a_file_that_is_not_there() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    gateway.push("PUT", "job/kept", "x 1\n");
+    let push = |file: &str| {
+        let url = gateway.url();
+        Pushwrap::new().args(["push", "--replace", "--url", &url, "--job", "kept", "--instance", "none", file]).call()
+    };
+    let run = push("/nonexistent").exit(1).stderr_has("/nonexistent: there is no such file");
+    run.stderr_has("no sample is left: nothing was pushed").pushed(&gateway, "kept", "x 1\n");
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.prom");
+    fs::write(&empty, "").unwrap();
+    let _ = push(empty.to_str().unwrap()).exit(0);
+    assert!(
+        gateway.group([("job", "kept")]).is_none_or(|group| group.families().is_empty()),
+        "an empty file is meant so"
+    );
+}
+
+#[test]
+fn push_without_a_gateway_prints_what_it_would_send() {
+    let _ = Pushwrap::new()
+        .args(["push", "--job", "x", "-"])
+        .stdin("x 1\n")
+        .call()
+        .exit(1)
+        .stderr_has("# TYPE x untyped\nx 1\n")
+        .stderr_has("--url URL");
+    let _ = Pushwrap::new().args(["push", "--job", "x", "--url", "none", "-"]).stdin("x 1\n").call().exit(0).stderr("");
+    let _ = Pushwrap::new().args(["push", "--url", "none", "-"]).stdin("x 1\n").call().exit(2).stderr_has("--job");
+}
+
+#[test]
+fn the_run_form_reads_named_files() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("a.prom", "a 1\ndup{k=\"1\"} 1\n");
+    write("b.prom", "b 2\ndup{k=\"1\"} 2\n");
+    write("c.txt", "c 3\n");
+    let run = Pushwrap::new()
+        .push_to(&gateway, "named")
+        .args(["--textfile".as_ref(), directory.path().as_os_str()])
+        .args(["--textfile".as_ref(), directory.path().join("*.txt").as_os_str()])
+        .args(["--textfile", "/nonexistent.prom"])
+        .run(["true"])
+        .exit(0);
+    let a = directory.path().join("a.prom");
+    let run =
+        run.stderr_has(&format!("b.prom:2:1: the same series as in line 2 of '{}'; the first stays", a.display()));
+    let _ = run.stderr_has("/nonexistent.prom: there is no such file").pushed(
+        &gateway,
+        "named",
+        "a 1\nb 2\nc 3\ndup{k=\"1\"} 1\npushwrap_textfile_samples 4\npushwrap_textfile_errors 2\n",
+    );
+}
