@@ -61,7 +61,10 @@ impl StateDir {
             Self::Default => Path::new(DEFAULT_STATE_DIR),
             Self::Named(path) => path,
         };
-        State::at(path).map_err(|why| format!("cannot use state directory '{}': {why}", path.display()))
+        State::at(path).map_err(|why| {
+            let hint = if *self == Self::Default { "; name another with --state-dir" } else { "" };
+            format!("cannot use state directory '{}': {why}{hint}", path.display())
+        })
     }
 }
 

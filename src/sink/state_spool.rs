@@ -97,16 +97,16 @@ impl State {
     ) -> Result<Sent, String> {
         let lock_name = format!("{name}.send");
         let Ok(lock) = self.lock(&lock_name, patience) else { return Ok(Sent::Busy) };
-        let sent = match self.waiting_push(name)? {
+        let sent = self.waiting_push(name).map(|waiting| match waiting {
             None => Sent::Gone,
             Some(waiting) => {
                 let Handed { result, .. } = sink.deliver(&waiting.push, Turn::Final, limits);
                 let waits = !is_settled(&result) || self.discard(&waiting).is_err();
                 Sent::Tried { result, waits }
             }
-        };
+        });
         self.retire(lock, &lock_name);
-        Ok(sent)
+        sent
     }
 
     /// Writes a push, which takes the place of an older one of its group and what lasts of it. Returns what is to be sent, and
