@@ -6,3 +6,4 @@ mod harness;
 
 mod containers;
 mod engine;
+mod producers;
