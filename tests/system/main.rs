@@ -8,3 +8,4 @@ mod containers;
 mod dns;
 mod engine;
 mod process;
+mod producers;
