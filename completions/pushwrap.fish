@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_pushwrap_global_optspecs
-    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
+    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
 end
 
 function __fish_pushwrap_needs_command
@@ -43,6 +43,9 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-timeout -d 'Time
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l remote-write -d 'Receiver of Prometheus remote write' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l timeout -d 'End the command after this long; 0 is never' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l kill-after -d 'KILL this long after it [default: 10s]' -r
@@ -65,6 +68,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "check" -d 'Judge met
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "groups" -d 'Show what the gateway holds: a row a group'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete groups that nobody has pushed to for long'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "flush" -d 'Send what is waiting in the state directory'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
@@ -147,6 +151,24 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecu
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s n -l dry-run -d 'Print what waits, send nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -f -a "set" -d 'Set a gauge'

@@ -46,6 +46,10 @@ fn main() {
                     Ok(config) => Exit::Code(command::delete::run(&config)),
                     Err(usage) => refuse(&usage, BAD_USAGE),
                 },
+                Sub::Flush(flush) => match config::resolve_flush(&flush) {
+                    Ok(config) => Exit::Code(command::flush::run(&config)),
+                    Err(usage) => refuse(&usage, BAD_USAGE),
+                },
                 Sub::Install(install) => Exit::Code(command::install::run(&install.path)),
             }
         }

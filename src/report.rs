@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::exit::{End, Outcome};
 use crate::exposition::Family;
+use crate::sink::RunCounts;
 
 /// One of the run's own metrics, as the table in README describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,13 @@ pub struct Metric {
     pub when: &'static str,
     /// Its HELP text.
     pub help: &'static str,
+}
+
+impl Metric {
+    /// Counters end in `_total` (Prometheus, "Metric and label naming"); all others are gauges.
+    fn is_counter(self) -> bool {
+        self.name.ends_with("_total")
+    }
 }
 
 macro_rules! metrics {
@@ -44,6 +52,8 @@ metrics! {
     TEXTFILE_ERRORS = "textfile_errors" "", "always", "Problems found in the command's metrics.";
     MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
     TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
+    RUNS_TOTAL = "runs_total" r#"{outcome="…"}"#, "with a state directory", "Runs since the state directory was made, by outcome.";
+    CONSECUTIVE_FAILURES = "consecutive_failures" "", "with a state directory", "Runs since the last success; skipped ones do not count.";
     RUN_INFO = "run_info" r#"{host="…",command="…",version="…"}"#, "always", "1, with labels that tell about the run.";
 }
 
@@ -71,6 +81,12 @@ impl Identity {
         METRICS.iter().map(|metric| self.name(*metric)).collect()
     }
 
+    /// What a failing or a skipped run says nothing about, so that it stays where a report replaces an older one as a whole.
+    #[must_use]
+    pub fn lasting_names(&self) -> Vec<String> {
+        [LAST_SUCCESS, SUCCESS].map(|metric| self.name(metric)).to_vec()
+    }
+
     fn name(&self, metric: Metric) -> String {
         format!("{}{}", self.prefix, metric.name)
     }
@@ -89,6 +105,8 @@ pub struct Facts {
     pub textfile_samples: u64,
     /// Problems found in the command's metrics.
     pub textfile_errors: u64,
+    /// How often the job has run, this run included; none while it runs and without a state directory.
+    pub counts: Option<RunCounts>,
 }
 
 /// How far the run is.
@@ -163,7 +181,9 @@ impl Report<'_> {
     }
 
     fn labelled(&mut self, metric: Metric, samples: &[(Vec<(&str, &str)>, String)]) {
-        let empty = Family::gauge(self.identity.name(metric), metric.help);
+        let name = self.identity.name(metric);
+        let empty =
+            if metric.is_counter() { Family::counter(name, metric.help) } else { Family::gauge(name, metric.help) };
         let family = samples.iter().fold(empty, |family, (labels, value)| family.sample(labels, value.clone()));
         self.families.push(family);
     }
@@ -209,6 +229,15 @@ impl Report<'_> {
         if let Some(timeout) = self.identity.timeout {
             self.gauge(TIMEOUT, seconds(timeout));
         }
+        if let Some(counts) = facts.counts {
+            let count = |outcome: Outcome| (vec![("outcome", outcome.name())], counts.runs(outcome).to_string());
+            self.labelled(RUNS_TOTAL, &Outcome::ALL.map(count));
+            self.number(CONSECUTIVE_FAILURES, counts.consecutive_failures);
+        }
+        self.info();
+    }
+
+    fn info(&mut self) {
         let identity = self.identity;
         let own = [("host", &identity.host), ("command", &identity.command)];
         let mut labels: Vec<(&str, &str)> = own.map(|(name, value)| (name, value.as_str())).to_vec();
@@ -249,6 +278,7 @@ mod tests {
     use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
     use crate::exit::{Cause, Codes, End, Outcome, Status};
     use crate::exposition::encode;
+    use crate::sink::RunCounts;
 
     fn identity() -> Identity {
         Identity { prefix: "pushwrap_".into(), host: "db1".into(), command: "backup".into(), ..Identity::default() }
@@ -261,6 +291,7 @@ mod tests {
             memory_limit_bytes: None,
             textfile_samples: 0,
             textfile_errors: 0,
+            counts: None,
         }
     }
 
@@ -310,13 +341,21 @@ mod tests {
 
     #[test]
     fn the_families_keep_the_order_of_the_table() {
-        let everything = Facts { tree_peak_rss_bytes: Some(1), memory_limit_bytes: Some(2), ..facts() };
+        let everything = Facts {
+            tree_peak_rss_bytes: Some(1),
+            memory_limit_bytes: Some(2),
+            counts: Some(RunCounts::default()),
+            ..facts()
+        };
         let second = Some(Duration::from_secs(1));
         let identity = Identity { max_age: second, timeout: second, ..identity() };
         let stage = ended(0, &Codes::default());
         let text = String::from_utf8(encode(&compose(&identity, &everything, &stage))).unwrap();
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        let expected: Vec<String> = METRICS.iter().map(|metric| format!("pushwrap_{} gauge", metric.name)).collect();
+        let expected: Vec<String> = METRICS
+            .iter()
+            .map(|metric| format!("pushwrap_{} {}", metric.name, if metric.is_counter() { "counter" } else { "gauge" }))
+            .collect();
         assert_eq!(types, expected);
         assert_eq!(Outcome::ALL.len(), 8);
     }

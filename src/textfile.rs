@@ -10,6 +10,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use crate::console::words;
 use crate::exposition::{Diagnostic, Source};
 
 /// How many bytes are read of all files together, if nothing else is said: 64 MiB.
@@ -321,14 +322,6 @@ fn too_large(name: &str, limit: u64) -> Diagnostic {
     };
     Diagnostic::of_file(name, format!("too large: at most {limit} are read of all metrics files together"))
         .with_help("--textfile-max raises the limit")
-}
-
-/// An error of the system in its own words, without the number.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]

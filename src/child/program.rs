@@ -219,9 +219,9 @@ fn interpreter(file: &Path) -> Option<Vec<u8>> {
 fn elf_interpreter(head: &[u8]) -> Option<Vec<u8>> {
     const PT_INTERP: u32 = 3;
     let class_64 = head.starts_with(b"\x7fELF\x02");
-    let word = |at: usize| Some(u64::from_ne_bytes(head.get(at..at + 8)?.try_into().ok()?));
-    let half = |at: usize| Some(u32::from_ne_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    let quarter = |at: usize| Some(u16::from_ne_bytes(head.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| Some(u64::from_ne_bytes(*head.get(at..)?.first_chunk()?));
+    let half = |at: usize| Some(u32::from_ne_bytes(*head.get(at..)?.first_chunk()?));
+    let quarter = |at: usize| Some(u16::from_ne_bytes(*head.get(at..)?.first_chunk()?));
     let table = usize::try_from(word(32)?).ok()?;
     let (size, count) = (usize::from(quarter(54)?), usize::from(quarter(56)?));
     let headers = (0..count).filter_map(|index| table.checked_add(size.checked_mul(index)?));

@@ -158,9 +158,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_secs(1);
 /// The longest interval when nothing changes: pushwrap has to cost nothing beside a command that sleeps.
 const STEADY: Duration = Duration::from_secs(10);
-/// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core,
+/// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core.
 const BUSY_SHARE: u32 = 200;
-/// and at most a thousandth when nothing changes.
+/// The same when nothing changes: at most a thousandth of a core.
 const STEADY_SHARE: u32 = 1000;
 
 /// The interval after a sample: from 100 ms doubling to 1 s, up to 10 s as long as neither the members of the tree nor its

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use metric::{Add, Metric, Names, Observe, Series, Set, Time, Verb};
-pub use options::{About, CommandOptions, Delivery, Destination, Filter, Loudness, Reach, RunReport, Said};
+pub use options::{About, CommandOptions, Delivery, Destination, Doors, Filter, Loudness, Reach, RunReport, Said};
 pub use parse::{Stop, command, parse};
 
 /// The whole command line.
@@ -38,7 +38,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Without --url the metrics are printed. Subcommands: metric, push, check, groups,
-prune, delete, install.
+prune, delete, flush, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
@@ -63,6 +63,9 @@ pub struct Run {
     /// How a run is reported.
     #[command(flatten)]
     pub report: RunReport,
+    /// Who else gets the report, and what is kept of it.
+    #[command(flatten)]
+    pub doors: Doors,
     /// What concerns the command itself.
     #[command(flatten)]
     pub command_options: CommandOptions,
@@ -99,6 +102,8 @@ pub enum Sub {
     /// The group is named as in the run form, by --job, --label and --instance, and no other is touched. The gateway
     /// says the same whether it had the group or not.
     Delete(Box<Delete>),
+    /// Send what is waiting in the state directory
+    Flush(Box<Flush>),
     /// Copy this binary, for images without cp
     ///
     /// The copy is written beside PATH and renamed: executable for everybody, never half there, and whoever runs the
@@ -208,6 +213,29 @@ pub struct Delete {
     #[arg(long, help_heading = "Where to", value_name = "NAME")]
     pub instance: Option<String>,
     /// Print the request, send nothing
+    #[arg(short = 'n', long, help_heading = "What is said")]
+    pub dry_run: bool,
+    /// How they are reached.
+    #[command(flatten)]
+    pub delivery: Delivery,
+    /// How much is said.
+    #[command(flatten)]
+    pub loudness: Loudness,
+}
+
+/// `pushwrap flush`
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Which gateways.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Receiver of Prometheus remote write
+    #[arg(long, help_heading = "Where to", value_name = "URL")]
+    pub remote_write: Option<String>,
+    /// Where it waits [default: /var/lib/pushwrap]
+    #[arg(long, help_heading = "Where to", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print what waits, send nothing
     #[arg(short = 'n', long, help_heading = "What is said")]
     pub dry_run: bool,
     /// How they are reached.

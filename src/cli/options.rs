@@ -153,6 +153,31 @@ pub struct RunReport {
     pub summary: Option<String>,
 }
 
+/// Who gets the report besides a gateway, and what is kept of it.
+#[derive(Debug, Args)]
+pub struct Doors {
+    /// Textfile for node_exporter; '-' is standard error
+    ///
+    /// The metrics as a file for node_exporter's textfile collector, with the grouping labels on every sample; its name
+    /// must end in .prom to be read there. The file is replaced as a whole: one that is there keeps its mode, its owner
+    /// and the last success, a new one gets the mode 0644.
+    #[arg(long, help_heading = "Where to", value_name = "FILE", hide_short_help = true)]
+    pub output: Option<PathBuf>,
+    /// Receiver of Prometheus remote write
+    ///
+    /// The whole address, as http://prometheus:9090/api/v1/write. Receivers forget a sample after five minutes: rules
+    /// need last_over_time. The options of authentication, TLS and proxies hold here too.
+    #[arg(long, help_heading = "Where to", value_name = "URL", hide_short_help = true)]
+    pub remote_write: Option<String>,
+    /// Keep failed pushes and run counts here
+    ///
+    /// A push that failed waits there and goes out with the next run or with pushwrap flush: one for each gateway and
+    /// group, the newest, without credentials. Runs are counted there too. Without it /var/lib/pushwrap, where that
+    /// exists and is writable; 'none' keeps nothing.
+    #[arg(long, help_heading = "How", value_name = "DIR", hide_short_help = true)]
+    pub state_dir: Option<PathBuf>,
+}
+
 /// What concerns the command itself.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The command")]

@@ -9,6 +9,7 @@ use crate::cli::Delivery;
 use crate::sink::{BaseUrl, Credentials, Gateway, Header, Identity, Password, ProxySettings, Secret, Tls};
 
 /// What all gateways of a run have in common.
+#[derive(Debug)]
 pub(super) struct Access {
     credentials: Credentials,
     headers: Vec<Header>,

@@ -2,6 +2,7 @@
 //! flag or a `PUSHWRAP_` variable.
 
 mod access;
+mod doors;
 mod keeping;
 mod key;
 mod layers;
@@ -23,10 +24,12 @@ use crate::console::Volume;
 use crate::exit::Codes;
 use crate::grouping::{GroupingKey, Label, LabelName};
 use crate::report::Identity;
-use crate::sink::{BaseUrl, Gateway, Method};
+use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
 use crate::textfile;
 
 use access::Access;
+use doors::Doors;
+pub use doors::{FlushConfig, resolve_flush};
 pub use keeping::{
     DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
 };
@@ -96,6 +99,12 @@ pub struct Reporting {
     pub key: Option<GroupingKey>,
     /// Who gets the metrics.
     pub destination: Destination,
+    /// `--output`: a file or standard error, besides.
+    pub output: Option<OutputTarget>,
+    /// `--remote-write`: a receiver, besides; its URL is the whole address.
+    pub remote_write: Option<Gateway>,
+    /// `--state-dir`: where pushes that failed wait and runs are counted.
+    pub state_dir: StateDir,
     /// What is wrong in the environment or the env file: said, and then nothing is pushed.
     pub troubles: Vec<String>,
     /// What is said once although nothing is wrong.
@@ -110,6 +119,20 @@ pub struct Reporting {
     pub require_push: bool,
     /// Whether the request is printed instead of sent.
     pub dry_run: bool,
+}
+
+impl Reporting {
+    /// Whether somebody besides gateways gets the report.
+    #[must_use]
+    pub fn has_other_door(&self) -> bool {
+        self.output.is_some() || self.remote_write.is_some()
+    }
+
+    /// Whether nobody at all was named: then the metrics are printed.
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        matches!(self.destination, Destination::Unnamed) && !self.has_other_door()
+    }
 }
 
 /// Who gets the metrics.
@@ -137,7 +160,7 @@ pub struct PushConfig {
 /// # Errors
 /// Bad usage: the command must not be started.
 pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
-    let cli::Run { destination, about, delivery, report, command_options, said, command } = run;
+    let cli::Run { destination, about, delivery, report, doors, command_options, said, command } = run;
     if command.is_empty() {
         return Err(Usage("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
     }
@@ -157,7 +180,8 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
     let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
     identity.host = surroundings.host.clone().unwrap_or_default();
     identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
-    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run: Some(&report) };
+    let run = Some((&report, &doors));
+    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run };
     let fallbacks = Fallbacks { surroundings, job: Some(file_name(&program)) };
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
@@ -274,7 +298,7 @@ struct ReportOptions<'o> {
     delivery: &'o cli::Delivery,
     said: &'o cli::Said,
     /// What only the run form has.
-    run: Option<&'o cli::RunReport>,
+    run: Option<(&'o cli::RunReport, &'o cli::Doors)>,
 }
 
 fn resolve_reporting(
@@ -283,11 +307,13 @@ fn resolve_reporting(
     fallbacks: Fallbacks,
 ) -> Result<Reporting, Usage> {
     let ReportOptions { destination, delivery, said, run } = options;
+    let (run, doors) = run.unzip();
     let access = Access::resolve(resolver, delivery)?;
     let gateways = resolve_destination(resolver, destination, &access)?;
+    let Doors { output, remote_write, state_dir } = Doors::resolve(resolver, doors, &access)?;
     let mut warnings = Vec::new();
     let key = key::resolve(resolver, destination, fallbacks, &mut warnings)?;
-    if !matches!(gateways, Destination::Gateways(_)) {
+    if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
         warnings.clear();
     }
     let on_success = resolve_method(resolver, destination.replace, run.is_some_and(|run| run.delete_on_success))?;
@@ -298,6 +324,9 @@ fn resolve_reporting(
     Ok(Reporting {
         key,
         destination: gateways,
+        output,
+        remote_write,
+        state_dir,
         troubles: Vec::new(),
         warnings,
         on_success,

@@ -188,7 +188,7 @@ fn quoted(long: &str, value: &OsStr) -> String {
     }
 }
 
-/// A URL without user and password: all between the scheme and the last `@` before the path.
+/// A URL without user and password. A password may hold an unescaped `/` or `@`, so all up to the last `@` goes.
 fn without_user(url: &str) -> String {
     let start = url.find("://").map_or(0, |position| position + 3);
     match url.get(start..).and_then(|rest| rest.rfind('@')) {

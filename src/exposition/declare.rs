@@ -56,7 +56,8 @@ pub(super) struct Declarations<'a> {
     types: HashMap<&'a [u8], Declared>,
     helps: HashMap<&'a [u8], Cow<'a, str>>,
     told_types: Vec<(&'a [u8], Word, Place)>,
-    words: HashMap<&'a [u8], usize>,
+    /// The first word that was told about each name.
+    words: HashMap<&'a [u8], Word>,
     told_helps: Vec<(&'a [u8], Cow<'a, str>)>,
     helped: HashMap<&'a [u8], usize>,
 }
@@ -86,20 +87,13 @@ impl<'a> Declarations<'a> {
             findings.raise(blanks, &Problem::Blanks);
         }
         match self.words.entry(name) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(self.told_types.len());
-                self.told_types.push((name, word, place));
-                if !matches!(word, Word::Kind(_)) {
-                    findings.raise(place, &Problem::OpenMetricsType(trimmed));
-                }
-            }
-            Entry::Occupied(occupied) => match self.told_types.get(*occupied.get()) {
-                Some((_, first, there)) if *first != word => {
-                    let first = first.scalar_kind();
-                    findings.raise(place, &Problem::TypeConflict { first, file: "", line: there.position.line });
-                }
-                _ => findings.raise(place, &Problem::TypeAgain),
-            },
+            Entry::Occupied(first) if *first.get() == word => return findings.raise(place, &Problem::TypeAgain),
+            entry => entry.or_insert(word),
+        };
+        // Another type than the first one is no conflict yet: in OpenMetrics a counter may have the name of a gauge.
+        self.told_types.push((name, word, place));
+        if !matches!(word, Word::Kind(_)) {
+            findings.raise(place, &Problem::OpenMetricsType(trimmed));
         }
     }
 
@@ -152,8 +146,7 @@ impl<'a> Declarations<'a> {
     }
 
     fn targets(&self, name: &'a [u8], samples: &Samples<'_, 'a>) -> Vec<(&'a [u8], Kind)> {
-        let told = self.words.get(name).and_then(|&index| self.told_types.get(index));
-        told.map_or_else(Vec::new, |&(_, word, _)| self.targets_of(name, word, samples))
+        self.words.get(name).map_or_else(Vec::new, |&word| self.targets_of(name, word, samples))
     }
 
     /// The metrics that a TYPE line for `name` is about, and their types in the text format.
@@ -164,7 +157,10 @@ impl<'a> Declarations<'a> {
         let stem = name.strip_suffix(b"_total").unwrap_or(name);
         let created = part(stem, "_created").map(|created| (created, Kind::Gauge));
         let main = match word {
-            Word::Kind(Kind::Counter) if own.is_none() => (part(name, "_total").unwrap_or(name), Kind::Counter),
+            // `x counter` after `x gauge` can only mean the counter `x_total`.
+            Word::Kind(Kind::Counter) if own.is_none() || self.words.get(name) != Some(&word) => {
+                (part(name, "_total").unwrap_or(name), Kind::Counter)
+            }
             Word::Kind(kind) => (name, kind),
             Word::Info if own.is_none() => (part(name, "_info").unwrap_or(name), Kind::Gauge),
             Word::Info | Word::StateSet => (name, Kind::Gauge),
@@ -177,16 +173,6 @@ impl<'a> Declarations<'a> {
         };
         let has_created = main.1 == Kind::Counter || main.1.is_composite();
         [main].into_iter().chain(created.filter(|_| has_created)).collect()
-    }
-}
-
-impl Word {
-    fn scalar_kind(self) -> Kind {
-        match self {
-            Self::Kind(kind) => kind,
-            Self::Unknown => Kind::Untyped,
-            Self::Info | Self::StateSet | Self::GaugeHistogram => Kind::Gauge,
-        }
     }
 }
 

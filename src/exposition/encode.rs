@@ -3,7 +3,7 @@
 
 use super::model::{Family, Kind, write_labels};
 
-/// The content type of what [`encode`] writes (Prometheus exposition formats, "Text-based format").
+/// The content type of what [`encode`] writes (Prometheus, "Exposition formats", "Text-based format").
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Writes the families; a family without samples is left out, because HELP and TYPE of nothing say nothing.

@@ -1,6 +1,6 @@
 //! What a Pushgateway 1.5.1 says to bytes as they are: its parser (prometheus/common 0.39, `expfmt/text_parse.go`) and its
-//! consistency check (`diskmetricstore.go`, `client_golang`'s `registry.go`), step by step and
-//! apart from our own reading, so that each can be held against the other.
+//! consistency check (`diskmetricstore.go`, `client_golang`'s `registry.go`), step by step and apart from our own
+//! reading, so that each can be held against the other.
 
 use std::collections::{HashMap, HashSet};
 

@@ -2,7 +2,8 @@
 //! Composing happens on the courier's thread too, because a metrics file can be large and its disk slow.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
@@ -12,8 +13,10 @@ use crate::exit::Outcome;
 use crate::exposition::{self, Context, Diagnostic, Reading, Severity, encode};
 use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
-use crate::sink::{Courier, Deadline, Delivered, Failure, Gateway, Method, Parcel, Push, Report, Turn};
-use crate::sink::{curl_command, request_text};
+use crate::sink::{
+    Courier, Deadline, Delivered, Failure, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
+    RunCounts, Sink, Spool, StateDir, Turn, curl_command, request_text,
+};
 use crate::textfile::{Found, Textfile, Writer};
 
 use super::summary::PushAccount;
@@ -58,6 +61,7 @@ struct Materials {
     grouping: Vec<(String, String)>,
     path: String,
     files: Files,
+    state_dir: StateDir,
 }
 
 /// Where the command's metrics are, and how much of them is read.
@@ -75,7 +79,26 @@ struct Composed {
 }
 
 impl Materials {
-    fn compose(&self, stage: &Stage, moment: Moment) -> Composed {
+    fn spool(&self) -> Spool {
+        let lasting = self.identity.lasting_names();
+        Spool { state_dir: self.state_dir.clone(), grouping: self.grouping.clone(), lasting }
+    }
+
+    /// Counts a run that has ended, where there is a state directory.
+    fn count(&self, stage: &Stage) -> Counted {
+        let Stage::Ended(_, outcome) = stage else { return Counted::default() };
+        let directory = match self.state_dir.open() {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Counted::default(),
+            Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
+        };
+        match directory.count(&self.path, *outcome) {
+            Ok((counts, note)) => Counted { counts: Some(counts), trouble: note },
+            Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
+        }
+    }
+
+    fn compose(&self, stage: &Stage, moment: Moment, counted: Counted) -> Composed {
         let files = self.files.textfile.collect(self.files.max_bytes, moment.writer);
         let reading = self.understand(&files);
         let mut facts = Facts {
@@ -84,10 +107,16 @@ impl Materials {
             memory_limit_bytes: memory_limit_bytes(),
             textfile_samples: reading.samples(),
             textfile_errors: reading.errors(),
+            counts: counted.counts,
         };
         let own = compose(&self.identity, &facts, stage);
         let body = encode(own.iter().chain(&reading.families));
-        let gist = Gist { samples: reading.samples(), errors: reading.errors(), findings: Vec::new() };
+        let gist = Gist {
+            samples: reading.samples(),
+            errors: reading.errors(),
+            findings: Vec::new(),
+            trouble: counted.trouble,
+        };
         let salvage = (!reading.families.is_empty()).then(|| {
             facts.textfile_samples = 0;
             facts.textfile_errors += 1;
@@ -112,6 +141,13 @@ impl Materials {
     }
 }
 
+/// What came of counting a run.
+#[derive(Default)]
+struct Counted {
+    counts: Option<RunCounts>,
+    trouble: Option<String>,
+}
+
 /// Who reports a run.
 pub(super) struct Reporter {
     materials: Arc<Materials>,
@@ -126,11 +162,6 @@ impl Reporter {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             voice.trouble(line);
         }
-        let sends = reporting.troubles.is_empty() && !reporting.dry_run;
-        let courier = match &mut reporting.destination {
-            Destination::Gateways(gateways) if sends => Some(Courier::new(std::mem::take(gateways))),
-            _ => None,
-        };
         let key = reporting.key.as_ref();
         let materials = Materials {
             reserved: identity.names(),
@@ -138,7 +169,11 @@ impl Reporter {
             grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
             path: key.map(GroupingKey::path).unwrap_or_default(),
             files,
+            state_dir: reporting.state_dir.clone(),
         };
+        let sends = reporting.troubles.is_empty() && !reporting.dry_run;
+        let sinks = if sends { sinks(&mut reporting, &materials) } else { Vec::new() };
+        let courier = (!sinks.is_empty()).then(|| Courier::new(sinks).with_spool(materials.spool()));
         Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
     }
 
@@ -160,28 +195,31 @@ impl Reporter {
     pub(super) fn conclude(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
         if !self.reporting.troubles.is_empty() {
             self.voice.trouble("the run is not reported: nothing was pushed");
-            return Conclusion { gist: self.gist(&stage, moment), pushes: Vec::new(), delivered: false };
+            let gist = self.materials.compose(&stage, moment, Counted::default()).gist;
+            return Conclusion { gist, pushes: Vec::new(), delivered: false };
         }
         if self.courier.is_some() {
             return self.deliver(inherited, stage, moment);
         }
-        let composed = self.materials.compose(&stage, moment);
-        let delivered = match &self.reporting.destination {
-            Destination::Nowhere => true,
-            Destination::Unnamed => {
-                self.print(&composed);
-                false
-            }
-            Destination::Gateways(gateways) => {
-                self.rehearse(gateways, &stage, &composed);
-                true
-            }
-        };
-        Conclusion { gist: composed.gist, pushes: Vec::new(), delivered }
+        let unnamed = self.reporting.is_unnamed();
+        let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
+        let composed = self.materials.compose(&stage, moment, counted);
+        if unnamed {
+            self.print(&composed);
+        } else if self.reporting.dry_run {
+            self.rehearse(&stage, &composed);
+        }
+        Conclusion { gist: composed.gist, pushes: Vec::new(), delivered: !unnamed }
     }
 
-    fn gist(&self, stage: &Stage, moment: Moment) -> Gist {
-        self.materials.compose(stage, moment).gist
+    /// Counts the run on a thread that is let go when the disk hangs.
+    fn count(&self, stage: Stage) -> Counted {
+        let materials = Arc::clone(&self.materials);
+        let (sender, receiver) = mpsc::channel();
+        let counting = move || drop(sender.send(materials.count(&stage)));
+        let started = thread::Builder::new().name("count".to_owned()).spawn(counting).is_ok();
+        let counted = if started { receiver.recv_timeout(self.reporting.push_timeout).ok() } else { None };
+        counted.unwrap_or_default()
     }
 
     /// Whether a push that failed makes a successful run fail.
@@ -204,7 +242,8 @@ impl Reporter {
     fn parcel(&self, stage: Stage, moment: Moment, method: Method, told: Option<Told>) -> Parcel {
         let materials = Arc::clone(&self.materials);
         Parcel::new(move || {
-            let Composed { body, salvage, gist } = materials.compose(&stage, moment);
+            let counted = if told.is_some() { materials.count(&stage) } else { Counted::default() };
+            let Composed { body, salvage, gist } = materials.compose(&stage, moment, counted);
             if let Some(told) = told {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = gist;
             }
@@ -224,29 +263,53 @@ impl Reporter {
         let deadline = Deadline::after(budget);
         courier.submit(Turn::Final, &parcel, deadline);
         let reports = await_reports(courier, inherited, deadline);
-        let urls: Vec<String> = courier.gateways().iter().map(|gateway| gateway.url.to_string()).collect();
+        let sinks: Vec<Sink> = courier.sinks().to_vec();
         conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
-        self.say_findings(&conclusion.gist.findings);
+        self.say_findings(&conclusion.gist);
         for (report, arrived) in reports {
+            let Some(sink) = sinks.get(report.gateway) else { continue };
             let is_final = report.turn == Turn::Final;
-            let url = urls.get(report.gateway).cloned().unwrap_or_default();
-            let result = match report.result {
-                Ok(success) => {
-                    self.say_success(&success, is_final, &url);
-                    Ok(success.status)
-                }
-                Err(failure) => {
-                    self.say_failure(&failure, is_final);
-                    Err(failure.to_string())
-                }
-            };
+            let result = self.say_result(report, sink);
             if is_final {
                 conclusion.delivered &= result.is_ok();
                 let took = arrived.saturating_duration_since(began);
-                conclusion.pushes.push(PushAccount { url, result, took });
+                let account = PushAccount { url: sink.name(), result, took };
+                conclusion.pushes.extend(sink.is_remote().then_some(account));
             }
         }
         conclusion
+    }
+
+    /// Says what became of one report; the result is for the summary.
+    fn say_result(&self, report: Report, sink: &Sink) -> Result<u16, String> {
+        let is_final = report.turn == Turn::Final;
+        let said = report.said;
+        let result = match report.result {
+            Ok(success) if report.turn == Turn::Waiting => {
+                for note in &success.notes {
+                    self.voice.note(note);
+                }
+                Ok(success.status)
+            }
+            Ok(success) if sink.is_remote() => {
+                self.say_success(&success, is_final, &sink.name());
+                Ok(success.status)
+            }
+            Ok(success) => {
+                if !sink.is_stderr() {
+                    self.voice.note(format!("wrote '{}'", sink.name()));
+                }
+                Ok(success.status)
+            }
+            Err(failure) => {
+                self.say_failure(&failure, is_final);
+                Err(failure.to_string())
+            }
+        };
+        for line in said {
+            self.voice.trouble(line);
+        }
+        result
     }
 
     fn say_success(&self, delivered: &Delivered, is_final: bool, url: &str) {
@@ -268,7 +331,11 @@ impl Reporter {
         if is_final { self.voice.trouble(failure) } else { self.voice.note(failure) }
     }
 
-    fn say_findings(&self, findings: &[Diagnostic]) {
+    fn say_findings(&self, gist: &Gist) {
+        if let Some(trouble) = &gist.trouble {
+            self.voice.trouble(trouble);
+        }
+        let findings = &gist.findings;
         let shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || self.voice.0 >= Volume::Verbose;
         let shown: Vec<&Diagnostic> = findings.iter().filter(shown).collect();
         for finding in shown.iter().take(FINDINGS) {
@@ -285,21 +352,48 @@ impl Reporter {
         if self.voice.0 == Volume::Quiet {
             return;
         }
-        self.say_findings(&composed.gist.findings);
+        self.say_findings(&composed.gist);
         write_stderr(&composed.body);
         self.voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
     /// `--dry-run`: the request that would have been sent.
-    fn rehearse(&self, gateways: &[Gateway], stage: &Stage, composed: &Composed) {
-        self.say_findings(&composed.gist.findings);
+    fn rehearse(&self, stage: &Stage, composed: &Composed) {
+        self.say_findings(&composed.gist);
+        let gateways: &[Gateway] = match &self.reporting.destination {
+            Destination::Gateways(gateways) => gateways,
+            Destination::Unnamed | Destination::Nowhere => &[],
+        };
+        if gateways.is_empty() && self.reporting.has_other_door() {
+            write_stderr(&composed.body);
+        }
         let path = self.materials.path.clone();
         let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
         for gateway in gateways {
             write_stderr(request_text(gateway, &push).as_bytes());
             self.voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, &push)));
         }
+        if let Some(endpoint) = &self.reporting.remote_write {
+            self.voice.trouble(format!("not sent to '{}'", endpoint.url));
+        }
+        if let Some(OutputTarget::File(path)) = &self.reporting.output {
+            self.voice.trouble(format!("not written: '{}'", path.display()));
+        }
     }
+}
+
+/// Everybody who gets the reports.
+fn sinks(reporting: &mut Reporting, materials: &Materials) -> Vec<Sink> {
+    let gateways = match &mut reporting.destination {
+        Destination::Gateways(gateways) => std::mem::take(gateways),
+        Destination::Unnamed | Destination::Nowhere => Vec::new(),
+    };
+    let grouping = || materials.grouping.clone();
+    let remote_write = reporting.remote_write.take().map(|endpoint| RemoteWrite { endpoint, grouping: grouping() });
+    let lasting = materials.identity.lasting_names();
+    let output = reporting.output.take().map(|target| Output { target, grouping: grouping(), lasting });
+    let sinks = gateways.into_iter().map(Sink::Pushgateway);
+    sinks.chain(remote_write.map(Sink::RemoteWrite)).chain(output.map(Sink::Output)).collect()
 }
 
 /// What came of the report of a run that is over.
@@ -317,6 +411,8 @@ pub(super) struct Gist {
     pub(super) samples: u64,
     pub(super) errors: u64,
     findings: Vec<Diagnostic>,
+    /// What went wrong in the state directory.
+    trouble: Option<String>,
 }
 
 /// Where the courier's thread leaves the gist of the last report.

@@ -146,7 +146,7 @@ fn reason(end: End) -> String {
     }
 }
 
-/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `12ms`.
+/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `2.7ms`.
 fn span(duration: Duration) -> String {
     let kept = match duration.as_secs() {
         3600.. => Duration::from_mins(duration.as_secs() / 60),

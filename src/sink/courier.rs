@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::{Cancel, Deadline};
-use super::deliver::{Delivered, deliver, deliver_watched};
+use super::deliver::Delivered;
+use super::doors::{Handed, Limits, Sink};
 use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
+use super::state_spool::Spool;
 use super::{Gateway, Push};
 
 /// How long the push in flight may still take when a more important one waits.
@@ -21,6 +23,8 @@ const HURRY: Duration = Duration::from_secs(2);
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
 /// resolver hangs.
 const GRACE: Duration = Duration::from_millis(150);
+/// How much longer when a push is still being written to the state directory: on a slow disk it would be lost.
+const KEEPING_GRACE: Duration = Duration::from_secs(2);
 /// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
 const SETTLE: Duration = Duration::from_secs(2);
 /// A push that was left unanswered longer ago than this has been applied, or never will be.
@@ -35,6 +39,8 @@ pub enum Turn {
     Interim,
     /// The run has ended.
     Final,
+    /// A push of another group that had waited in the state directory; only in reports.
+    Waiting,
 }
 
 /// What became of one push at one gateway. A running push that was replaced before it started has none.
@@ -46,6 +52,8 @@ pub struct Report {
     pub turn: Turn,
     /// Its result.
     pub result: Result<Delivered, Failure>,
+    /// What has to be said besides, one line each.
+    pub said: Vec<String>,
 }
 
 /// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
@@ -96,8 +104,20 @@ struct Lane {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(Turn, Cancel)>,
+    /// The final push is being written to the state directory: worth a moment more than the network gets.
+    keeping: bool,
+    /// What is said of a final push that waits there, should it be given up.
+    kept: Option<String>,
+    /// After the final push: other groups' pushes that had waited are sent.
+    errand: Option<Cancel>,
     /// When a push was last given up unanswered: the gateway may still apply it.
     unanswered: Option<Instant>,
+}
+
+impl Lane {
+    fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.in_flight.is_some() || self.errand.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +129,8 @@ struct State {
 
 #[derive(Debug)]
 struct Shared {
-    gateways: Vec<Gateway>,
+    sinks: Vec<Sink>,
+    spool: Option<Spool>,
     state: Mutex<State>,
     changed: Condvar,
     bell: OnceLock<Option<EventFd>>,
@@ -127,6 +148,20 @@ impl Shared {
 
     fn report(&self, report: Report) {
         self.state().reports.push_back(report);
+        self.ring();
+    }
+
+    /// A push was written to the state directory, or could not be.
+    fn kept(&self, gateway: usize, sentence: Option<String>) {
+        let mut state = self.state();
+        state.lanes[gateway].keeping = false;
+        state.lanes[gateway].kept = sentence;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Tells whoever waits that something has changed.
+    fn ring(&self) {
         if let Some(Some(bell)) = self.bell.get() {
             // A full counter is a bell that rings already.
             let _ = bell.write(1);
@@ -142,18 +177,29 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// A courier for these gateways. Nothing is opened, read or started before the first push.
+    /// A courier for these sinks. Nothing is opened, read or started before the first push.
     #[must_use]
-    pub fn new(gateways: Vec<Gateway>) -> Self {
-        let lanes = gateways.iter().map(|_| Lane::default()).collect();
+    pub fn new<S: Into<Sink>>(sinks: Vec<S>) -> Self {
+        let sinks: Vec<Sink> = sinks.into_iter().map(Into::into).collect();
+        let lanes = sinks.iter().map(|_| Lane::default()).collect();
         let state = Mutex::new(State { lanes, ..State::default() });
-        Self { shared: Arc::new(Shared { gateways, state, changed: Condvar::new(), bell: OnceLock::new() }) }
+        let (spool, changed, bell) = (None, Condvar::new(), OnceLock::new());
+        Self { shared: Arc::new(Shared { sinks, spool, state, changed, bell }) }
     }
 
-    /// The gateways, in the order of [`Report::gateway`].
+    /// The same courier, whose final pushes wait there when they fail. Before the first push.
     #[must_use]
-    pub fn gateways(&self) -> &[Gateway] {
-        &self.shared.gateways
+    pub fn with_spool(mut self, spool: Spool) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spool = Some(spool);
+        }
+        self
+    }
+
+    /// The sinks, in the order of [`Report::gateway`].
+    #[must_use]
+    pub fn sinks(&self) -> &[Sink] {
+        &self.shared.sinks
     }
 
     /// Becomes readable when there are reports to [`take`](Self::take). `None` when the process has no descriptor left.
@@ -168,7 +214,7 @@ impl Courier {
     /// Where no thread can be made (`RLIMIT_NPROC`) a final push is delivered before this comes back, and others are left out:
     /// they must not delay the command.
     pub fn submit(&mut self, turn: Turn, push: &Parcel, deadline: Deadline) {
-        for gateway in 0..self.shared.gateways.len() {
+        for gateway in 0..self.shared.sinks.len() {
             self.submit_to(gateway, Job { turn, push: push.clone(), deadline });
         }
     }
@@ -205,15 +251,15 @@ impl Courier {
         let job = lane.waiting.take().filter(|job| job.turn == Turn::Final);
         drop(state);
         if let Some(job) = job {
-            let (result, _) = hand_over(&self.shared.gateways[gateway], &job, &Cancel::new());
-            self.shared.report(Report { gateway, turn: job.turn, result });
+            let Handed { result, said, .. } = hand_over(&self.shared, gateway, &job, &Cancel::new());
+            self.shared.report(Report { gateway, turn: job.turn, result, said });
         }
     }
 
     /// Whether anything waits or is in flight.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.shared.state().lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some())
+        self.shared.state().lanes.iter().any(Lane::is_busy)
     }
 
     /// The reports that have come since the last call.
@@ -225,11 +271,14 @@ impl Courier {
         self.shared.state().reports.drain(..).collect()
     }
 
-    /// No more retries, and what is in flight or waits may take `within` at most: the second signal of somebody who wants to go.
+    /// No more retries, and what is in flight or waits may take `within` at most: for who is told to stop meanwhile.
     pub fn hurry(&self, within: Duration) {
         let limit = Deadline::after(within);
         for lane in &mut self.shared.state().lanes {
             if let Some((_, cancel)) = &lane.in_flight {
+                cancel.hurry(within);
+            }
+            if let Some(cancel) = &lane.errand {
                 cancel.hurry(within);
             }
             if let Some(job) = &mut lane.waiting {
@@ -247,26 +296,35 @@ impl Courier {
     /// has not ended by then is let go and reported as timed out.
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + GRACE);
+        let keeping_until = Deadline::from(until.instant() + KEEPING_GRACE);
         let mut state = self.shared.state();
-        while state.lanes.iter().any(|lane| lane.waiting.is_some() || lane.in_flight.is_some()) && !until.passed() {
+        while state.lanes.iter().any(Lane::is_busy) {
+            let until = if state.lanes.iter().any(|lane| lane.keeping) { keeping_until } else { until };
+            if until.passed() {
+                break;
+            }
             let waited = self.shared.changed.wait_timeout(state, until.left());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let gateways = &self.shared.gateways;
+        let sinks = &self.shared.sinks;
         let mut left = Vec::new();
         for (gateway, lane) in state.lanes.iter_mut().enumerate() {
+            if let Some(cancel) = lane.errand.take() {
+                cancel.stop();
+            }
             let waiting = lane.waiting.take().map(|job| job.turn);
             let in_flight = lane.in_flight.take().map(|(turn, cancel)| {
                 cancel.stop();
                 turn
             });
-            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn)));
+            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn, lane.kept.take())));
         }
         let mut reports: Vec<Report> = state.reports.drain(..).collect();
-        reports.extend(left.into_iter().map(|(gateway, turn)| Report {
+        reports.extend(left.into_iter().map(|(gateway, turn, kept)| Report {
             gateway,
             turn,
-            result: Err(given_up(&gateways[gateway], Fault::Timeout(Phase::LetGo))),
+            result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::LetGo))),
+            said: kept.into_iter().collect(),
         }));
         reports
     }
@@ -280,15 +338,10 @@ impl Drop for Courier {
     }
 }
 
-/// A delivery that never came to its first try.
-fn given_up(gateway: &Gateway, fault: Fault) -> Failure {
-    Failure { fault, tries: 0, intent: "push to", gateway: gateway.url.to_string(), remedy: None }
-}
-
 /// The life of one gateway's thread.
 fn run_lane(shared: &Shared, gateway: usize) {
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let (result, unanswered) = hand_over(&shared.gateways[gateway], &job, &cancel);
+        let Handed { result, unanswered, said } = hand_over(shared, gateway, &job, &cancel);
         let before = {
             let mut state = shared.state();
             let lane = &mut state.lanes[gateway];
@@ -297,24 +350,52 @@ fn run_lane(shared: &Shared, gateway: usize) {
             before
         };
         if job.turn == Turn::Final && result.is_ok() && before.is_some_and(|moment| moment.elapsed() < LATEST) {
-            repeat(&shared.gateways[gateway], &job, &cancel);
+            repeat(&shared.sinks[gateway], &job, &cancel);
         }
         let mut state = shared.state();
+        let lane = &mut state.lanes[gateway];
         // Let go in the meantime: nobody waits for this report any more.
-        let wanted = state.lanes[gateway].in_flight.take().is_some();
+        let wanted = lane.in_flight.take().is_some();
+        let others = wanted && job.turn == Turn::Final && result.is_ok() && shared.spool.is_some();
+        lane.errand = others.then(|| cancel.clone());
         drop(state);
         if wanted {
-            shared.report(Report { gateway, turn: job.turn, result });
+            shared.report(Report { gateway, turn: job.turn, result, said });
+        }
+        if others {
+            run_errand(shared, gateway, &job, &cancel);
         }
     }
 }
 
-/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn hand_over(gateway: &Gateway, job: &Job, cancel: &Cancel) -> (Result<Delivered, Failure>, bool) {
-    match catch_unwind(AssertUnwindSafe(|| &*job.push)) {
-        Ok(push) => deliver_watched(gateway, push, job.deadline, cancel),
-        Err(panic) => (Err(given_up(gateway, Fault::Internal(panic_text(panic.as_ref())))), false),
+/// The gateway takes pushes: those of other groups that waited go out too.
+fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
+    let limits = Limits { deadline: job.deadline, cancel };
+    let send = |spool: &Spool| spool.send_others(&shared.sinks[gateway], &job.push, limits);
+    let errands = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
+    for errand in errands.ok().flatten().unwrap_or_default() {
+        shared.report(Report { gateway, turn: Turn::Waiting, result: errand.result, said: errand.said });
     }
+    shared.state().lanes[gateway].errand = None;
+    shared.ring();
+}
+
+/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Handed {
+    let sink = &shared.sinks[gateway];
+    let limits = Limits { deadline: job.deadline, cancel };
+    let spool = shared.spool.as_ref().filter(|_| job.turn == Turn::Final);
+    let handed = catch_unwind(AssertUnwindSafe(|| match spool.and_then(|spool| spool.place(sink)) {
+        Some(place) => {
+            shared.state().lanes[gateway].keeping = true;
+            let kept = place.keep(&job.push);
+            shared.kept(gateway, place.sentence(&kept));
+            place.deliver(sink, &job.push, kept, limits)
+        }
+        None => sink.deliver(&job.push, job.turn, limits),
+    }));
+    shared.state().lanes[gateway].keeping = false;
+    handed.unwrap_or_else(|panic| Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))).into())
 }
 
 fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
@@ -334,11 +415,11 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
 
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
-fn repeat(gateway: &Gateway, job: &Job, cancel: &Cancel) {
+fn repeat(sink: &Sink, job: &Job, cancel: &Cancel) {
     let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
     let watch = super::deadline::Watch::new(pause, cancel.clone());
     if watch.sleep(SETTLE).is_err() && cancel.until().is_none() {
-        let _ = deliver(gateway, &job.push, job.deadline, cancel);
+        let _ = sink.deliver(&job.push, job.turn, Limits { deadline: job.deadline, cancel });
     }
 }
 

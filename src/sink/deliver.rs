@@ -9,7 +9,8 @@ use super::conflict::{self, Held};
 use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
-use super::http::{Answer, Request, Route, Take, Wanted};
+use super::http::{Answer, Request, Route, TEXT, Take, Wanted};
+use super::remote_write;
 use super::{Gateway, Method, Push};
 
 /// A try may use all of what is left when that is no more than this; else half.
@@ -60,7 +61,22 @@ pub(super) fn deliver_watched(
         Method::Add | Method::Replace => "push to",
         Method::Delete => "delete the group at",
     };
-    let mut delivery = Delivery::new(gateway, intent, deadline, cancel);
+    send(Delivery::new(gateway, intent, deadline, cancel), push)
+}
+
+/// The same for a body of remote write, whose target is the whole address.
+pub(super) fn deliver_remote_write(
+    endpoint: &Gateway,
+    push: &Push,
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> (Result<Delivered, Failure>, bool) {
+    let delivery = Delivery::new(endpoint, "write to", deadline, cancel);
+    send(Delivery { protocol: Protocol::RemoteWrite, ..delivery }, push)
+}
+
+fn send(mut delivery: Delivery<'_>, push: &Push) -> (Result<Delivered, Failure>, bool) {
+    let gateway = delivery.gateway;
     let done = guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
         delivery.push(&route, push)
@@ -78,7 +94,7 @@ pub(super) fn fetch(gateway: &Gateway, path: &str, deadline: Deadline, take: &Ta
     let mut delivery = Delivery::new(gateway, READING, deadline, &Cancel::new());
     guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.watch).map_err(|fault| (fault, None))?;
-        let request = Request { method: "GET", target: &target, body: None, wanted: Wanted::Stream(take) };
+        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Stream(take) };
         delivery.ask(&route, &request).map(drop).map_err(|fault| {
             let remedy = explain::remedy(&fault, &explain::Context::reading(gateway, &route));
             (fault, remedy)
@@ -101,8 +117,16 @@ fn guarded<T>(
     Err(Failure { fault, tries: delivery.tries, intent: delivery.intent, gateway: delivery.shown.clone(), remedy })
 }
 
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Pushgateway,
+    RemoteWrite,
+}
+
 struct Delivery<'a> {
     gateway: &'a Gateway,
+    protocol: Protocol,
     watch: Arc<Watch>,
     intent: &'static str,
     shown: String,
@@ -113,15 +137,21 @@ struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     fn new(gateway: &'a Gateway, intent: &'static str, deadline: Deadline, cancel: &Cancel) -> Self {
         let watch = Arc::new(Watch::new(deadline, cancel.clone()));
-        Self { gateway, watch, intent, shown: gateway.url.to_string(), tries: 0, unanswered: false }
+        let (protocol, shown) = (Protocol::Pushgateway, gateway.url.to_string());
+        Self { gateway, protocol, watch, intent, shown, tries: 0, unanswered: false }
     }
 
     fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
         let target = format!("{}{}", self.gateway.url.prefix(), push.path);
+        let kind = match self.protocol {
+            Protocol::Pushgateway => TEXT,
+            Protocol::RemoteWrite => remote_write::KIND,
+        };
         let with = |body| Request {
             method: push.method.name(),
             target: &target,
             body: (push.method != Method::Delete).then_some(body),
+            kind,
             wanted: Wanted::Nothing,
         };
         let refusal = match self.ask(route, &with(&push.body)) {
@@ -147,6 +177,10 @@ impl<'a> Delivery<'a> {
 
     /// The fault with what to do about it.
     fn explained(&self, route: &Route<'_>, push: &Push, fault: Fault) -> (Fault, Option<String>) {
+        if self.protocol == Protocol::RemoteWrite && remote_write::differs(&fault) {
+            let remedy = remote_write::remedy(&fault);
+            return (fault, remedy);
+        }
         let held = match &fault {
             Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => self.held(route, text),
             _ => Held::default(),
@@ -159,7 +193,7 @@ impl<'a> Delivery<'a> {
     fn held(&self, route: &Route<'_>, text: &str) -> Held {
         self.watch.limit_step(PAGE_TIME.min(self.watch.left() / 2));
         let target = format!("{}/metrics", self.gateway.url.prefix());
-        let request = Request { method: "GET", target: &target, body: None, wanted: Wanted::Text(PAGE_MAX) };
+        let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Text(PAGE_MAX) };
         match route.ask(&request) {
             Ok(page) if page.status == 200 => Held::on(&page.text, text),
             _ => Held::default(),

@@ -106,7 +106,8 @@ const PATH_CHANGED: Remedy =
 const RENAME: Remedy =
     Remedy::Say("a metric's _count, _sum or _bucket has the name of another metric: rename one of them");
 
-/// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
+/// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command
+/// wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
 static ROWS: &[Row] = &[
     metrics(
         400,

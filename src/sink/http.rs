@@ -20,11 +20,12 @@ use super::settings::{authorization, plain};
 use super::url::Scheme;
 use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
 use super::{explain, retry_after, tls};
+use crate::exposition::CONTENT_TYPE;
 
 /// How we name ourselves.
 pub(super) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
-/// The text exposition format (Prometheus, "Exposition formats").
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The headers of a body in that format.
+pub(super) const TEXT: &[(&str, &str)] = &[("content-type", CONTENT_TYPE)];
 /// The most of an error's text that is read.
 pub(super) const TEXT_MAX: usize = 2048;
 /// The request line and our headers beside the user's and the target.
@@ -37,6 +38,8 @@ pub(super) struct Request<'a> {
     /// Path and query, sent byte for byte.
     pub(super) target: &'a str,
     pub(super) body: Option<&'a [u8]>,
+    /// What the body is, as headers; not sent without one.
+    pub(super) kind: &'static [(&'static str, &'static str)],
     /// What is wanted of a successful answer's body.
     pub(super) wanted: Wanted<'a>,
 }
@@ -234,12 +237,12 @@ impl<'a> Route<'a> {
         let proxy = self.proxy.as_ref().filter(|_| self.tls.is_none());
         let own = [
             ("user-agent", Some(USER_AGENT)),
-            ("content-type", request.body.map(|_| CONTENT_TYPE)),
             ("connection", Some("close")),
             ("authorization", self.authorization.as_ref().map(Secret::expose)),
             ("proxy-authorization", proxy.and_then(|proxy| proxy.authorization.as_ref()).map(Secret::expose)),
         ];
-        for (name, value) in own {
+        let kind = request.body.map(|_| request.kind).unwrap_or_default();
+        for (name, value) in kind.iter().map(|(name, value)| (*name, Some(*value))).chain(own) {
             if let Some(value) = value
                 && !headers.contains_key(name)
             {

@@ -1,22 +1,29 @@
 //! Delivery: from a composed exposition to a gateway that has taken it, or to a sentence that says why not and what to do.
-//! The Pushgateway's HTTP door; nothing here knows what the metrics mean.
+//! The Pushgateway's HTTP door and the other ones; nothing here knows what the metrics mean.
 
 mod conflict;
 mod courier;
 mod deadline;
 mod deliver;
+mod doors;
 mod explain;
 mod failure;
 mod groups;
 mod http;
 mod json;
 mod nss;
+mod output;
 mod proxy;
 mod rehearse;
+mod remote_write;
 mod resolve;
 mod retry_after;
 mod secret;
 mod settings;
+mod state;
+mod state_counts;
+mod state_spool;
+mod state_waiting;
 mod tls;
 mod url;
 mod wire;
@@ -26,12 +33,19 @@ use std::sync::Arc;
 pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
 pub use deadline::{Cancel, Deadline};
 pub use deliver::{Delivered, deliver};
+pub use doors::{Limits, Sink};
 pub use failure::{Failure, Fault, Phase, RETRIES, Retry, TlsFault, Trouble};
 pub use groups::{Clock, Group, Inventory, PushTime, Series, inventory};
+pub use output::{Output, OutputTarget};
 pub use proxy::ProxySettings;
 pub use rehearse::{curl_command, request_text};
+pub use remote_write::RemoteWrite;
 pub use secret::Secret;
 pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};
+pub use state::{DEFAULT_STATE_DIR, State, StateDir};
+pub use state_counts::RunCounts;
+pub use state_spool::{Sent, Spool};
+pub use state_waiting::{Destination, Door, Waiting};
 pub use url::{BaseUrl, Scheme, UrlError};
 
 /// One gateway and how it is reached. Files (password, token, certificates, key) are paths here and are read at delivery,

@@ -1,8 +1,9 @@
 //! What would be sent, for `--dry-run`: the request with its secrets redacted, and a curl command that a person can replay.
 
-use super::http::{CONTENT_TYPE, USER_AGENT};
+use super::http::USER_AGENT;
 use super::settings::{Credentials, Password};
 use super::{Gateway, Method, Push};
+use crate::exposition::CONTENT_TYPE;
 
 /// The request as it would be sent, secrets as `(redacted)`: request line, headers, empty line, body.
 #[must_use]

@@ -156,9 +156,23 @@ impl FromStr for BaseUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text, "gateway", Self::check_base)
+    }
+}
+
+impl BaseUrl {
+    /// The whole address of a receiver of remote write, such as `http://prometheus:9090/api/v1/write`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn remote_write(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text, "remote-write", Self::check_endpoint)
+    }
+
+    fn parse(text: &str, kind: &str, check: impl Fn(&Self) -> Result<(), String>) -> Result<Self, UrlError> {
         let text = text.trim_ascii();
         let shown = without_user_info(text);
-        let refuse = |why: &str| UrlError(format!("'{shown}' is no gateway address: {why}"));
+        let refuse = |why: &str| UrlError(format!("'{shown}' is no {kind} address: {why}"));
         let Parts { scheme, authority, path } = split(text).map_err(|why| refuse(&why))?;
         let (user_info, host_port) = match authority.rsplit_once('@') {
             Some((user_info, host_port)) => (Some(parse_user_info(user_info).map_err(|why| refuse(&why))?), host_port),
@@ -167,17 +181,27 @@ impl FromStr for BaseUrl {
         let (host, port) = parse_host_port(host_port).map_err(|why| refuse(&why))?;
         let prefix = path.trim_end_matches('/').to_owned();
         let url = Self { scheme, host, port: port.unwrap_or(scheme.default_port()), prefix, user_info };
-        url.check_prefix().map_err(|why| refuse(&why))?;
+        url.check_prefix().and_then(|()| check(&url)).map_err(|why| refuse(&why))?;
         Ok(url)
     }
-}
 
-impl BaseUrl {
-    /// Refuses what cannot be sent in a request line, and addresses that go on past the base.
+    fn check_endpoint(&self) -> Result<(), String> {
+        match self.prefix.as_str() {
+            "" => Err(format!("give it whole, as '{}/api/v1/write'", self.origin())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what cannot be sent in a request line.
     fn check_prefix(&self) -> Result<(), String> {
         if let Some(bad) = self.prefix.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{}".contains(*c)) {
             return Err(format!("its path holds {}, write it percent-encoded", describe(bad)));
         }
+        Ok(())
+    }
+
+    /// Refuses addresses that go on past the base.
+    fn check_base(&self) -> Result<(), String> {
         let base = |end: usize| format!("{}{}", self.origin(), &self.prefix[..end]);
         let segments = format!("{}/", self.prefix);
         if let Some(at) = segments.find("/metrics/job/").or_else(|| segments.find("/metrics/job@base64/")) {
@@ -381,6 +405,18 @@ mod tests {
             let error = written.parse::<BaseUrl>().expect_err(written).to_string();
             assert!(error.contains(said), "{written}: {error}");
         }
+    }
+
+    #[test]
+    fn a_remote_write_address_is_given_whole() {
+        let url = BaseUrl::remote_write("prom:9090/api/v1/write").unwrap();
+        assert_eq!(url.to_string(), "http://prom:9090/api/v1/write");
+        let error = |text: &str| BaseUrl::remote_write(text).unwrap_err().to_string();
+        assert_eq!(
+            error("http://u:p@prom:9090/"),
+            "'http://prom:9090/' is no remote-write address: give it whole, as 'http://prom:9090/api/v1/write'"
+        );
+        assert!(error("http://prom/api/v1/write?x=1").contains("query"));
     }
 
     #[test]

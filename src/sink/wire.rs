@@ -16,9 +16,12 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 
 use super::deadline::{Halt, Watch};
 
-/// How much of an answer's beginning is kept to read its status from.
+/// How much of an answer's beginning is kept to read its status from, in bytes.
 const KEPT: usize = 16 * 1024;
+/// The room that ureq gets for what comes in, in bytes: the head of an answer must fit.
 const INPUT_BUFFER: usize = 16 * 1024;
+/// The longest that reading an error's text may take: the status is what counts.
+pub(super) const TEXT_TIME: Duration = Duration::from_secs(1);
 
 /// A connected TCP socket. `WouldBlock` from a write means: the peer has something to say before it takes more.
 #[derive(Debug)]
@@ -369,9 +372,6 @@ impl ureq::unversioned::resolver::Resolver for NoLookup {
         Ok(self.empty())
     }
 }
-
-/// The longest that reading an error's text may take: the status is what counts.
-pub(super) const TEXT_TIME: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -230,8 +230,6 @@ fn check_fault(name: &str, url: &str, message: &str, budget: Duration, whole_bud
 fn a_redirect_within_the_origin_keeps_method_and_body() {
     for (status, location) in [("307 Temporary Redirect", "/new/metrics/job/a?x=1"), ("308 Permanent Redirect", "self")]
     {
-        let second = FakeGateway::start([Reply::ok()]);
-        drop(second);
         let fake = FakeGateway::start([
             Reply::with_headers(status, &[&format!("Location: {}", location.replace("self", "//HOST/new"))], ""),
             Reply::ok(),

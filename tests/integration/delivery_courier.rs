@@ -126,7 +126,7 @@ fn one_gateway_that_hangs_delays_no_other() {
 }
 
 #[test]
-fn a_second_signal_hurries_and_a_third_stops() {
+fn an_order_to_stop_hurries_and_a_second_stops() {
     let fake = FakeGateway::start([Reply::NoAnswer]);
     let mut courier = courier(&[&fake]);
     courier.submit(Turn::Final, &parcel("x 1\n"), within(30_000));

@@ -192,3 +192,17 @@ fn arrives(body: &[u8], job: &str, known_losses: &[&str]) {
         }
     }
 }
+
+/// Recorded from real programs (`tests/corpus/producers/README` says which); the live ones need more than every machine has.
+#[test]
+fn what_real_producers_wrote_arrives() {
+    let mut seen = 0;
+    for entry in fs::read_dir(corpus().join("producers")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "prom") {
+            arrives(&fs::read(&path).unwrap(), &path.file_stem().unwrap().to_string_lossy(), &[]);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "only {seen} files of producers");
+}

@@ -81,7 +81,6 @@ fn c21_a_queued_signal_keeps_its_value() {
     for through in Through::ALL {
         let (mut talk, command) = Talk::count(through);
         for signal in ["40", "10"] {
-            // procps' kill queues with -q.
             let pid = talk.pid().to_string();
             let sent = Command::new(super::harness::probe::probe()).args(["queue", &pid, signal, "4711"]).status();
             assert!(sent.unwrap().success());

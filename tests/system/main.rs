@@ -9,3 +9,4 @@ mod dns;
 mod engine;
 mod metric;
 mod process;
+mod producers;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::console::words;
 use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
 
 /// How long other writers are waited for. A change takes about a millisecond, so whoever holds the lock for this long is
@@ -179,12 +180,4 @@ fn beside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
     hidden.push(name);
     hidden.push(suffix);
     Ok(path.with_file_name(hidden))
-}
-
-/// An error of the system in its own words, without the number.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

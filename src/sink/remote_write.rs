@@ -1,0 +1,199 @@
+//! `--remote-write`: the report as samples for Prometheus and its kin, without a gateway between. Remote write 1.0: one protobuf
+//! message, compressed with snappy (Prometheus, "Remote-Write Specification 1.0").
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::deadline::{Cancel, Deadline};
+use super::deliver::{Delivered, deliver_remote_write};
+use super::failure::{Failure, Fault};
+use super::{Gateway, Method, Push};
+use crate::exposition::{Context, Family, Sample, Source, read};
+
+/// The headers that say what the body is (specification, "Protocol").
+pub(super) const KIND: &[(&str, &str)] = &[
+    ("content-type", "application/x-protobuf"),
+    ("content-encoding", "snappy"),
+    ("x-prometheus-remote-write-version", "0.1.0"),
+];
+
+/// What "not a number" is in Prometheus; another one of its patterns ends a series (`model/value/value.go`).
+const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
+
+/// A receiver of remote write and the labels of the group, which every sample carries.
+#[derive(Debug, Clone)]
+pub struct RemoteWrite {
+    /// How it is reached; its URL is the whole address.
+    pub endpoint: Gateway,
+    /// The labels of the group, `job` included.
+    pub grouping: Vec<(String, String)>,
+}
+
+impl RemoteWrite {
+    /// Sends a report, given as text without the labels of the group, with the time of now. There are no groups to delete: a
+    /// receiver forgets by itself.
+    pub(super) fn deliver(
+        &self,
+        push: &Push,
+        deadline: Deadline,
+        cancel: &Cancel,
+    ) -> (Result<Delivered, Failure>, bool) {
+        match self.encoded(push) {
+            Ok(push) => deliver_remote_write(&self.endpoint, &push, deadline, cancel),
+            Err(failure) => (Err(failure), false),
+        }
+    }
+
+    fn encoded(&self, push: &Push) -> Result<Push, Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let encoded = |text: &[u8]| -> Result<Arc<[u8]>, Failure> {
+            let compressed = snap::raw::Encoder::new().compress_vec(&self.message(text, now_ms));
+            compressed.map(Into::into).map_err(|error| self.failure(error.to_string()))
+        };
+        let body = encoded(&push.body)?;
+        let salvage = push.salvage.as_ref().map(|text| encoded(text)).transpose()?;
+        Ok(Push { method: Method::Add, path: String::new(), body, salvage })
+    }
+
+    fn failure(&self, text: String) -> Failure {
+        let gateway = self.endpoint.url.to_string();
+        Failure { fault: Fault::Internal(text), tries: 0, intent: "write to", gateway, remedy: None }
+    }
+
+    /// The `WriteRequest`: one series with one sample for each sample of the text.
+    fn message(&self, text: &[u8], now_ms: i64) -> Vec<u8> {
+        let sources = [Source::new("the report", text)];
+        let reading = read(&sources, &Context::default());
+        let mut message = Vec::new();
+        for family in &reading.families {
+            for sample in family.samples() {
+                write_bytes(&mut message, 1, &self.series(family, sample, now_ms));
+            }
+        }
+        message
+    }
+
+    /// A `TimeSeries`. Its labels are sorted by name, none is empty and none comes twice (specification, "Labels").
+    fn series(&self, family: &Family<'_>, sample: &Sample<'_>, now_ms: i64) -> Vec<u8> {
+        let mut labels: BTreeMap<&str, String> =
+            sample.labels().map(|(name, value)| (name, value.into_owned())).collect();
+        labels.extend(self.grouping.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        labels.insert("__name__", format!("{}{}", family.name(), sample.suffix().as_str()));
+        let mut series = Vec::new();
+        for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+            let mut label = Vec::new();
+            write_bytes(&mut label, 1, name.as_bytes());
+            write_bytes(&mut label, 2, value.as_bytes());
+            write_bytes(&mut series, 1, &label);
+        }
+        write_bytes(&mut series, 2, &point(sample.number(), now_ms));
+        series
+    }
+}
+
+/// A `Sample`: the value as a double, the time in milliseconds.
+fn point(value: f64, now_ms: i64) -> Vec<u8> {
+    let bits = if value.is_nan() { NORMAL_NAN } else { value.to_bits() };
+    let mut point = vec![(1 << 3) | 1];
+    point.extend(bits.to_le_bytes());
+    point.push(2 << 3);
+    write_varint(&mut point, now_ms.cast_unsigned());
+    point
+}
+
+/// A field with a length (protobuf encoding, wire type 2).
+fn write_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push((field << 3) | 2);
+    write_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Seven bits a byte, the lowest first (protobuf encoding, "Base 128 varints").
+fn write_varint(out: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            out.push(low & 0x7f);
+            return;
+        }
+        out.push(low | 0x80);
+    }
+}
+
+/// Whether a fault means another thing here than at a gateway.
+pub(super) fn differs(fault: &Fault) -> bool {
+    matches!(fault, Fault::Status { status: 400 | 404 | 405, .. } | Fault::Connect(_) | Fault::EmptyReply)
+}
+
+/// What to do about such a fault, when there is something.
+pub(super) fn remedy(fault: &Fault) -> Option<String> {
+    let remedy = match fault {
+        // Prometheus, web/api/v1/api.go.
+        Fault::Status { status: 404, text, .. } if text.contains("remote write receiver") => {
+            "start Prometheus with --web.enable-remote-write-receiver"
+        }
+        Fault::Status { status: 404 | 405, .. } => {
+            "Prometheus and VictoriaMetrics take remote write at /api/v1/write, Mimir at /api/v1/push, Grafana Cloud at \
+             /api/prom/push"
+        }
+        Fault::Status { status: 400, text, .. } if is_late(text) => {
+            "it has newer samples of these metrics, or takes none this old: is the clock of this machine right?"
+        }
+        Fault::Connect(text) if text.contains("refused") => "is the server running, and this its port?",
+        _ => return None,
+    };
+    Some(remedy.to_owned())
+}
+
+/// Prometheus's words (storage/interface.go), which Mimir writes with dashes.
+fn is_late(text: &str) -> bool {
+    let text = text.replace('-', " ");
+    ["out of order", "out of bounds", "too old", "duplicate sample"].iter().any(|part| text.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RemoteWrite, write_varint};
+    use crate::sink::Gateway;
+
+    fn remote() -> RemoteWrite {
+        let grouping = [("job", "a"), ("zone", "eu")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        RemoteWrite { endpoint: Gateway::at("gw/api/v1/push".parse().unwrap()), grouping }
+    }
+
+    #[test]
+    fn numbers_are_cut_into_seven_bits() {
+        let mut out = Vec::new();
+        for number in [0, 127, 128, 300, u64::MAX] {
+            write_varint(&mut out, number);
+        }
+        assert_eq!(out[..6], [0, 0x7f, 0x80, 1, 0xac, 2]);
+        assert_eq!(out[6..], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    }
+
+    #[test]
+    fn a_sample_is_a_series_with_sorted_labels() {
+        let message = remote().message(b"m{z=\"1\",b=\"\",job=\"other\"} 2\n", 1);
+        let mut expected = vec![0x0a, 56];
+        for (name, value) in [("__name__", "m"), ("job", "a"), ("z", "1"), ("zone", "eu")] {
+            let (name_length, length) = (u8::try_from(name.len()).unwrap(), u8::try_from(value.len()).unwrap());
+            expected.extend([0x0a, name_length + length + 4, 0x0a, name_length]);
+            expected.extend(name.as_bytes());
+            expected.extend([0x12, length]);
+            expected.extend(value.as_bytes());
+        }
+        expected.extend([0x12, 11, 9, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x10, 1]);
+        expected[1] = u8::try_from(expected.len() - 2).unwrap();
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn not_a_number_is_never_the_one_that_ends_a_series() {
+        let message = remote().message(b"m NaN\n", 1);
+        let bits = 0x7ff8_0000_0000_0001_u64.to_le_bytes();
+        assert!(message.windows(8).any(|window| window == bits));
+    }
+}

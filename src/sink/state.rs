@@ -1,0 +1,285 @@
+//! The state directory: what outlives a run, as files that are there whole or not at all. Any number of runs use it at once, any
+//! of them may be killed at any moment, and its disk may be full or gone: nothing here waits for ever or needs a repair.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::unistd::{AccessFlags, eaccess, geteuid};
+use tempfile::NamedTempFile;
+
+use super::settings::plain;
+
+/// The state directory that is used without being named, where it exists and is writable.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/pushwrap";
+/// What the names of unfinished files begin with.
+const UNFINISHED: &str = ".new-";
+/// An unfinished file older than this was left by a pushwrap that was killed.
+const ABANDONED: Duration = Duration::from_hours(1);
+/// More is not read of any file here.
+const LARGEST_BYTES: u64 = 256 << 20;
+
+/// Where runs keep what outlives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateDir {
+    /// [`DEFAULT_STATE_DIR`] where it can be used; else nothing is kept and nothing is said.
+    Default,
+    /// `none`: nothing is kept.
+    None,
+    /// This directory, made where it is not there.
+    Named(PathBuf),
+}
+
+impl StateDir {
+    /// The directory, ready to be used.
+    ///
+    /// # Errors
+    /// Why a directory that was named cannot be used.
+    pub fn open(&self) -> Result<Option<State>, String> {
+        match self {
+            Self::None => Ok(None),
+            Self::Default => Ok(State::at(Path::new(DEFAULT_STATE_DIR)).ok()),
+            Self::Named(path) => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+                made.map_err(|error| plain(&error)).and_then(|()| State::at(path)).map(Some).map_err(|why| {
+                    let shown = path.display();
+                    format!("cannot use state directory '{shown}': {why}")
+                })
+            }
+        }
+    }
+
+    /// The directory where it is there: what has never been used keeps nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn open_existing(&self) -> Result<State, String> {
+        let path = match self {
+            Self::None => return Err("there is no state directory: name one with --state-dir".to_owned()),
+            Self::Default => Path::new(DEFAULT_STATE_DIR),
+            Self::Named(path) => path,
+        };
+        State::at(path).map_err(|why| {
+            let hint = if *self == Self::Default { "; name another with --state-dir" } else { "" };
+            format!("cannot use state directory '{}': {why}{hint}", path.display())
+        })
+    }
+}
+
+/// A state directory that was found usable.
+#[derive(Debug, Clone)]
+pub struct State {
+    path: PathBuf,
+}
+
+/// A lock that is held. It ends when it is dropped, and with the process.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// A file in a state directory.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+}
+
+impl State {
+    /// Somebody else's directory is refused: they could put pushes there that we would send.
+    fn at(path: &Path) -> Result<Self, String> {
+        let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
+        if !metadata.is_dir() {
+            return Err("it is no directory".to_owned());
+        }
+        if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
+            return Err(format!("it belongs to user {}", metadata.uid()));
+        }
+        let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+        eaccess(path, usable).map_err(|error| plain(&error.into()))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Its path, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Takes the lock of this name, or gives up after `patience`.
+    pub(super) fn lock(&self, name: &str, patience: Duration) -> Result<Lock, String> {
+        let path = self.file(name);
+        let until = Instant::now() + patience;
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            let file = options.open(&path).map_err(|error| self.trouble(&error))?;
+            match file.try_lock() {
+                // Whoever held it may have removed it: then it is nobody's lock any more.
+                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(format!("another pushwrap keeps '{}' locked", path.display()));
+                }
+                Err(TryLockError::Error(error)) => return Err(self.trouble(&error)),
+            }
+            std::thread::sleep(Duration::from_millis(fastrand::u64(1..8)));
+        }
+    }
+
+    /// Removes a lock's file while the lock is held, so that the directory does not fill with them.
+    pub(super) fn retire(&self, lock: Lock, name: &str) {
+        // One that stays is only an empty file.
+        let _ = fs::remove_file(self.file(name));
+        drop(lock);
+    }
+
+    /// The content of a file of ours; `None` where it is not there.
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(self.file(name));
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.uid() != geteuid().as_raw() {
+            return Err(io::Error::other(format!("'{name}' is not pushwrap's own file")));
+        }
+        let mut content = Vec::new();
+        file.take(LARGEST_BYTES).read_to_end(&mut content)?;
+        Ok(Some(content))
+    }
+
+    /// Replaces a file: afterwards it has all of `content`, or is what it was. It survives a power failure from here on.
+    pub(super) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = unfinished(&self.path, (UNFINISHED, ""))?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(self.file(name)).map_err(|error| error.error)?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.file(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The files with this ending. Clears away what killed runs left unfinished.
+    pub(super) fn files(&self, ending: &str) -> io::Result<Vec<StateFile>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Another run may have removed it a moment ago.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if name.starts_with(UNFINISHED) && is_abandoned(&metadata) {
+                let _ = fs::remove_file(entry.path());
+            } else if name.ends_with(ending) && metadata.is_file() {
+                found.push(StateFile { name, bytes: metadata.len(), modified: metadata.modified()? });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What went wrong in this directory.
+    pub(super) fn trouble(&self, error: &io::Error) -> String {
+        format!("state directory '{}': {}", self.path.display(), plain(error))
+    }
+}
+
+/// Whether the open file is still the one of this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(there)) => open.dev() == there.dev() && open.ino() == there.ino(),
+        _ => false,
+    }
+}
+
+/// A new file that is only for us and has a name of its own between `prefix` and `suffix`; removed unless it is persisted.
+pub(super) fn unfinished(directory: &Path, (prefix, suffix): (&str, &str)) -> io::Result<NamedTempFile> {
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    // tempfile's own way to open it hides the error's number, and so its plain words.
+    tempfile::Builder::new().prefix(prefix).suffix(suffix).make_in(directory, create)
+}
+
+/// Whether a file has not been touched for long.
+pub(super) fn is_abandoned(metadata: &fs::Metadata) -> bool {
+    let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age > ABANDONED)
+}
+
+/// A name for a file made from any text, and its check sum: FNV-1a with 128 bits (draft-eastlake-fnv). It protects from
+/// accidents, and from nobody: who can write here needs no collision.
+pub(super) fn digest(parts: &[&[u8]]) -> String {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME));
+    format!("{hash:032x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
+
+    use super::{StateDir, digest};
+
+    #[test]
+    fn the_digest_is_the_published_one() {
+        // draft-eastlake-fnv, test vectors.
+        assert_eq!(digest(&[]), "6c62272e07bb014262b821756295c58d");
+        assert_eq!(digest(&[b"foo", b"bar"]), "343e1662793c64bf6f0d3597ba446f18");
+    }
+
+    #[test]
+    fn a_named_directory_is_made_for_its_owner_alone() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a/b");
+        let state = StateDir::Named(path.clone()).open().unwrap().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        state.replace("x", b"1").unwrap();
+        assert_eq!(fs::metadata(path.join("x")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(state.read("x").unwrap().unwrap(), b"1");
+        assert_eq!(state.read("y").unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_is_no_directory_and_a_link_is_not_followed() {
+        let above = tempfile::tempdir().unwrap();
+        let file = above.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(StateDir::Named(file).open().unwrap_err().contains("state directory"));
+        let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", above.path().join("link")).unwrap();
+        assert!(state.read("link").is_err());
+        assert!(state.lock("link", Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_and_a_retired_one_is_taken_anew() {
+        let above = tempfile::tempdir().unwrap();
+        let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
+        let held = state.lock("l", Duration::ZERO).unwrap();
+        let refused = state.lock("l", Duration::from_millis(20)).unwrap_err();
+        assert!(refused.contains("locked"), "{refused}");
+        let other = state.clone();
+        let waiting = std::thread::spawn(move || other.lock("l", Duration::from_secs(20)).unwrap());
+        state.retire(held, "l");
+        drop(waiting.join().unwrap());
+        assert!(state.lock("l", Duration::ZERO).is_ok());
+    }
+}

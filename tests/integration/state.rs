@@ -1,0 +1,508 @@
+//! The state directory: runs are counted exactly, and a push that failed waits until a gateway takes it, whatever happens to
+//! pushwrap and its disk in between.
+
+use std::fs;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+use nix::unistd::geteuid;
+
+use super::harness::fake::CLOSED_PORT;
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Run, Version, wait_for};
+
+/// A run of `{job="…"}` at this address with this state directory.
+fn run(url: &str, job: &str, state: &Path) -> Pushwrap {
+    Pushwrap::new()
+        .args(["--url", url, "--job", job, "--instance", "none", "--state-dir"])
+        .arg(state)
+        .env("PUSHWRAP_PUSH_TIMEOUT", "20")
+}
+
+/// The same at a gateway that is down, with as little patience as makes sense.
+fn failing(url: &str, job: &str, state: &Path) -> Pushwrap {
+    run(url, job, state).env("PUSHWRAP_PUSH_TIMEOUT", "1")
+}
+
+fn flush(state: &Path) -> Pushwrap {
+    Pushwrap::new().args(["flush", "--state-dir"]).arg(state)
+}
+
+/// The files of a state directory with this ending.
+fn files(state: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    files.sort();
+    files
+}
+
+fn waiting(state: &Path) -> Vec<PathBuf> {
+    files(state, ".push")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn number(gateway: &Pushgateway, job: &str, name: &str) -> Option<f64> {
+    gateway.group([("job", job)])?.number(name, [])
+}
+
+fn runs(gateway: &Pushgateway, job: &str, outcome: &str) -> f64 {
+    let group = gateway.group([("job", job)]).unwrap();
+    group.number("pushwrap_runs_total", [("outcome", outcome)]).unwrap()
+}
+
+/// A gateway that is down first and up later, at the same address: the port is bound all the time, so that no other test can get
+/// it, and refuses connections until somebody listens; then it passes everything on.
+struct LateGateway {
+    socket: OwnedFd,
+    port: u16,
+}
+
+impl LateGateway {
+    fn new() -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let address: SockaddrIn = getsockname(socket.as_raw_fd()).unwrap();
+        Self { socket, port: address.port() }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn start(&self) -> Pushgateway {
+        let gateway = Pushgateway::start(Version::Newest);
+        listen(&self.socket, Backlog::new(64).unwrap()).unwrap();
+        let listener = TcpListener::from(self.socket.try_clone().unwrap());
+        let address = gateway.address();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let there = TcpStream::connect(&address).unwrap();
+                pass_on(stream.try_clone().unwrap(), there.try_clone().unwrap());
+                pass_on(there, stream);
+            }
+        });
+        gateway
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        // An end that went away ends the other one.
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
+
+#[test]
+fn runs_are_counted_by_outcome_and_a_skipped_one_is_no_failure() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    let state = tempfile::tempdir().unwrap();
+    let one =
+        |command: &str| run(&gateway.url(), "j", state.path()).args(["--skip-codes", "75"]).run(["sh", "-c", command]);
+    one("exit 1").exit(1).stderr("");
+    one("kill -9 $$").signal(9).stderr("");
+    one("exit 75").exit(75).stderr("");
+    let text = "pushwrap_consecutive_failures 2\npushwrap_runs_total{outcome=\"failure\"} 1\n\
+                pushwrap_runs_total{outcome=\"signal\"} 1\npushwrap_runs_total{outcome=\"skipped\"} 1\n\
+                pushwrap_runs_total{outcome=\"success\"} 0\n";
+    one("exit 1").exit(1).pushed(&gateway, "j", &text.replace("s 2", "s 3").replace("failure\"} 1", "failure\"} 2"));
+    one("exit 0").exit(0).pushed(
+        &gateway,
+        "j",
+        "pushwrap_consecutive_failures 0\npushwrap_runs_total{outcome=\"success\"} 1",
+    );
+    let group = gateway.group([("job", "j")]).unwrap();
+    assert_eq!(group.kind("pushwrap_runs_total").unwrap(), "COUNTER");
+    run(&gateway.url(), "other", state.path()).run(["true"]).exit(0);
+    assert_eq!(number(&gateway, "other", "pushwrap_consecutive_failures"), Some(0.0));
+    assert!((runs(&gateway, "other", "success") - 1.0).abs() < 0.1, "jobs are counted apart");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new(), "what was taken does not wait");
+}
+
+#[test]
+fn runs_at_the_same_time_are_all_counted() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    run(&gateway.url(), "j", state.path()).run(["false"]).exit(1).stderr("");
+                }
+            });
+        }
+    });
+    run(&gateway.url(), "j", state.path()).run(["sh", "-c", "exit 3"]).exit(3).stderr("").pushed(
+        &gateway,
+        "j",
+        "pushwrap_consecutive_failures 33\npushwrap_runs_total{outcome=\"failure\"} 33\n",
+    );
+}
+
+#[test]
+fn the_directory_is_made_when_the_command_has_run_and_is_for_its_owner_alone() {
+    let above = tempfile::tempdir().unwrap();
+    let state = above.path().join("deep/state");
+    let script = format!("[ ! -e {} ] || exit 9", state.display());
+    let run = failing(CLOSED_PORT, "j", &state).run(["sh", "-c", &script]).exit(0);
+    run.stderr_has(&format!("it waits in '{}' for the next run or 'pushwrap flush'\n", state.display()));
+    assert_eq!(mode(&state), 0o700);
+    for file in files(&state, "") {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    assert_eq!(waiting(&state).len(), 1);
+}
+
+#[test]
+fn a_push_that_waits_holds_no_credentials_and_they_are_used_when_it_is_sent() {
+    let fake = FakeGateway::start([Reply::status("401 Unauthorized", ""), Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let with_password = fake.url().replace("http://", "http://me:s3cret@");
+    failing(&with_password, "j", state.path()).args(["-H", "X-Key: hidden"]).run(["true"]).exit(0);
+    let [file] = waiting(state.path()).try_into().unwrap();
+    let text = String::from_utf8(fs::read(file).unwrap()).unwrap();
+    assert!(text.contains(&format!("url {}\n", fake.url())), "{text}");
+    for secret in ["s3cret", "me:", "hidden", "bWU6czNjcmV0"] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+    let other = flush(state.path()).args(["--url", "http://user:pw@other:1"]).call().exit(1).stdout("");
+    other.stderr_has(&format!("waits for '{}': name it with --url", fake.url()));
+    let before = fake.connections();
+    let sent = flush(state.path()).args(["--url", &with_password, "-H", "X-Key: hidden"]).call().exit(0).stderr("");
+    sent.stdout_has(&format!("{{job=\"j\"}} sent to '{}' (stored ", fake.url()));
+    let request = fake.wait_for_requests(before + 1).pop().unwrap();
+    assert_eq!(request.header("authorization").unwrap(), "Basic bWU6czNjcmV0");
+    assert_eq!(request.header("x-key").unwrap(), "hidden");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_push_that_only_waits_is_a_failed_one() {
+    let state = tempfile::tempdir().unwrap();
+    failing(CLOSED_PORT, "j", state.path()).arg("--require-push").run(["true"]).exit(125);
+    assert_eq!(waiting(state.path()).len(), 1);
+}
+
+#[test]
+fn what_the_gateway_refuses_for_its_contents_does_not_wait() {
+    let fake = FakeGateway::start([Reply::status("400 Bad Request", "nonsense")]);
+    let state = tempfile::tempdir().unwrap();
+    run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("400 Bad Request").stderr_lacks("it waits");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+    let fake = FakeGateway::start([Reply::status("401 Unauthorized", "")]);
+    run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("401").stderr_has("it waits");
+}
+
+#[test]
+fn the_last_success_survives_a_newer_failure() {
+    let late = LateGateway::new();
+    let state = tempfile::tempdir().unwrap();
+    failing(&late.url(), "j", state.path()).textfile("x 1\n").run(["true"]).exit(0);
+    failing(&late.url(), "j", state.path()).run(["false"]).exit(1);
+    failing(&late.url(), "j", state.path()).run(["sh", "-c", "exit 4"]).exit(4);
+    assert_eq!(waiting(state.path()).len(), 1, "the newest alone");
+    let gateway = late.start();
+    flush(state.path()).call().exit(0).stderr("").stdout_has("{job=\"j\"} sent to");
+    assert_eq!(number(&gateway, "j", "pushwrap_exit_code"), Some(4.0));
+    assert!(number(&gateway, "j", "pushwrap_last_success_timestamp_seconds").is_some());
+    assert_eq!(number(&gateway, "j", "x"), None, "newer replaces older");
+    assert!((runs(&gateway, "j", "failure") - 2.0).abs() < 0.1);
+}
+
+#[test]
+fn the_next_run_takes_along_the_last_success_of_its_group_and_the_pushes_of_others() {
+    let late = LateGateway::new();
+    let state = tempfile::tempdir().unwrap();
+    failing(&late.url(), "a", state.path()).run(["true"]).exit(0);
+    failing(&late.url(), "b", state.path()).run(["sh", "-c", "exit 5"]).exit(5);
+    failing("http://127.0.0.1:2", "b", state.path()).run(["true"]).exit(0);
+    let gateway = late.start();
+    let next = run(&late.url(), "a", state.path()).arg("-v").run(["false"]).exit(1);
+    next.stderr_has(&format!("sent {{job=\"b\"}}, which had waited, to '{}'\n", late.url()));
+    assert_eq!(number(&gateway, "a", "pushwrap_exit_code"), Some(1.0));
+    assert!(number(&gateway, "a", "pushwrap_last_success_timestamp_seconds").is_some());
+    assert_eq!(number(&gateway, "b", "pushwrap_exit_code"), Some(5.0));
+    assert_eq!(waiting(state.path()).len(), 1, "the one for a gateway that this run does not know");
+}
+
+#[test]
+fn a_delete_waits_too() {
+    let late = LateGateway::new();
+    let state = tempfile::tempdir().unwrap();
+    failing(&late.url(), "j", state.path()).arg("--delete-on-success").run(["true"]).exit(0);
+    let gateway = late.start();
+    gateway.push("PUT", "job/j", "old 1\n");
+    flush(state.path()).call().exit(0);
+    wait_for("the group to be gone", || gateway.group([("job", "j")]).is_none().then_some(()));
+}
+
+#[test]
+fn several_gateways_wait_apart() {
+    let (up, state) = (Pushgateway::start(Version::Newest), tempfile::tempdir().unwrap());
+    failing(CLOSED_PORT, "j", state.path()).args(["--push-timeout", "1", "--url", &up.url()]).run(["true"]).exit(0);
+    assert!(up.group([("job", "j")]).is_some());
+    let [file] = waiting(state.path()).try_into().unwrap();
+    assert!(fs::read_to_string(file).unwrap().contains(&format!("url {CLOSED_PORT}\n")));
+    let said = flush(state.path()).args(["--push-timeout", "0.2"]).call().exit(1).stdout("");
+    said.stderr_has("a push of {job=\"j\"} waits on: cannot push to 'http://127.0.0.1:1'");
+}
+
+#[test]
+fn flush_says_what_waits_and_when_nothing_does() {
+    let state = tempfile::tempdir().unwrap();
+    flush(state.path()).call().exit(0).stdout("").stderr("");
+    failing(CLOSED_PORT, "j", state.path()).run(["true"]).exit(0);
+    let said = flush(state.path()).arg("-n").call().exit(0).stderr("");
+    said.stdout_has(&format!("{{job=\"j\"}} waits for '{CLOSED_PORT}' (stored "));
+    let missing = state.path().join("missing");
+    flush(&missing)
+        .call()
+        .exit(1)
+        .stderr(&format!("pushwrap: cannot use state directory '{}': no such file or directory\n", missing.display()));
+    assert!(!missing.exists());
+    Pushwrap::new().args(["flush", "--push-timeout", "x"]).call().exit(2);
+}
+
+/// A waiting push goes out slowly while a newer run of its group ends: at the gateway the newer one is last.
+#[test]
+fn an_older_push_never_overtakes_a_newer_one() {
+    let slow = Reply::ok().after(Duration::from_millis(600));
+    // 401 is not tried again, so the script goes on with the flush.
+    let fake = FakeGateway::start([Reply::status("401 Unauthorized", ""), slow, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
+    let flushing = flush(state.path()).start();
+    wait_for("the flush to connect", || (fake.connections() >= 2).then_some(()));
+    run(&fake.url(), "j", state.path()).textfile("n 2\n").run(["true"]).exit(0).stderr("");
+    flushing.wait().exit(0);
+    let bodies: Vec<String> = fake.requests().iter().map(super::harness::fake::Request::body).collect();
+    let sent: Vec<&str> = bodies.iter().flat_map(|body| body.lines()).filter(|line| line.starts_with("n ")).collect();
+    assert_eq!(sent.last(), Some(&"n 2"), "{sent:?}");
+    assert_eq!(sent[sent.len() - 2], "n 1", "{sent:?}");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+/// An hour of cron with the gateway down: twenty runs each of three jobs, which run at the same time to save some. Then it is up.
+fn an_hour_without_a_gateway(state: &Path, late: &LateGateway) {
+    let one = |job: &str, minute: usize| {
+        let script =
+            format!("echo 'minute {minute}' > $PUSHWRAP_TEXTFILE; exit {}", u8::from(!minute.is_multiple_of(6)));
+        failing(&late.url(), job, state).run(["sh", "-c", &script]).stderr_has("it waits in");
+    };
+    thread::scope(|scope| {
+        for (first, job) in ["a", "b", "c"].into_iter().enumerate() {
+            scope.spawn(move || (first..60).step_by(3).for_each(|minute| one(job, minute)));
+        }
+    });
+}
+
+/// The state that the last runs of that hour left: job a succeeded in minute 54 and failed in minute 57, b and c always failed.
+#[track_caller]
+fn assert_the_hour(gateway: &Pushgateway) {
+    for (job, minute, success) in [("a", 57.0, 10.0), ("b", 58.0, 0.0), ("c", 59.0, 0.0)] {
+        assert_eq!(number(gateway, job, "minute"), Some(minute), "{job}");
+        assert!((runs(gateway, job, "success") - success).abs() < 0.1, "{job}");
+        assert!((runs(gateway, job, "failure") - (20.0 - success)).abs() < 0.1, "{job}");
+        let last = number(gateway, job, "pushwrap_last_success_timestamp_seconds");
+        assert_eq!(last.is_some(), success > 0.0, "{job}");
+    }
+}
+
+#[test]
+fn after_an_hour_without_a_gateway_one_flush_brings_it_up_to_date() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    an_hour_without_a_gateway(state.path(), &late);
+    assert_eq!(waiting(state.path()).len(), 3);
+    let gateway = late.start();
+    flush(state.path()).call().exit(0).stderr("");
+    assert_the_hour(&gateway);
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn after_an_hour_without_a_gateway_the_next_run_brings_it_up_to_date() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    an_hour_without_a_gateway(state.path(), &late);
+    let gateway = late.start();
+    run(&late.url(), "d", state.path()).run(["true"]).exit(0).stderr("");
+    assert_the_hour(&gateway);
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+/// Of 200 runs each is killed at a random moment, or ends before. What one that ended had stored is there, or newer.
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    let (mut acknowledged, mut ended) = (0, 0);
+    for round in 1..=200 {
+        let script = format!("echo 'round {round}' > $PUSHWRAP_TEXTFILE");
+        let running =
+            failing(&late.url(), "j", state.path()).args(["--push-timeout", "0.02"]).spawn(["sh", "-c", &script]);
+        thread::sleep(Duration::from_micros(fastrand::u64(0..80_000)));
+        // A run that has ended is a zombie until it is waited for, which a signal does not change.
+        running.kill(nix::sys::signal::Signal::SIGKILL);
+        let run: Run = running.wait();
+        if run.stderr.contains("it waits in") {
+            (acknowledged, ended) = (round, ended + 1);
+        }
+    }
+    let names: Vec<PathBuf> = files(state.path(), "");
+    let known =
+        |path: &PathBuf| [".push", ".runs", ".lock", ".send"].iter().any(|end| path.to_string_lossy().ends_with(end));
+    let (known, unfinished): (Vec<PathBuf>, Vec<PathBuf>) = names.into_iter().partition(known);
+    assert!(known.len() <= 4, "{known:?}");
+    assert!(unfinished.iter().all(|path| path.to_string_lossy().contains("/.new-")), "{unfinished:?}");
+    let gateway = late.start();
+    run(&late.url(), "k", state.path()).run(["true"]).exit(0).stderr("");
+    flush(state.path()).call().exit(0).stderr("");
+    let round = number(&gateway, "j", "round").unwrap_or(0.0);
+    assert!(round >= f64::from(acknowledged), "round {round} at the gateway, {acknowledged} was acknowledged");
+    run(&late.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let counted = runs(&gateway, "j", "success");
+    assert!(counted >= f64::from(ended + 1) && counted <= 201.0, "{counted} counted, {ended} ended");
+    assert!(ended > 0, "not one run of 200 ended before it was killed");
+}
+
+#[test]
+fn five_hundred_runs_leave_five_hundred_groups() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= 500 {
+                        return;
+                    }
+                    let call =
+                        run(&gateway.url(), &format!("job{number}"), state.path()).args(["--push-timeout", "60"]);
+                    let script = format!("echo 'number {number}' > $PUSHWRAP_TEXTFILE");
+                    call.run(["sh", "-c", &script]).exit(0).stderr("");
+                }
+            });
+        }
+    });
+    let groups = gateway.groups();
+    assert_eq!(groups.len(), 500);
+    for group in groups {
+        let labels = group.labels();
+        let [(name, job)] = labels.as_slice() else { panic!("{labels:?}") };
+        assert_eq!(name, "job");
+        assert_eq!(format!("job{}", group.value("number", []).unwrap()), *job);
+        assert_eq!(group.value("pushwrap_runs_total", [("outcome", "success")]).as_deref(), Some("1"));
+    }
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_said_and_the_run_reported() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let above = tempfile::tempdir().unwrap();
+    let file = above.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut unusable = vec![(file.clone(), "file exists"), (file.join("below"), "not a directory")];
+    let foreign = above.path().join("foreign");
+    if geteuid().is_root() {
+        fs::create_dir(&foreign).unwrap();
+        std::os::unix::fs::chown(&foreign, Some(1234), None).unwrap();
+        unusable.push((foreign, "it belongs to user 1234"));
+    } else {
+        fs::create_dir(&foreign).unwrap();
+        fs::set_permissions(&foreign, fs::Permissions::from_mode(0o500)).unwrap();
+        unusable.push((foreign, "permission denied"));
+    }
+    for (path, why) in unusable {
+        let said = format!("pushwrap: cannot use state directory '{}': {why}\n", path.display());
+        run(&gateway.url(), "j", &path).run(["true"]).exit(0).stderr(&said).pushed(
+            &gateway,
+            "j",
+            "pushwrap_success 1\n",
+        );
+        gateway.wipe();
+    }
+}
+
+/// SIGXFSZ is ignored, so that the limit of the file size is an error of write(2), as a full disk is.
+#[test]
+fn a_full_disk_keeps_what_waited_and_reports_the_run() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    failing(&late.url(), "j", state.path()).textfile("x 1\n").run(["true"]).exit(0);
+    let before = fs::read(&waiting(state.path())[0]).unwrap();
+    let gateway = late.start();
+    let script =
+        "trap '' XFSZ; ulimit -f 0; exec \"$0\" --url \"$1\" --job j --instance none --state-dir \"$2\" -- true";
+    let mut command = Command::new("sh");
+    let out: Output = command.args(["-c", script]).arg(binary()).arg(late.url()).arg(state.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("the run is not counted: state directory") && said.contains("file too large"), "{said}");
+    assert!(said.contains("the push is not kept: state directory"), "{said}");
+    assert_eq!(number(&gateway, "j", "pushwrap_success"), Some(1.0));
+    assert_eq!(number(&gateway, "j", "pushwrap_consecutive_failures"), None);
+    assert_eq!(fs::read(&waiting(state.path())[0]).unwrap(), before);
+}
+
+#[test]
+fn damaged_files_are_said_once_and_gone() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    failing(&late.url(), "j", state.path()).run(["true"]).exit(0);
+    let [push] = waiting(state.path()).try_into().unwrap();
+    let [counts] = files(state.path(), ".runs").try_into().unwrap();
+    let bytes = fs::read(&push).unwrap();
+    fs::write(&push, &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(&counts, "").unwrap();
+    fs::write(state.path().join("README.push"), "not ours").unwrap();
+    let gateway = late.start();
+    let said = run(&late.url(), "j", state.path()).run(["true"]).exit(0);
+    said.stderr_has(&format!("'{}' is damaged: it is removed\n", push.display()))
+        .stderr_has(&format!("'{}' is damaged: runs are counted from 0\n", counts.display()))
+        .pushed(&gateway, "j", "pushwrap_runs_total{outcome=\"success\"} 1\n");
+    run(&late.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    flush(state.path()).call().exit(0).stderr("").stdout("");
+    assert!(state.path().join("README.push").exists(), "somebody else's file is left alone");
+}
+
+/// Somebody holds the lock for ever: a stopped process, say.
+#[test]
+fn a_lock_that_is_held_for_ever_hangs_no_run() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let [lock] = files(state.path(), ".lock").try_into().unwrap();
+    let held = fs::File::open(&lock).unwrap();
+    held.lock().unwrap();
+    let limit = Duration::from_millis(10_300);
+    let run =
+        run(&gateway.url(), "j", state.path()).args(["--push-timeout", "10"]).run(["false"]).exit(1).within(limit);
+    run.stderr_has("the run is not counted: another pushwrap keeps").pushed(&gateway, "j", "pushwrap_success 0\n");
+}
+
+#[test]
+fn none_keeps_nothing() {
+    let run = Pushwrap::new()
+        .args(["--url", CLOSED_PORT, "--job", "j", "--push-timeout", "0.1"])
+        .env("PUSHWRAP_STATE_DIR", "none");
+    run.run(["true"]).exit(0).stderr_lacks("it waits").stderr_lacks("state directory");
+    assert!(!Path::new("none").exists());
+}
+
+#[test]
+fn without_a_gateway_the_printed_metrics_are_counted() {
+    let state = tempfile::tempdir().unwrap();
+    let one = || Pushwrap::new().args(["--job", "j", "--state-dir"]).arg(state.path()).run(["false"]).exit(1);
+    one();
+    one().stderr_has("pushwrap_consecutive_failures 2\n").stderr_has("# TYPE pushwrap_runs_total counter\n");
+}
