@@ -1,6 +1,8 @@
 //! Which group at the gateway stands in the way of a push: read out of the server's answer, so that the remedy can name it and
 //! the DELETE that clears it. The gateway checks a push against every group it holds, so the reason may be somebody else's.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE;
 use percent_encoding::percent_decode_str;
