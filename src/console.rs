@@ -2,7 +2,7 @@
 //! a command runs.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,6 +39,13 @@ impl Voice {
             say(message);
         }
     }
+}
+
+/// Whether text may be coloured: for terminals that show it, unless somebody wants none (<https://no-color.org>).
+#[must_use]
+pub fn shows_colours(stream: &impl IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    stream.is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 /// What a pipe takes without blocking once poll(2) calls it writable (`PIPE_BUF`, pipe(7)).

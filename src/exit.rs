@@ -163,7 +163,7 @@ impl End {
         }
     }
 
-    /// The outcome: the first that applies, in the order of the contract.
+    /// The outcome: the first that applies, from the strongest evidence to the weakest.
     #[must_use]
     pub fn outcome(self, codes: &Codes) -> Outcome {
         let (status, cause) = match self {

@@ -275,7 +275,9 @@ impl Reader {
         if before.len() > self.left {
             return Err(Refusal::TooLarge);
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default());
+        let mut bytes = Vec::new();
+        // An allocation that fails would end the process, and with it the report: a sparse file can claim any size.
+        bytes.try_reserve(usize::try_from(before.len()).unwrap_or(usize::MAX)).map_err(io::Error::from)?;
         (&mut file).take(self.left.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > self.left {
             return Err(Refusal::TooLarge);

@@ -37,7 +37,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
         _ => {
             let is_subcommand = |word: &&str| command.find_subcommand(word).is_some();
             let subcommand = ours.first().is_some_and(is_subcommand);
-            let dashes = if subcommand { None } else { missing_dashes(&error, &ours, &command) };
+            let dashes = if subcommand { None } else { missing_dashes(&error, &command) };
             Stop::Wrong { message: dashes.unwrap_or_else(|| worded(&error)), subcommand }
         }
     })
@@ -63,19 +63,17 @@ pub fn command(brief: bool) -> Command {
         })
 }
 
-/// The one mistake that everybody makes: a command without `--` before it.
-fn missing_dashes(error: &clap::Error, ours: &[&str], command: &Command) -> Option<String> {
+/// The one mistake that everybody makes: a command without `--` before it. The options that stand there are not repeated: they
+/// may hold a password.
+fn missing_dashes(error: &clap::Error, command: &Command) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
     let unexpected = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
     if !unexpected || word.starts_with('-') {
         return None;
     }
-    let position = ours.iter().position(|ours| ours == word)?;
-    let options: Vec<&str> = ours.iter().take(position).copied().chain(["--"]).collect();
     let subcommands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
     Some(format!(
-        "'--' is missing before the command: pushwrap {} {word} ...\nsubcommands come first: pushwrap {}",
-        options.join(" "),
+        "'--' is missing before the command: pushwrap [OPTIONS] -- {word} ...\nsubcommands come first: pushwrap {}",
         subcommands.join("|")
     ))
 }
@@ -112,7 +110,7 @@ mod tests {
     fn a_command_without_dashes_is_told_where_they_go() {
         let (message, subcommand) = wrong(&["--url", "http://gw", "backup", "-v"]);
         assert!(
-            message.starts_with("'--' is missing before the command: pushwrap --url http://gw -- backup ..."),
+            message.starts_with("'--' is missing before the command: pushwrap [OPTIONS] -- backup ..."),
             "{message}"
         );
         assert!(!subcommand);

@@ -1,11 +1,12 @@
 //! `pushwrap check`: says what the gateway would refuse in metrics files, what pushwrap repairs and what it drops, in the
 //! manner of a compiler; with `--fix` a filter that prints the repaired file.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
+use super::shown::paint;
 use crate::cli;
 use crate::console::{Voice, Volume};
-use crate::exposition::{self, Context, Diagnostic, Paint, Reading, Refusal, Source, Verdict, count, json_string};
+use crate::exposition::{self, Context, Diagnostic, Reading, Refusal, Source, Verdict, count, json_string};
 use crate::textfile::{self, Found};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
@@ -119,10 +120,7 @@ fn sums(reading: &Reading<'_>) -> String {
 
 /// Findings in their long form on standard error, with colours on a terminal (<https://no-color.org>).
 fn show(findings: &[Diagnostic]) {
-    let has_colors = io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let paint = if has_colors { Paint::Ansi } else { Paint::Plain };
+    let paint = paint(&io::stderr());
     let mut stderr = io::stderr().lock();
     for finding in findings {
         // A reader who has seen enough is no failure, and a pager may take its time.

@@ -2,7 +2,6 @@
 //! Groups that somebody else pushed are there too, with what the gateway knows about them.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::shown::{age, paint, print, say_clock, span, voice, word};
@@ -55,7 +54,7 @@ pub fn run(config: &GroupsConfig) -> u8 {
             if several {
                 let _ = writeln!(text, "{url}");
             }
-            text.push_str(&table(&rows, paint(std::io::stdout().is_terminal())));
+            text.push_str(&table(&rows, paint(&std::io::stdout())));
         }
     }
     if config.json {

@@ -1,7 +1,6 @@
 //! `pushwrap prune`: deletes the groups that nobody has pushed to for long, because the gateway never does. Safe before fast:
 //! each DELETE rests on a reading made just before it, and hits exactly the group that was read.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -169,7 +168,7 @@ struct Progress {
 
 impl Progress {
     fn of(total: usize) -> Self {
-        let shown = total > 1 && paint(std::io::stderr().is_terminal()) == Paint::Ansi;
+        let shown = total > 1 && paint(&std::io::stderr()) == Paint::Ansi;
         Self { of: shown.then_some(total) }
     }
 

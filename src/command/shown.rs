@@ -1,11 +1,11 @@
 //! How the commands that look at a gateway show what they found: ages, durations and names of strangers for a person at a
 //! terminal, and standard output that somebody may close.
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::config::Reach;
-use crate::console::Voice;
+use crate::console::{Voice, shows_colours};
 use crate::exposition::Paint;
 use crate::sink::{Clock, Inventory};
 
@@ -44,11 +44,9 @@ pub(super) fn word(value: &str) -> String {
     if !value.is_empty() && value.chars().all(is_plain) { value.to_owned() } else { format!("{value:?}") }
 }
 
-/// Colours are for terminals that show them, unless somebody does not want any (no-color.org).
-pub(super) fn paint(is_terminal: bool) -> Paint {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if is_terminal && !is_dumb && !is_set("NO_COLOR") { Paint::Ansi } else { Paint::Plain }
+/// Colours where the stream shows them.
+pub(super) fn paint(stream: &impl IsTerminal) -> Paint {
+    if shows_colours(stream) { Paint::Ansi } else { Paint::Plain }
 }
 
 /// Writes to standard output; false when nobody takes it.

@@ -83,8 +83,9 @@ impl Layers {
             if read == 0 {
                 break;
             }
-            if line.last() != Some(&b'\n') {
+            if read as u64 == LONGEST_LINE_BYTES && line.last() != Some(&b'\n') {
                 reader.skip_until(b'\n')?;
+                continue;
             }
             if let Some((name, value)) = setting(&line, number == 1) {
                 self.file.insert(name, (OsString::from_vec(value), number));

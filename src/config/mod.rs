@@ -170,7 +170,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
         success: resolver.list("success-codes", &command_options.success_codes, values::codes)?.unwrap_or(vec![0]),
         skip: resolver.list("skip-codes", &command_options.skip_codes, values::codes)?.unwrap_or_default(),
     };
-    refuse_code_in_both(&codes)?;
+    let codes = told_apart(&mut resolver, codes, &command_options)?;
     let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
     let textfile =
@@ -227,11 +227,12 @@ const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
 const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
-fn refuse_code_in_both(codes: &Codes) -> Result<(), Usage> {
-    match codes.success.iter().find(|code| codes.skip.contains(code)) {
-        Some(code) => Err(Usage(format!("exit code {code} is in both --success-codes and --skip-codes"))),
-        None => Ok(()),
-    }
+/// A code cannot be a success and neither success nor failure.
+fn told_apart(resolver: &mut Resolver, codes: Codes, options: &cli::CommandOptions) -> Result<Codes, Usage> {
+    let Some(code) = codes.success.iter().find(|code| codes.skip.contains(code)) else { return Ok(codes) };
+    let message = format!("exit code {code} is in both --success-codes and --skip-codes");
+    resolver.refuse(!options.skip_codes.is_empty(), message)?;
+    Ok(Codes { skip: Vec::new(), ..codes })
 }
 
 fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, Usage> {

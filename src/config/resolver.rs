@@ -70,6 +70,10 @@ impl Resolver {
     ) -> Result<Option<Vec<T>>, Usage> {
         let (origin, items) = if flags.is_empty() {
             let Some(given) = self.layers.get(long) else { return Ok(None) };
+            if is_cut_secret(long, &given.value) {
+                let message = format!("invalid value for {}: a comma in user or password is written %2C", given.origin);
+                return self.refuse(false, message).map(|()| None);
+            }
             let separator = if long == "header" { b'\n' } else { b',' };
             (given.origin, items(&given.value, separator))
         } else {
@@ -186,6 +190,18 @@ fn quoted(long: &str, value: &OsStr) -> String {
         "url" | "proxy" | "remote-write" => format!("'{}' ", without_user(&text)),
         _ => format!("'{text}' "),
     }
+}
+
+/// Whether a list of URLs would be cut inside a password: its pieces are secrets that look like URLs.
+fn is_cut_secret(long: &str, value: &OsStr) -> bool {
+    let pieces = items(value, b',');
+    let is_cut = |piece: &OsString| {
+        let text = piece.to_string_lossy();
+        let rest = text.split_once("://").map_or(&*text, |(_, rest)| rest);
+        !rest.contains('@')
+            && rest.split_once(':').is_some_and(|(_, port)| !port.starts_with(|digit: char| digit.is_ascii_digit()))
+    };
+    long == "url" && value.as_bytes().contains(&b'@') && pieces.len() > 1 && pieces.iter().any(is_cut)
 }
 
 /// A URL without user and password. A password may hold an unescaped `/` or `@`, so all up to the last `@` goes.

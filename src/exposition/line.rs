@@ -321,7 +321,10 @@ impl<'l> Cursor<'l> {
             Some(b'n') => self.out.push_str("\\n"),
             // OpenMetrics, "Escaping": a backslash before anything else is a backslash.
             Some(_) if self.dialect == Dialect::OpenMetrics => {
-                self.repairs.push(Fault::new(self.at, 1, Problem::LabelBackslash));
+                // Once is enough to say, and a line can hold millions of them.
+                if !self.repairs.iter().any(|repair| matches!(repair.problem, Problem::LabelBackslash)) {
+                    self.repairs.push(Fault::new(self.at, 1, Problem::LabelBackslash));
+                }
                 write_escaped(&mut self.out, "\\");
                 self.at += 1;
                 return Ok(());

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Context, Reading, Severity, Source, Verdict, encode, judge, read};
+use super::{
+    Context, Family, Kind, Reading, Sample, Severity, Source, Suffix, Verdict, encode, encode_with_labels, judge, read,
+};
 
 /// The grouping key of the corpus.
 fn grouping() -> Vec<(String, String)> {
@@ -130,7 +132,7 @@ fn series(text: &str, gateway_labels: bool) -> Vec<Series> {
     let sources = [Source::new("stored", text.as_bytes())];
     let reading = read(&sources, &Context::default());
     let mut series = Vec::new();
-    for sample in reading.families.iter().flat_map(super::Family::samples) {
+    for sample in reading.families.iter().flat_map(Family::samples) {
         let is_own =
             |name: &str, value: &str| gateway_labels && (name == "job" || name == "instance" && value.is_empty());
         let labels = sample.labels().filter(|(name, value)| !is_own(name, value));
@@ -169,7 +171,7 @@ fn one_bad_line_takes_nothing_else_with_it() {
     for (name, bytes) in files("bad") {
         let text = [b"before{a=\"1\"} 1\n".as_slice(), &bytes, b"\nafter{a=\"2\"} 2\n"].concat();
         with_reading(&text, |reading| {
-            let names: Vec<_> = reading.families.iter().map(super::Family::name).collect();
+            let names: Vec<_> = reading.families.iter().map(Family::name).collect();
             // What ends in half a label value can be closed by what follows, but not on another line.
             assert!(names.contains(&"before") && names.contains(&"after"), "{name}: {names:?}");
             for found in &reading.diagnostics {
@@ -390,8 +392,9 @@ fn hostile_files_take_linear_time() {
 mod properties {
     use proptest::prelude::*;
 
-    use super::super::{Family, Kind, Suffix, encode, encode_with_labels};
-    use super::{Verdict, fix, series, verdict, with_reading};
+    use super::{
+        Family, Kind, Sample, Suffix, Verdict, encode, encode_with_labels, fix, series, verdict, with_reading,
+    };
 
     fn labels() -> impl Strategy<Value = Vec<(String, String)>> {
         let value =
@@ -458,7 +461,7 @@ mod properties {
                     prop_assert_eq!(ours.kind(), family.kind());
                     prop_assert_eq!(ours.help(), family.help());
                     let parts = |family: &Family<'_>| -> Vec<_> {
-                        let own = |sample: &super::super::Sample<'_>| {
+                        let own = |sample: &Sample<'_>| {
                             let labels = sample.labels().map(|(name, value)| (name.to_owned(), value.into_owned()));
                             (sample.suffix(), labels.collect::<Vec<_>>(), sample.value().to_owned())
                         };

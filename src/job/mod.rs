@@ -4,11 +4,12 @@
 mod reporter;
 mod summary;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{self, Ended, Event, Inherited, Plan, Program, Schedule, SpawnError};
-use crate::config::Config;
+use crate::child::{self, Child, Ended, Event, Inherited, Plan, Program, Schedule, SpawnError};
+use crate::config::{Config, Summary};
 use crate::console::Voice;
 use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
@@ -42,41 +43,29 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     }
     let files = Files { textfile, max_bytes: config.textfile.max_bytes };
     let mut reporter = Reporter::new(config.reporting, config.identity, files, voice);
-    let run = match spawned {
-        Ok(child) => {
-            let ended = child.supervise(&mut |event, progress| {
-                let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
-                reporter.meanwhile(stage, Moment::of(progress));
-            });
-            Over::of(&ended)
-        }
+    let over = watch(spawned, &mut reporter, voice);
+    let outcome = over.ending.end.outcome(&config.codes);
+    // A defect of ours in reporting must not cost the command's status.
+    let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut inherited, (&command, outcome, config.summary)));
+    let delivered = catch_unwind(report).unwrap_or(false);
+    if outcome == Outcome::Success && reporter.requires_push() && !delivered {
+        return Exit::Code(OWN_FAILURE);
+    }
+    over.ending.end.exit()
+}
+
+/// Until the command has ended, or because it could not be started.
+fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, voice: Voice) -> Over {
+    match spawned {
+        Ok(child) => Over::of(&child.supervise(&mut |event, progress| {
+            let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
+            reporter.meanwhile(stage, Moment::of(progress));
+        })),
         Err(error) => {
             voice.trouble(&error);
             Over::not_started(&error)
         }
-    };
-    let Over { ending, moment } = run;
-    let outcome = ending.end.outcome(&config.codes);
-    let conclusion = reporter.conclude(&mut inherited, Stage::Ended(ending, outcome), moment);
-    if let Some(form) = config.summary {
-        Account {
-            job: reporter.job(),
-            command: &command,
-            started: moment.started,
-            ending: &ending,
-            outcome,
-            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
-            memory_limit_bytes: child::memory_limit_bytes(),
-            textfile_samples: conclusion.gist.samples,
-            textfile_errors: conclusion.gist.errors,
-            pushes: &conclusion.pushes,
-        }
-        .print(form);
     }
-    if outcome == Outcome::Success && reporter.requires_push() && !conclusion.delivered {
-        return Exit::Code(OWN_FAILURE);
-    }
-    ending.end.exit()
 }
 
 /// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
@@ -96,7 +85,32 @@ struct Over {
     moment: Moment,
 }
 
+/// The command's name, the outcome, and how it is summed up.
+type Told<'a> = (&'a str, Outcome, Option<Summary>);
+
 impl Over {
+    /// Reports it and sums it up; whether everything was delivered.
+    fn report(&self, reporter: &mut Reporter, inherited: &mut Inherited, (command, outcome, form): Told<'_>) -> bool {
+        let Self { ending, moment } = self;
+        let conclusion = reporter.conclude(inherited, Stage::Ended(*ending, outcome), *moment);
+        if let Some(form) = form {
+            Account {
+                job: reporter.job(),
+                command,
+                started: moment.started,
+                ending,
+                outcome,
+                tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+                memory_limit_bytes: child::memory_limit_bytes(),
+                textfile_samples: conclusion.gist.samples,
+                textfile_errors: conclusion.gist.errors,
+                pushes: &conclusion.pushes,
+            }
+            .print(form);
+        }
+        conclusion.delivered
+    }
+
     fn of(ended: &Ended) -> Self {
         let usage =
             Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };

@@ -266,6 +266,7 @@ impl Reporter {
         let sinks: Vec<Sink> = courier.sinks().to_vec();
         conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
         self.say_findings(&conclusion.gist);
+        let mut finals = 0;
         for (report, arrived) in reports {
             let Some(sink) = sinks.get(report.gateway) else { continue };
             let is_final = report.turn == Turn::Final;
@@ -275,8 +276,10 @@ impl Reporter {
                 let took = arrived.saturating_duration_since(began);
                 let account = PushAccount { url: sink.name(), result, took };
                 conclusion.pushes.extend(sink.is_remote().then_some(account));
+                finals += 1;
             }
         }
+        conclusion.delivered &= finals == sinks.len();
         conclusion
     }
 

@@ -1,11 +1,10 @@
 //! `--summary`: what a person, or a program, wants to know of a run that is over, on standard error.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Summary;
-use crate::console::{printable, write_stderr};
+use crate::console::{printable, shows_colours, write_stderr};
 use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::exposition::{count, json_string};
 use crate::report::{Ending, Usage};
@@ -39,7 +38,7 @@ impl Account<'_> {
     pub(super) fn print(&self, form: Summary) {
         match form {
             Summary::Text => {
-                let text = self.text(std::io::stderr().is_terminal());
+                let text = self.text(shows_colours(&std::io::stderr()));
                 let lines: String = text.lines().fold(String::new(), |all, line| all + "pushwrap: " + line + "\n");
                 write_stderr(lines.as_bytes());
             }

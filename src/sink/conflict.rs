@@ -1,13 +1,14 @@
 //! Which group at the gateway stands in the way of a push: read out of the server's answer, so that the remedy can name it and
 //! the DELETE that clears it. The gateway checks a push against every group it holds, so the reason may be somebody else's.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE;
 use percent_encoding::percent_decode_str;
 
 use super::explain::Context;
+use crate::grouping::GroupingKey;
 
 /// Names and values.
 type Labels = Vec<(String, String)>;
@@ -177,21 +178,12 @@ pub(super) fn broken_gateway(text: &str, _: &Context<'_>) -> String {
     format!("somebody's group {group} breaks the gateway for everybody: delete it there")
 }
 
-/// What deletes a group. The job comes first in the path (Pushgateway README, "URL").
+/// What deletes a group. Its labels come from the gateway and may hold anything: as a path they are plain.
 fn delete_command(context: &Context<'_>, labels: &[(String, String)]) -> String {
-    let mut path = String::from("/metrics");
-    let (job, others): (Vec<_>, Vec<_>) = labels.iter().partition(|(name, _)| name == "job");
-    for (name, value) in job.into_iter().chain(others) {
-        let plain = !matches!(value.as_str(), "." | "..")
-            && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte));
-        // Writing to a String cannot fail.
-        let _ = if plain {
-            write!(path, "/{name}/{value}")
-        } else {
-            write!(path, "/{name}@base64/{}", BASE64_URL_SAFE.encode(value))
-        };
+    match GroupingKey::held(labels.to_vec()) {
+        Some(key) => format!("'curl -X DELETE {}{}'", context.url(), key.path()),
+        None => "a DELETE of that group".to_owned(),
     }
-    format!("'curl -X DELETE {}{path}'", context.url())
 }
 
 #[cfg(test)]

@@ -146,8 +146,10 @@ impl Shared {
         self.bell.get_or_init(make).as_ref()
     }
 
-    fn report(&self, report: Report) {
-        self.state().reports.push_back(report);
+    /// In one step with what made the lane idle: who sees that nothing is left to do must find the report.
+    fn report(&self, mut state: MutexGuard<'_, State>, report: Report) {
+        state.reports.push_back(report);
+        drop(state);
         self.ring();
     }
 
@@ -162,7 +164,8 @@ impl Shared {
 
     /// Tells whoever waits that something has changed.
     fn ring(&self) {
-        if let Some(Some(bell)) = self.bell.get() {
+        // Made here if need be: one that is made later would never ring for what has happened now.
+        if let Some(bell) = self.bell() {
             // A full counter is a bell that rings already.
             let _ = bell.write(1);
         }
@@ -252,7 +255,7 @@ impl Courier {
         drop(state);
         if let Some(job) = job {
             let Handed { result, said, .. } = hand_over(&self.shared, gateway, &job, &Cancel::new());
-            self.shared.report(Report { gateway, turn: job.turn, result, said });
+            self.shared.report(self.shared.state(), Report { gateway, turn: job.turn, result, said });
         }
     }
 
@@ -358,9 +361,10 @@ fn run_lane(shared: &Shared, gateway: usize) {
         let wanted = lane.in_flight.take().is_some();
         let others = wanted && job.turn == Turn::Final && result.is_ok() && shared.spool.is_some();
         lane.errand = others.then(|| cancel.clone());
-        drop(state);
         if wanted {
-            shared.report(Report { gateway, turn: job.turn, result, said });
+            shared.report(state, Report { gateway, turn: job.turn, result, said });
+        } else {
+            drop(state);
         }
         if others {
             run_errand(shared, gateway, &job, &cancel);
@@ -374,7 +378,8 @@ fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
     let send = |spool: &Spool| spool.send_others(&shared.sinks[gateway], &job.push, limits);
     let errands = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
     for errand in errands.ok().flatten().unwrap_or_default() {
-        shared.report(Report { gateway, turn: Turn::Waiting, result: errand.result, said: errand.said });
+        let report = Report { gateway, turn: Turn::Waiting, result: errand.result, said: errand.said };
+        shared.report(shared.state(), report);
     }
     shared.state().lanes[gateway].errand = None;
     shared.ring();

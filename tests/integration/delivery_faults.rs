@@ -14,7 +14,7 @@ use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
 
 /// `--push-timeout` of every row.
 const BUDGET: Duration = Duration::from_millis(800);
-/// What the contract allows beside the command's time and the budget.
+/// What README allows beside the command's time and the budget.
 const SLACK: Duration = Duration::from_millis(300);
 /// A busy machine may hold one run up; a fault that takes too long does it every time.
 const CHANCES: usize = 4;

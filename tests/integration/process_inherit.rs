@@ -190,3 +190,12 @@ fn c39_the_command_does_not_die_with_pushwrap() {
     assert_eq!(nix::unistd::getpgid(Some(child)).unwrap().as_raw(), pushwrap.id().cast_signed(), "in the same group");
     nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
+
+#[test]
+fn with_a_single_free_descriptor_the_command_runs_all_the_same() {
+    // 7 is RLIMIT_NOFILE. The loader of a dynamic program needs the one there is beside the standard streams.
+    for through in Through::ALL {
+        let call = given(&["close-rest", "limit", "7", "4"], through, &action(&["exit", "3"])).output().unwrap();
+        assert_eq!(call.status.code(), Some(3), "{through:?}: {}", String::from_utf8_lossy(&call.stderr));
+    }
+}

@@ -124,7 +124,7 @@ fn c13_path_is_searched_as_everywhere() {
     let rows: &[(&str, &str, i32)] = &[
         (&format!("{here}/one:{here}/two"), "twice", 0),
         (&format!("{here}/one"), "twice", 126),
-        // bash and the contract say 127 here, glibc's execvp leaves the last errno, which is ENOTDIR.
+        // bash and pushwrap say 127 here, glibc's execvp leaves the last errno, which is ENOTDIR.
         (&format!("/bin:{here}/bare-script"), "missing", 127),
         (":/bin", "bare-script", 0),
         ("/bin:", "bare-script", 0),

@@ -189,3 +189,18 @@ fn c31_under_nohup_the_job_and_its_push_outlive_the_terminal() {
         (body.contains("pushwrap_exit_code 6") && body.contains("{outcome=\"failure\"} 1")).then_some(())
     });
 }
+
+#[test]
+fn c24_a_stop_signal_that_cannot_be_caught_is_followed_where_a_shell_waits() {
+    for through in Through::ALL {
+        let terminal = Terminal::bash();
+        count(&terminal, through);
+        nix::sys::signal::kill(command_pid(&terminal), nix::sys::signal::Signal::SIGSTOP).unwrap();
+        terminal.wait_for("Stopped");
+        terminal.wait_for_times("ready> ", 2);
+        terminal.type_in("fg\n");
+        terminal.wait_for("got 18");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(counted(&terminal), ["18"], "{through:?}");
+    }
+}

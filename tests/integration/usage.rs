@@ -83,9 +83,17 @@ fn a_password_in_a_wrong_url_is_not_printed() {
 }
 
 #[test]
+fn a_comma_in_a_password_does_not_make_a_piece_of_it_printable() {
+    let run = Pushwrap::new().env("PUSHWRAP_URL", "http://me:s3,cret@gw").run(["true"]).exit(0);
+    run.stderr_has("PUSHWRAP_URL").stderr_lacks("s3").stderr_lacks("cret");
+}
+
+#[test]
 fn without_dashes_the_message_says_where_they_go() {
     let run = Pushwrap::new().args(["--url", "none", "true"]).call().exit(125).stdout("");
-    run.stderr_has("pushwrap: '--' is missing before the command: pushwrap --url none -- true");
+    run.stderr_has("pushwrap: '--' is missing before the command: pushwrap [OPTIONS] -- true");
+    let run = Pushwrap::new().args(["-u", "me:s3cret", "--url", "http://me:s3cret@gw", "true"]).call().exit(125);
+    run.stderr_has("'--' is missing").stderr_lacks("s3cret");
 }
 
 #[test]
@@ -107,6 +115,7 @@ fn a_wrong_variable_about_reporting_fails_the_push_and_not_the_command() {
         ("PUSHWRAP_LABEL", "a=1,b"),
         ("PUSHWRAP_LABEL", "le=1"),
         ("PUSHWRAP_SUCCESS_CODES", "zero"),
+        ("PUSHWRAP_SKIP_CODES", "0"),
         ("PUSHWRAP_REPLACE", "perhaps"),
         ("PUSHWRAP_MAX_AGE", "x"),
         ("PUSHWRAP_ENV_FILE", "/nonexistent/env"),

@@ -337,3 +337,62 @@ fn zombies() -> Vec<i32> {
 fn the_system_files_that_the_tests_read_are_there() {
     assert!(Path::new("/proc/self/schedstat").exists() && File::open("/proc/thread-self/children").is_ok());
 }
+
+#[test]
+fn where_no_process_may_be_added_the_message_names_the_limit() {
+    need_root("another user");
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let script = format!(
+        "chmod 755 {0}; install -m 755 {1} {0}/pushwrap; install -m 755 {2} {0}/probe; \
+         exec setpriv --reuid 65533 --clear-groups {0}/probe given limit 6 1 -- {0}/pushwrap --url none -- true",
+        directory.path().display(),
+        binary().display(),
+        probe().display()
+    );
+    // 6 is RLIMIT_NPROC, which counts the processes of the user and does not hold for root.
+    let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(126), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the limit on processes is reached"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn sudo_as_the_command_and_as_the_caller() {
+    need_root("sudo without a password");
+    let sudo = need_program("sudo", "sudo");
+    let sudo = sudo.to_str().unwrap();
+    let own = binary();
+    let own = own.to_str().unwrap();
+    for (words, status) in [
+        (vec![own, "--url", "none", "--", sudo, "-n", "sh", "-c", "exit 5"], 5),
+        (vec![sudo, "-n", own, "--url", "none", "--", "sh", "-c", "exit 6"], 6),
+    ] {
+        let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {}", text(&output.stderr));
+    }
+    // TERM to pushwrap reaches the command below sudo.
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut call = Command::new(own);
+    call.args(["--url", "none", "--", sudo, "-n"]).arg(probe()).args(["on-term", "9"]);
+    let mut pushwrap = call.stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
+    wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
+    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(pushwrap.wait().unwrap().code(), Some(9));
+    assert_eq!(fs::read_to_string(output.path()).unwrap().matches("told 15").count(), 1);
+}
+
+#[test]
+fn a_systemd_unit_with_pushwrap_in_front_is_in_order() {
+    let analyze = need_program("systemd-analyze", "systemd");
+    let directory = tempfile::tempdir().unwrap();
+    let unit = directory.path().join("backup.service");
+    // KillMode=mixed: TERM goes to pushwrap alone, which hands it on once.
+    let lines = format!(
+        "[Unit]\nDescription=Nightly backup\n\n[Service]\nType=oneshot\nKillMode=mixed\nDynamicUser=yes\n\
+         Environment=PUSHWRAP_URL=http://localhost:9091\nExecStart={} -- /bin/true\n",
+        binary().display()
+    );
+    fs::write(&unit, lines).unwrap();
+    let output = Command::new(analyze).arg("verify").arg(&unit).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(!said.contains("backup.service"), "{said}");
+}

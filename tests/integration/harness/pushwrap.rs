@@ -327,7 +327,7 @@ impl Run {
         self
     }
 
-    /// It took at most this long. Only for limits that the contract promises.
+    /// It took at most this long. Only for limits that README promises.
     #[track_caller]
     pub(crate) fn within(self, limit: Duration) -> Self {
         assert!(self.took <= limit, "it took {:?}, more than {limit:?}; standard error:\n{}", self.took, self.stderr);
