@@ -3,9 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -13,27 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use pushwrap::exposition::{Change, Source, Step};
 use serde_json::{Value, json};
 
-use super::harness::Pushwrap;
-
-/// The interpreter of a virtual environment below `target/` that has the library.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/prometheus_client-0.26");
-        let python = place.join("bin/python");
-        let has_it = || {
-            let import = Command::new(&python).args(["-c", "import prometheus_client"]).stderr(Stdio::null()).status();
-            import.is_ok_and(|status| status.success())
-        };
-        if !has_it() {
-            let made = Command::new("python3").args(["-m", "venv"]).arg(&place).status();
-            assert!(made.is_ok_and(|made| made.success()), "no virtual environment: install python3 and python3-venv");
-            let pip = Command::new(&python).args(["-m", "pip", "install", "-q", "prometheus-client==0.26.0"]).status();
-            assert!(pip.unwrap().success() && has_it(), "pip cannot install prometheus-client 0.26.0 from PyPI");
-        }
-        python
-    })
-}
+use super::harness::{Pushwrap, server};
 
 /// Makes the calls of each line of standard input with the library, and prints what it then writes as one JSON line: the
 /// text, and whether each call was refused.
@@ -64,8 +42,12 @@ for line in sys.stdin:
 ";
 
 fn oracle(sequences: &[Vec<Call>]) -> Vec<(String, Vec<bool>)> {
-    let mut child =
-        Command::new(python()).args(["-c", ORACLE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(server::program("python-prometheus"))
+        .args(["-c", ORACLE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let lines: String = sequences
         .iter()

@@ -51,11 +51,11 @@ impl Terminal {
         });
         let terminal = Self { master: Some(master), leader, seen, closed, reader: Some(reader) };
         wait_for("the session to open its terminal", || {
-            std::fs::read_link(format!("/proc/{}/fd/0", terminal.leader.id()))
-                .ok()?
-                .to_str()?
-                .starts_with("/dev/pts")
-                .then_some(())
+            let process = format!("/proc/{}", terminal.leader.id());
+            // A short command may have ended before anybody looks.
+            let ended = std::fs::read_to_string(format!("{process}/stat")).ok()?.contains(") Z ");
+            let input = std::fs::read_link(format!("{process}/fd/0")).unwrap_or_default();
+            (ended || input.starts_with("/dev/pts")).then_some(())
         });
         terminal
     }
