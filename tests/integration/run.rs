@@ -251,6 +251,18 @@ fn metrics_of_the_command_that_the_gateway_refuses_do_not_take_the_run_along() {
     run.stderr_has("refused the command's metrics, only the run's own metrics were pushed").stderr_has("clash");
 }
 
+/// A type that differs from that of other groups makes the gateway refuse every later run of every job.
+#[test]
+fn a_pushed_file_cannot_change_the_type_of_a_runs_metrics() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let push =
+        |text: &str| Pushwrap::new().args(["push", "--url", &gateway.url(), "--job", "p", "-"]).stdin(text).call();
+    push("pushwrap_running 1\npushwrap_runs_total 4\n").exit(0).stderr("");
+    let run = push("x 1\n# TYPE pushwrap_success counter\npushwrap_success 1\n").exit(1);
+    run.stderr_has("'pushwrap_success' is a gauge of every run");
+    Pushwrap::new().push_to(&gateway, "j").run(["true"]).exit(0).stderr("").pushed(&gateway, "j", "pushwrap_success 1");
+}
+
 /// On a fresh gateway these metrics of its own are not there yet: it would accept them and then fail for everybody.
 #[test]
 fn the_gateways_own_names_are_never_pushed() {
