@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 
+use pushwrap::child::{self, Inherited};
 use pushwrap::cli::{self, Cli, Stop, Sub};
+use pushwrap::config::{self, Usage};
 use pushwrap::exit::{Exit, OWN_FAILURE};
-use pushwrap::{child, command, config, console, job};
+use pushwrap::{command, console, job};
 
 /// Exit status of a subcommand for bad usage (POSIX utilities).
 const BAD_USAGE: u8 = 2;
@@ -15,49 +17,34 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match cli::parse(&arguments) {
-        Ok(Cli { subcommand: None, run }) => match config::resolve(run) {
-            Ok(config) => job::run(config, inherited),
-            Err(usage) => refuse(&usage, OWN_FAILURE),
-        },
+        Ok(Cli { subcommand: None, run }) => {
+            config::resolve(run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, inherited))
+        }
         Ok(Cli { subcommand: Some(subcommand), .. }) => {
-            // `metric time` runs a command by the rules of the run form; `metric` gives them back for all else.
-            if !matches!(subcommand, Sub::Metric(_)) {
-                inherited.give_back();
-            }
-            match subcommand {
-                Sub::Check(check) => Exit::Code(command::check::run(&check)),
-                Sub::Metric(metric) => match config::resolve_metric(metric) {
-                    Ok(config) => command::metric::run(config, inherited),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Push(push) => match config::resolve_push(&push) {
-                    Ok(config) => Exit::Code(command::push::run(config, &push.files)),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Groups(groups) => match config::resolve_groups(&groups) {
-                    Ok(config) => Exit::Code(command::groups::run(&config)),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Prune(prune) => match config::resolve_prune(&prune) {
-                    Ok(config) => Exit::Code(command::prune::run(&config)),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Delete(delete) => match config::resolve_delete(&delete) {
-                    Ok(config) => Exit::Code(command::delete::run(&config)),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Flush(flush) => match config::resolve_flush(&flush) {
-                    Ok(config) => Exit::Code(command::flush::run(&config)),
-                    Err(usage) => refuse(&usage, BAD_USAGE),
-                },
-                Sub::Install(install) => Exit::Code(command::install::run(&install.path)),
-            }
+            perform(subcommand, inherited).unwrap_or_else(|usage| refuse(&usage, BAD_USAGE))
         }
         // Who asked for help and does not read it has no use for an error either.
         Err(Stop::Asked(text)) => Exit::Code(u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())),
         Err(Stop::Wrong { message, subcommand }) => refuse(&message, if subcommand { BAD_USAGE } else { OWN_FAILURE }),
     };
     child::leave(exit)
+}
+
+fn perform(subcommand: Sub, inherited: Inherited) -> Result<Exit, Usage> {
+    // `metric time` runs a command by the rules of the run form; `metric` gives the signals back for all else.
+    if !matches!(subcommand, Sub::Metric(_)) {
+        inherited.give_back();
+    }
+    Ok(Exit::Code(match subcommand {
+        Sub::Metric(metric) => return Ok(command::metric::run(config::resolve_metric(metric)?, inherited)),
+        Sub::Push(push) => command::push::run(config::resolve_push(&push)?, &push.files),
+        Sub::Check(check) => command::check::run(&check),
+        Sub::Groups(groups) => command::groups::run(&config::resolve_groups(&groups)?),
+        Sub::Prune(prune) => command::prune::run(&config::resolve_prune(&prune)?),
+        Sub::Delete(delete) => command::delete::run(&config::resolve_delete(&delete)?),
+        Sub::Flush(flush) => command::flush::run(&config::resolve_flush(&flush)?),
+        Sub::Install(install) => command::install::run(&install.path),
+    }))
 }
 
 fn refuse(message: &dyn std::fmt::Display, status: u8) -> Exit {

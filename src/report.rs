@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::exit::{End, Outcome};
-use crate::exposition::Family;
+use crate::exposition::{Family, Kind};
 use crate::sink::RunCounts;
 
 /// One of the run's own metrics, as the table in README describes it.
@@ -56,6 +56,17 @@ metrics! {
     CONSECUTIVE_FAILURES = "consecutive_failures" "", "with a state directory", "Runs since the last success; skipped ones do not count.";
     RUN_INFO = "run_info" r#"{host="…",command="…",version="…"}"#, "always", "1, with labels that tell about the run.";
 }
+
+/// The type of the run metric with this full name, under the default prefix.
+#[must_use]
+pub fn kind_of(name: &str) -> Option<Kind> {
+    let name = name.strip_prefix(DEFAULT_PREFIX)?;
+    let metric = METRICS.iter().find(|metric| metric.name == name)?;
+    Some(if metric.is_counter() { Kind::Counter } else { Kind::Gauge })
+}
+
+/// What the names of a run's metrics begin with where `--prefix` says nothing else.
+pub const DEFAULT_PREFIX: &str = "pushwrap_";
 
 /// What the metrics say about a run besides its measurements.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

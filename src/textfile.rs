@@ -29,6 +29,8 @@ pub enum Textfile {
     Private(Private),
     /// In files that the user named: files, directories (of `*.prom`) and patterns.
     Named(Vec<PathBuf>),
+    /// In directories and patterns that the user named, which give the command no path to write to, and in a file of our own.
+    Both(Private, Vec<PathBuf>),
 }
 
 /// Whether the writer of a file had the time to finish it.
@@ -55,7 +57,7 @@ impl Textfile {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Private(private) => Some(&private.file),
+            Self::Private(private) | Self::Both(private, _) => Some(&private.file),
             Self::Named(paths) => paths.iter().map(PathBuf::as_path).find(|path| !path.is_dir() && !is_pattern(path)),
         }
     }
@@ -65,10 +67,16 @@ impl Textfile {
     #[must_use]
     pub fn collect(&self, limit: u64, writer: Writer) -> Found {
         let mut reader = Reader { limit, left: limit, writer, seen: HashSet::new(), found: Found::default() };
-        match self {
-            Self::Private(private) if private.file.symlink_metadata().is_err() => {}
-            Self::Private(private) => reader.file(&private.file, "$PUSHWRAP_TEXTFILE"),
-            Self::Named(paths) => paths.iter().for_each(|path| reader.named(path)),
+        let (private, named): (Option<&Private>, &[PathBuf]) = match self {
+            Self::Private(private) => (Some(private), &[]),
+            Self::Named(paths) => (None, paths),
+            Self::Both(private, paths) => (Some(private), paths),
+        };
+        if let Some(private) = private.filter(|private| private.file.symlink_metadata().is_ok()) {
+            reader.file(&private.file, "$PUSHWRAP_TEXTFILE");
+        }
+        for path in named {
+            reader.named(path);
         }
         reader.found
     }

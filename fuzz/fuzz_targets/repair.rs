@@ -1,7 +1,9 @@
 //! Any bytes → read → encode: what comes out must be an exposition that every gateway takes. The judge is the strict
 //! parser below, written apart from the crate from the grammar of expfmt and the gateway's consistency check.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run repair --sanitizer none fuzz/corpus/repair tests/corpus/{good,bad,quirk} -- -dict=fuzz/repair.dict`
+//! What is found goes to the first directory, so that the committed corpus stays small (`mkdir -p target/corpus` before):
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run repair --sanitizer none target/corpus fuzz/corpus/repair tests/corpus/{good,bad,quirk} -- \
+//! -dict=fuzz/repair.dict -max_total_time=3600 -max_len=1024`
 #![no_main]
 
 /// The module itself, so that a build of the target needs nothing of the rest of the crate.

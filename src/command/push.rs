@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Voice, Volume, write_stderr};
-use crate::exposition::{self, Context, Reading, Severity, count, encode};
+use crate::exposition::{self, Context, Diagnostic, Kind, Reading, Severity, count, encode};
 use crate::grouping::GroupingKey;
+use crate::report;
 use crate::sink::{Deadline, Gateway, Push, curl_command, deliver_all, request_text};
 use crate::textfile;
 
@@ -33,6 +34,7 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     for problem in found.problems {
         reading.add(problem);
     }
+    keep_types(&mut reading);
     say_findings(&reading, voice);
     // Nothing is left of what was there: a PUT of that would empty the group.
     if reading.samples() == 0 && reading.errors() > 0 {
@@ -41,6 +43,23 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     }
     let is_delivered = deliver(&reporting, &reading, voice);
     u8::from(!is_delivered || reading.errors() > 0)
+}
+
+/// A file can hold metrics of runs, one that `--output` wrote for example. They keep their types: under another one the
+/// gateway would refuse every later run of every job.
+fn keep_types(reading: &mut Reading<'_>) {
+    let mut wrong = Vec::new();
+    for family in std::mem::take(&mut reading.families) {
+        match report::kind_of(family.name()) {
+            Some(kind) if family.kind() == Kind::Untyped => reading.families.push(family.with_kind(kind)),
+            Some(kind) if family.kind() != kind => wrong.push((family.name().to_owned(), kind)),
+            _ => reading.families.push(family),
+        }
+    }
+    for (name, kind) in wrong {
+        let reason = format!("'{name}' is a {} of every run under pushwrap, and has another type here", kind.name());
+        reading.add(Diagnostic::of_file(name, reason).with_help("choose another name"));
+    }
 }
 
 fn say_findings(reading: &Reading<'_>, voice: Voice) {

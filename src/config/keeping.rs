@@ -12,6 +12,7 @@ use super::{resolve_destination, resolve_volume};
 use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{GroupingKey, Label};
+use crate::report::DEFAULT_PREFIX;
 use crate::sink::Gateway;
 
 /// The gateways that are looked at, and how.
@@ -96,7 +97,7 @@ pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, Usage> {
     Ok(GroupsConfig {
         reach: reach.with(resolver, narrowed)?,
         filter,
-        prefix: prefix.unwrap_or_else(|| "pushwrap_".to_owned()),
+        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         json: *json,
     })
 }

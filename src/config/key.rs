@@ -33,7 +33,10 @@ pub(super) fn resolve(
     Fallbacks { surroundings, job: fallback }: Fallbacks,
     warnings: &mut Vec<String>,
 ) -> Result<Option<GroupingKey>, Usage> {
-    let labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
+    let mut labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
+    if fallback.is_some() {
+        refuse_own(resolver, options, &labels)?;
+    }
     let job = resolver.one("job", options.job.as_deref(), non_empty)?;
     let job = match (job, fallback) {
         (Some(job), _) => job,
@@ -49,15 +52,54 @@ pub(super) fn resolve(
             return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
         }
     };
-    let instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
+    let mut instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
+    prefer_one_instance(resolver, options, &mut labels, &mut instance)?;
     let all = all_labels(&labels, instance.as_deref(), surroundings);
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
-            let on_command_line = !options.label.is_empty() || options.instance.is_some();
-            resolver.refuse(on_command_line, format!("invalid grouping key: {error}")).map(|()| None)
+            resolver.refuse(!options.label.is_empty(), format!("invalid grouping key: {error}")).map(|()| None)
         }
     }
+}
+
+/// Labels that tell the samples of one of the run's own metrics apart. The gateway overwrites labels with those of the key, so
+/// all these samples would become one series, and it would refuse every push.
+const TELL_APART: [&str; 2] = ["outcome", "mode"];
+
+fn refuse_own(resolver: &mut Resolver, options: &cli::Destination, labels: &[Label]) -> Result<(), Usage> {
+    match labels.iter().find(|label| TELL_APART.contains(&label.name.as_str())) {
+        Some(Label { name, .. }) => {
+            let message =
+                format!("'{name}' cannot be a grouping label: the run's own metrics have a label of that name");
+            resolver.refuse(!options.label.is_empty(), message)
+        }
+        None => Ok(()),
+    }
+}
+
+/// An instance can be given as a label too; the one of the higher layer counts.
+fn prefer_one_instance(
+    resolver: &mut Resolver,
+    options: &cli::Destination,
+    labels: &mut Vec<Label>,
+    instance: &mut Option<String>,
+) -> Result<(), Usage> {
+    let is_named = instance.as_deref().is_some_and(|name| !matches!(name, "auto" | "none"));
+    if !is_named || !labels.iter().any(|label| label.name.as_str() == "instance") {
+        return Ok(());
+    }
+    let (by_option, by_label) = resolver.prefer(
+        ("instance", options.instance.is_some()),
+        ("label", !options.label.is_empty()),
+        "the label 'instance' is given twice, by --instance and by --label",
+    )?;
+    if by_option {
+        labels.retain(|label| label.name.as_str() != "instance");
+    } else if by_label {
+        *instance = None;
+    }
+    Ok(())
 }
 
 pub(super) fn non_empty(text: &str) -> Result<String, String> {

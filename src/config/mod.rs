@@ -23,7 +23,7 @@ use crate::cli;
 use crate::console::Volume;
 use crate::exit::Codes;
 use crate::grouping::{GroupingKey, Label, LabelName};
-use crate::report::Identity;
+use crate::report::{DEFAULT_PREFIX, Identity};
 use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
 use crate::textfile;
 
@@ -260,7 +260,7 @@ fn resolve_identity(
         resolver.refuse(!about.info.is_empty(), format!("the label '{twice}' of --info is given twice"))?;
     }
     Ok(Identity {
-        prefix: prefix.unwrap_or_else(|| "pushwrap_".to_owned()),
+        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         host: String::new(),
         command: file_name(program),
         info: info.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect(),

@@ -75,7 +75,11 @@ impl Resolver {
                 return self.refuse(false, message).map(|()| None);
             }
             let separator = if long == "header" { b'\n' } else { b',' };
-            (given.origin, items(&given.value, separator))
+            let items = items(&given.value, separator);
+            if items.is_empty() {
+                return Ok(None);
+            }
+            (given.origin, items)
         } else {
             (Origin::Flag(long), flags.iter().map(OsString::from).collect())
         };

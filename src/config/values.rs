@@ -123,8 +123,14 @@ pub(super) fn summary(text: &str) -> Result<Summary, String> {
     }
 }
 
+/// What the Pushgateway's own metrics begin with: pushed under such a name, ours could take its page down for everybody.
+const GATEWAY_PREFIXES: [&str; 4] = ["pushgateway_", "promhttp_", "go_", "process_"];
+
 /// The prefix of the run's own metrics: a metric name's beginning (Prometheus data model).
 pub(super) fn prefix(text: &str) -> Result<String, String> {
+    if let Some(taken) = GATEWAY_PREFIXES.iter().find(|taken| text.starts_with(*taken)) {
+        return Err(format!("metrics that begin with {taken} are the Pushgateway's own"));
+    }
     let starts_well =
         text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_' || first == b':');
     if starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':') {
@@ -177,6 +183,7 @@ mod tests {
         assert_eq!(switch("Yes"), Ok(true));
         assert!(switch("maybe").is_err());
         assert_eq!(prefix("backup_"), Ok("backup_".to_owned()));
+        assert!(prefix("pushgateway_http_").is_err() && prefix("go_").is_err() && prefix("gogo_").is_ok());
         assert!(prefix("").is_err() && prefix("1a").is_err() && prefix("a-b").is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::Context;
 use super::diagnostic::quoted;
 use super::line::name_len;
 use super::model::{Kind, Suffix};
-use super::names::{PUSH_TIMES, gateway_kind};
+use super::names::{PUSH_TIMES, gateway_kind, is_gateways_own};
 use super::number;
 
 /// What a Pushgateway does with a body.
@@ -399,6 +399,9 @@ impl<'b> Parser<'b> {
             if family.has_bad_help {
                 harm =
                     Some(format!("the help text of {} is not UTF-8; no Prometheus reads a page with it", quoted(name)));
+            }
+            if std::str::from_utf8(name).is_ok_and(is_gateways_own) {
+                harm = Some(format!("{} is the gateway's own: its page breaks when it needs the name", quoted(name)));
             }
             if family.kind == Some(Type::GaugeHistogram) {
                 harm = Some(format!("the type of {} cuts the page off there", quoted(name)));

@@ -206,6 +206,13 @@ impl<'a> Family<'a> {
         Self::new(name, Kind::Counter).with_help(help)
     }
 
+    /// The family with another type, of the same shape: for one that was read without a type.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The family with this help text (plain, not escaped); an empty one is none.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<Cow<'a, str>>) -> Self {

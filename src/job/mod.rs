@@ -70,12 +70,14 @@ fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, voice:
 
 /// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
 fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
-    if !named.is_empty() {
-        return (Textfile::Named(named), None);
+    let named = Textfile::Named(named);
+    if named.path().is_some() {
+        return (named, None);
     }
-    match Private::create(std::env::var_os("TMPDIR")) {
-        Ok(private) => (Textfile::Private(private), None),
-        Err(error) => (Textfile::Named(Vec::new()), Some(error)),
+    match (Private::create(std::env::var_os("TMPDIR")), named) {
+        (Ok(private), Textfile::Named(named)) if !named.is_empty() => (Textfile::Both(private, named), None),
+        (Ok(private), _) => (Textfile::Private(private), None),
+        (Err(error), named) => (named, Some(error)),
     }
 }
 

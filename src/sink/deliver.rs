@@ -246,6 +246,7 @@ impl<'a> Delivery<'a> {
         let left = self.watch.left();
         self.watch.limit_step(if left <= WHOLE { left } else { left / 2 });
         let mut target = request.target.to_owned();
+        let mut status = 0;
         for _ in 0..=HOPS {
             let answer = route.ask(&Request { target: &target, ..*request })?;
             if answer.is_success() {
@@ -256,12 +257,13 @@ impl<'a> Delivery<'a> {
                 307 | 308 => self.gateway.url.same_origin_target(&answer.location),
                 _ => None,
             };
+            status = answer.status;
             match next {
                 Some(next) => target = next,
                 None => return Err(refused(&answer)),
             }
         }
-        Err(Fault::Redirect { status: 308, location: explain::quote(target.as_bytes()) })
+        Err(Fault::Redirect { status, location: explain::quote(target.as_bytes()) })
     }
 }
 

@@ -251,10 +251,48 @@ fn metrics_of_the_command_that_the_gateway_refuses_do_not_take_the_run_along() {
     run.stderr_has("refused the command's metrics, only the run's own metrics were pushed").stderr_has("clash");
 }
 
+/// A type that differs from that of other groups makes the gateway refuse every later run of every job.
+#[test]
+fn a_pushed_file_cannot_change_the_type_of_a_runs_metrics() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let push =
+        |text: &str| Pushwrap::new().args(["push", "--url", &gateway.url(), "--job", "p", "-"]).stdin(text).call();
+    push("pushwrap_running 1\npushwrap_runs_total 4\n").exit(0).stderr("");
+    let run = push("x 1\n# TYPE pushwrap_success counter\npushwrap_success 1\n").exit(1);
+    run.stderr_has("'pushwrap_success' is a gauge of every run");
+    Pushwrap::new().push_to(&gateway, "j").run(["true"]).exit(0).stderr("").pushed(&gateway, "j", "pushwrap_success 1");
+}
+
+/// On a fresh gateway these metrics of its own are not there yet: it would accept them and then fail for everybody.
+#[test]
+fn the_gateways_own_names_are_never_pushed() {
+    for version in Version::ALL {
+        let gateway = Pushgateway::start(version);
+        let poison = "pushgateway_http_requests_total{code=\"200\"} 1\n# TYPE promhttp_x counter\npromhttp_x 1\nx 1\n";
+        let run = Pushwrap::new().push_to(&gateway, "j").textfile(poison).run(["true"]).exit(0);
+        let run = run.pushed(&gateway, "j", "x 1\npushwrap_textfile_samples 1\npushwrap_textfile_errors 2\n");
+        run.stderr_has("'pushgateway_http_requests_total' is written by the Pushgateway itself");
+        Pushwrap::new().push_to(&gateway, "k").run(["true"]).exit(0).stderr("");
+        Pushwrap::new().args(["check", "-"]).stdin(poison).call().exit(1).stderr_has("the gateway's own");
+    }
+}
+
+#[test]
+fn beside_a_directory_of_metrics_the_command_has_its_private_file() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let call = Pushwrap::new().push_to(&gateway, "j");
+    let directory = call.directory().join("metrics");
+    fs::create_dir(&directory).unwrap();
+    let script = format!("echo 'x 1' > $PUSHWRAP_TEXTFILE; echo 'y 2' > {}/y.prom", directory.display());
+    let run = call.arg("--textfile").arg(&directory).run(["sh", "-c", &script]).exit(0).stderr("");
+    run.pushed(&gateway, "j", "x 1\ny 2\npushwrap_textfile_samples 2\n");
+}
+
 #[test]
 fn the_private_file_is_private_and_gone_afterwards() {
     let script = "stat -c '%a %n' $(dirname $PUSHWRAP_TEXTFILE); umask; echo 'x 1' > $PUSHWRAP_TEXTFILE; stat -c %a $PUSHWRAP_TEXTFILE";
     let run = Pushwrap::new().args(["--url", "none"]).run(["sh", "-c", script]).exit(0);
+    assert_eq!(run.stdout.lines().last(), Some("600"), "the umask must not decide about the file");
     let directory = run.stdout.lines().next().unwrap().strip_prefix("700 ").expect("mode 0700").to_owned();
     assert!(!std::path::Path::new(&directory).exists(), "'{directory}' is still there");
 }

@@ -38,6 +38,7 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
         ("--info", "host=x", "sets the label 'host' itself"),
         ("--info", "x", "expected NAME=VALUE"),
         ("--prefix", "1x", "beginning of a metric name"),
+        ("--prefix", "pushgateway_http_", "the Pushgateway's own"),
         ("--textfile-max", "much", "expected a size"),
         ("--job", "", "expected a name"),
         ("--url", "ftp://gw", "http"),
@@ -55,6 +56,7 @@ fn a_grouping_key_that_cannot_be_is_refused() {
     refused(&["--label", "le=1"], &["'le' cannot be a grouping label"]);
     refused(&["--label", "quantile=1"], &["'quantile' cannot be a grouping label"]);
     refused(&["-l", "a=1", "-l", "a=2"], &["'a' is given twice"]);
+    refused(&["-l", "mode=x"], &["'mode' cannot be a grouping label"]);
     refused(&["-l", "instance=a", "--instance", "b"], &["'instance' is given twice"]);
 }
 
@@ -116,6 +118,8 @@ fn a_wrong_variable_about_reporting_fails_the_push_and_not_the_command() {
         ("PUSHWRAP_LABEL", "le=1"),
         ("PUSHWRAP_SUCCESS_CODES", "zero"),
         ("PUSHWRAP_SKIP_CODES", "0"),
+        ("PUSHWRAP_LABEL", "outcome=x"),
+        ("PUSHWRAP_PREFIX", "pushgateway_http_push_"),
         ("PUSHWRAP_REPLACE", "perhaps"),
         ("PUSHWRAP_MAX_AGE", "x"),
         ("PUSHWRAP_ENV_FILE", "/nonexistent/env"),
@@ -161,6 +165,15 @@ fn flag_environment_and_env_file_in_this_order() {
     assert_eq!(path_of(from_environment), "/metrics/job/environment");
     assert_eq!(path_of(call().env("PUSHWRAP_JOB", "environment").args(["--job", "flag"])), "/metrics/job/flag");
     assert_eq!(path_of(call().env("PUSHWRAP_JOB", "")), "/metrics/job/true");
+    let without = || Pushwrap::new().args(["--job", "j", "--url", &gateway.url()]);
+    assert_eq!(
+        path_of(without().env("PUSHWRAP_LABEL", "instance=x").args(["--instance", "y"])),
+        "/metrics/job/j/instance/y"
+    );
+    assert_eq!(
+        path_of(without().env("PUSHWRAP_INSTANCE", "y").args(["-l", "instance=x"])),
+        "/metrics/job/j/instance/x"
+    );
 }
 
 #[test]
