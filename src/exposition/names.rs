@@ -59,14 +59,14 @@ const GATEWAY: [(&str, Kind); 44] = [
 /// `diskmetricstore.go`, `addPushTimestamp` and `addPushFailedTimestamp`).
 pub(super) const PUSH_TIMES: [&str; 2] = ["push_time_seconds", "push_failure_time_seconds"];
 
-/// Beginnings of names that are the Pushgateway's own. Some of these metrics are there only after the first request: pushed
+/// The beginning of names that are the Pushgateway's own. Some of these metrics are there only after the first request: pushed
 /// before that, with whatever type and help text, they are accepted, and then its page is 500 for everybody (measured on a
 /// fresh 1.5.1 and 1.11.2 with `pushgateway_http_requests_total`).
-const GATEWAY_PREFIXES: [&str; 2] = ["pushgateway_", "promhttp_"];
+const GATEWAY_PREFIX: &str = "pushgateway_";
 
 /// Whether a name is the Pushgateway's own, which nobody may push.
 pub(super) fn is_gateways_own(name: &str) -> bool {
-    PUSH_TIMES.contains(&name) || GATEWAY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    PUSH_TIMES.contains(&name) || name.starts_with(GATEWAY_PREFIX)
 }
 
 /// The type of a metric of the Pushgateway's own.
