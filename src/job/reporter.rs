@@ -62,6 +62,8 @@ struct Materials {
     path: String,
     files: Files,
     state_dir: StateDir,
+    /// `--push-timeout`.
+    budget: Duration,
 }
 
 /// Where the command's metrics are, and how much of them is read.
@@ -81,14 +83,14 @@ struct Composed {
 impl Materials {
     fn spool(&self) -> Spool {
         let lasting = self.identity.lasting_names();
-        Spool { state_dir: self.state_dir.clone(), grouping: self.grouping.clone(), lasting }
+        Spool { state_dir: self.state_dir.clone(), grouping: self.grouping.clone(), lasting, budget: self.budget }
     }
 
     /// Counts a run that has ended, where there is a state directory.
     fn count(&self, stage: &Stage) -> Counted {
         let Stage::Ended(_, outcome) = stage else { return Counted::default() };
         let directory = match self.state_dir.open() {
-            Ok(Some(directory)) => directory,
+            Ok(Some(directory)) => directory.within(self.budget),
             Ok(None) => return Counted::default(),
             Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
         };
@@ -170,6 +172,7 @@ impl Reporter {
             path: key.map(GroupingKey::path).unwrap_or_default(),
             files,
             state_dir: reporting.state_dir.clone(),
+            budget: reporting.push_timeout,
         };
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
         let sinks = if sends { sinks(&mut reporting, &materials) } else { Vec::new() };

@@ -72,7 +72,12 @@ impl StateDir {
 #[derive(Debug, Clone)]
 pub struct State {
     path: PathBuf,
+    /// How long is waited for a lock at most.
+    patience: Duration,
 }
+
+/// How long a lock is waited for where nothing says less. It is held for two writes to the disk.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]
@@ -100,7 +105,14 @@ impl State {
         }
         let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
         eaccess(path, usable).map_err(|error| plain(&error.into()))?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), patience: PATIENCE })
+    }
+
+    /// The same directory for somebody with this budget: a lock that is held, by a process that was stopped for example, may cost
+    /// a quarter of it, so that the network still has its time.
+    #[must_use]
+    pub fn within(self, budget: Duration) -> Self {
+        Self { patience: self.patience.min(budget / 4), ..self }
     }
 
     /// Its path, for messages.
@@ -113,8 +125,13 @@ impl State {
         self.path.join(name)
     }
 
+    /// Takes the lock of this name, or gives up when it has been waited for long enough.
+    pub(super) fn lock(&self, name: &str) -> Result<Lock, String> {
+        self.lock_within(name, self.patience)
+    }
+
     /// Takes the lock of this name, or gives up after `patience`.
-    pub(super) fn lock(&self, name: &str, patience: Duration) -> Result<Lock, String> {
+    pub(super) fn lock_within(&self, name: &str, patience: Duration) -> Result<Lock, String> {
         let path = self.file(name);
         let until = Instant::now() + patience;
         loop {
@@ -266,20 +283,20 @@ mod tests {
         let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", above.path().join("link")).unwrap();
         assert!(state.read("link").is_err());
-        assert!(state.lock("link", Duration::ZERO).is_err());
+        assert!(state.lock_within("link", Duration::ZERO).is_err());
     }
 
     #[test]
     fn a_lock_is_waited_for_and_a_retired_one_is_taken_anew() {
         let above = tempfile::tempdir().unwrap();
         let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
-        let held = state.lock("l", Duration::ZERO).unwrap();
-        let refused = state.lock("l", Duration::from_millis(20)).unwrap_err();
+        let held = state.lock_within("l", Duration::ZERO).unwrap();
+        let refused = state.clone().within(Duration::from_millis(80)).lock("l").unwrap_err();
         assert!(refused.contains("locked"), "{refused}");
         let other = state.clone();
-        let waiting = std::thread::spawn(move || other.lock("l", Duration::from_secs(20)).unwrap());
+        let waiting = std::thread::spawn(move || other.lock("l").unwrap());
         state.retire(held, "l");
         drop(waiting.join().unwrap());
-        assert!(state.lock("l", Duration::ZERO).is_ok());
+        assert!(state.lock_within("l", Duration::ZERO).is_ok());
     }
 }

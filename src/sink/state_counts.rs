@@ -2,13 +2,10 @@
 //! lose nothing, and only for as long as a job can wait.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::state::{State, digest};
 use crate::exit::Outcome;
 
-/// How long a run waits for another one that counts. A lock is held for two writes to the disk.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// The first line of the file.
 const HEAD: &str = "pushwrap runs 1";
 
@@ -70,7 +67,7 @@ impl State {
     pub fn count(&self, group: &str, outcome: Outcome) -> Result<(RunCounts, Option<String>), String> {
         let group_name = digest(&[group.as_bytes()]);
         let file = format!("{group_name}.runs");
-        let _lock = self.lock(&format!("{group_name}.lock"), PATIENCE)?;
+        let _lock = self.lock(&format!("{group_name}.lock"))?;
         let trouble = |error: std::io::Error| self.trouble(&error);
         let (mut counts, mut note) = (RunCounts::default(), None);
         if let Some(content) = self.read(&file).map_err(trouble)? {

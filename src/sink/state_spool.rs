@@ -15,8 +15,6 @@ use super::state_waiting::{Destination, Waiting, destination_name};
 const ROOM_BYTES: u64 = 64 << 20;
 /// What has waited longer says nothing any more.
 const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
-/// How long is waited for another run that writes, and for one that sends the same group to the same destination.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// A waiting push is not begun with less time than this.
 const TOO_LATE: Duration = Duration::from_millis(300);
 
@@ -29,6 +27,8 @@ pub struct Spool {
     pub grouping: Vec<(String, String)>,
     /// The families of an older push that a newer one does not take with it.
     pub lasting: Vec<String>,
+    /// The budget of a push; locks may cost a part of it.
+    pub budget: Duration,
 }
 
 /// What became of a push that waited.
@@ -96,7 +96,7 @@ impl State {
         limits: Limits<'_>,
     ) -> Result<Sent, String> {
         let lock_name = format!("{name}.send");
-        let Ok(lock) = self.lock(&lock_name, patience) else { return Ok(Sent::Busy) };
+        let Ok(lock) = self.lock_within(&lock_name, patience) else { return Ok(Sent::Busy) };
         let sent = self.waiting_push(name).map(|waiting| match waiting {
             None => Sent::Gone,
             Some(waiting) => {
@@ -113,7 +113,7 @@ impl State {
     /// what has to be said.
     fn store(&self, mut waiting: Waiting, lasting: &[String]) -> Result<(Waiting, Option<String>), String> {
         let name = waiting.name();
-        let _lock = self.lock(&format!("{}.lock", waiting.group_name()), PATIENCE)?;
+        let _lock = self.lock(&format!("{}.lock", waiting.group_name()))?;
         let mut note = None;
         match self.waiting_push(&name) {
             Ok(Some(older)) => waiting.inherit(&older, lasting),
@@ -140,7 +140,7 @@ impl State {
 
     /// Removes a push that was sent, unless a newer one has taken its place.
     fn discard(&self, sent: &Waiting) -> Result<(), String> {
-        let _lock = self.lock(&format!("{}.lock", sent.group_name()), PATIENCE)?;
+        let _lock = self.lock(&format!("{}.lock", sent.group_name()))?;
         let name = sent.name();
         match self.waiting_push(&name)? {
             Some(there) if there.token == sent.token => {
@@ -170,7 +170,7 @@ impl Spool {
     /// when the run is counted.
     pub(super) fn place(&self, sink: &Sink) -> Option<Place<'_>> {
         let destination = sink.destination()?;
-        Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?, destination })
+        Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?.within(self.budget), destination })
     }
 
     /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
@@ -265,7 +265,7 @@ impl Place<'_> {
     /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
     fn send(&self, stored: Waiting, sink: &Sink, limits: Limits<'_>) -> Handed {
         let lock_name = format!("{}.send", stored.name());
-        let lock = self.state.lock(&lock_name, PATIENCE.min(limits.deadline.left() / 4)).ok();
+        let lock = self.state.lock_within(&lock_name, self.spool.budget.min(limits.deadline.left()) / 4).ok();
         let newest = match (&lock, self.state.waiting_push(&stored.name())) {
             (Some(_), Ok(None)) => None,
             (Some(_), Ok(Some(there))) if there.token != stored.token => Some(there),

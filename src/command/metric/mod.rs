@@ -89,8 +89,6 @@ fn time(
     match child::spawn(&program, Plan::default(), &mut inherited) {
         Ok(child) => {
             let ended = child.supervise(&mut |_, _| {});
-            // The lock of the file may be waited for: whoever wants to end that now can.
-            inherited.give_back();
             if let Some((textfile, timing)) = measured {
                 write(textfile, &timing.change(ended.duration));
             }
