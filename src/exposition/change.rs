@@ -56,8 +56,9 @@ impl Change {
         let before = read(std::slice::from_ref(source), &Context::default());
         let name = self.family_name(&before);
         let family = before.families.iter().find(|family| family.name() == name);
-        if let Some(family) = family {
-            self.check_type(family)?;
+        match family {
+            Some(family) => self.check_type(family)?,
+            None => self.check_counter(&before)?,
         }
         let mut edits = Edits::default();
         let lines = OwnLines::find(source, &name, family);
@@ -86,6 +87,18 @@ impl Change {
             return Ok(());
         }
         Err(other_type(family, wanted))
+    }
+
+    /// `add NAME` counts in `NAME_total`. Another metric called `NAME` beside it would take that call its counter away, and the
+    /// client libraries refuse it as well.
+    fn check_counter(&self, before: &Reading<'_>) -> Result<(), Unchanged> {
+        let name = format!("{}_total", self.name.as_str());
+        let is_counter = |family: &Family<'_>| family.name() == name && family.kind() == Kind::Counter;
+        if self.step.kind() != Kind::Counter && before.families.iter().any(is_counter) {
+            let wanted = self.step.kind().name();
+            return Err(Unchanged::Misuse(format!("it is a counter in the file, as '{name}', not a {wanted}")));
+        }
+        Ok(())
     }
 
     /// Changes the samples of the series, or adds them; tells how many are added.

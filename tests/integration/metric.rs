@@ -368,3 +368,16 @@ fn a_write_that_does_not_fit_leaves_the_old_file() {
     assert_eq!(place.text(), format!("{text}# TYPE x gauge\nx 1\n"));
     assert_eq!(place.names(), [".m.prom.lock", "m.prom"]);
 }
+
+/// `add` writes `c_total`; a gauge `c` beside it would take its counter away.
+#[test]
+fn a_name_that_is_a_counter_already_is_no_gauge_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.prom");
+    let call = |words: &[&str]| Pushwrap::new().arg("metric").args(words).arg("--textfile").arg(&file).call();
+    call(&["add", "c"]).exit(0);
+    let before = fs::read(&file).unwrap();
+    call(&["set", "c", "5"]).exit(2).stderr_has("it is a counter in the file, as 'c_total', not a gauge");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    call(&["add", "c"]).exit(0);
+}
