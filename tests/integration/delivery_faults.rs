@@ -10,14 +10,12 @@ use std::time::{Duration, Instant};
 use super::harness::fake::{CLOSED_PORT, FullBacklog};
 use super::harness::nginx::Nginx;
 use super::harness::tls::Authority;
-use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
+use super::harness::{CHANCES, FakeGateway, Pushgateway, Pushwrap, Reply, Version};
 
 /// `--push-timeout` of every row.
 const BUDGET: Duration = Duration::from_millis(800);
 /// What README allows beside the command's time and the budget.
 const SLACK: Duration = Duration::from_millis(300);
-/// A busy machine may hold one run up; a fault that takes too long does it every time.
-const CHANCES: usize = 4;
 /// The most that pushwrap may need, its command not counted.
 const MEMORY_KIB: u64 = 16 * 1024;
 const SECRET: &str = "hunter2secret";
