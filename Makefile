@@ -50,10 +50,15 @@ lint: tools ## formatting and clippy
 	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --locked --all-targets -- -D warnings; \
 	else echo "make: lints are not checked: this toolchain has no clippy" >&2; test -z "$(CI)"; fi
 
-# Everything is run, whatever fails first.
+.PHONY: tests
+tests: tools
+	cargo test --locked --no-run
+
+# The last step of the release build has one thread, and packages come from the network: all that has to be made is made side
+# by side. Everything is run, whatever fails first.
 .PHONY: test
-test: build servers ## lints, unit tests and integration tests against real servers
-	@status=0; $(MAKE) --no-print-directory lint || status=1; \
+test: ## lints, unit tests and integration tests against real servers
+	@status=0; $(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target build servers tests lint || status=1; \
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --no-fail-fast || status=1; exit $$status
 
 .PHONY: test-system
