@@ -145,7 +145,7 @@ pub struct Ending {
 }
 
 /// Resource usage of the command and the descendants that it waited for (getrusage(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// CPU time in user mode.
     pub cpu_user: Duration,
@@ -217,12 +217,12 @@ impl Report<'_> {
         if outcome == Outcome::Success {
             self.gauge(LAST_SUCCESS, timestamp(ending.at));
         }
-        if let Some(usage) = ending.usage {
-            let user = (vec![("mode", "user")], seconds(usage.cpu_user));
-            let system = (vec![("mode", "system")], seconds(usage.cpu_system));
-            self.labelled(CPU, &[user, system]);
-            self.number(PEAK_RSS, usage.peak_rss_bytes);
-        }
+        // A command that was not started used nothing. Left out, what the run before had used would stay at the gateway.
+        let usage = ending.usage.unwrap_or_default();
+        let user = (vec![("mode", "user")], seconds(usage.cpu_user));
+        let system = (vec![("mode", "system")], seconds(usage.cpu_system));
+        self.labelled(CPU, &[user, system]);
+        self.number(PEAK_RSS, usage.peak_rss_bytes);
     }
 
     fn rest(&mut self, facts: &Facts) {
@@ -287,7 +287,7 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
-    use crate::exit::{Cause, Codes, End, Outcome, Status};
+    use crate::exit::{Cause, Codes, End, NotStarted, Outcome, Status};
     use crate::exposition::encode;
     use crate::sink::RunCounts;
 
@@ -325,6 +325,15 @@ mod tests {
         assert!(text.contains("\npushwrap_outcome{outcome=\"success\"} 1\n"), "{text}");
         assert!(text.contains("\npushwrap_outcome{outcome=\"terminated\"} 0\n"), "{text}");
         assert!(text.contains("\npushwrap_cpu_seconds{mode=\"user\"} 0.02\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_started_used_nothing_and_says_so() {
+        let end = End::NotStarted(NotStarted::NotFound);
+        let ending = Ending { end, at: UNIX_EPOCH, duration: Duration::ZERO, usage: None };
+        let text = text(&Stage::Ended(ending, end.outcome(&Codes::default())));
+        assert!(text.contains("\npushwrap_cpu_seconds{mode=\"user\"} 0\n"), "{text}");
+        assert!(text.contains("\npushwrap_peak_rss_bytes 0\n"), "{text}");
     }
 
     #[test]
