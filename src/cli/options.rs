@@ -261,7 +261,7 @@ pub struct Filter {
     pub job: Option<String>,
     /// Only groups with this label; repeatable
     ///
-    /// All that are given must fit. Without a value: groups that do not have the label.
+    /// All that are given must fit, name and value.
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
 }

@@ -33,7 +33,7 @@ pub struct Reach {
 pub struct Filter {
     /// `--job`.
     pub job: Option<String>,
-    /// `--label`; one without a value is met by groups that do not have it.
+    /// `--label`: the group has it, with this value.
     pub labels: Vec<(String, String)>,
 }
 
@@ -41,9 +41,8 @@ impl Filter {
     /// Whether the group is meant.
     #[must_use]
     pub fn meets(&self, key: &GroupingKey) -> bool {
-        let value = |name: &str| key.labels().iter().find(|(own, _)| own == name).map_or("", |(_, value)| value);
         self.job.as_ref().is_none_or(|job| job == key.job())
-            && self.labels.iter().all(|(name, wanted)| value(name) == wanted)
+            && self.labels.iter().all(|wanted| key.labels().contains(wanted))
     }
 }
 
@@ -124,6 +123,7 @@ pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, Usage> {
 pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
     let cli::Delete { reach, job, label, instance, dry_run, delivery, loudness } = delete;
     let mut resolver = Resolver::new(reach.env_file.as_deref());
+    refuse_empty(label, instance.as_deref())?;
     let options = cli::Destination {
         url: reach.url.clone(),
         job: job.clone(),
@@ -138,6 +138,19 @@ pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
     let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
     let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;
     Ok(DeleteConfig { reach, key, dry_run })
+}
+
+/// The key of a run drops what is empty. Typed here it is more likely an empty variable of a script than the group without the
+/// label, and that one is somebody else's.
+fn refuse_empty(labels: &[String], instance: Option<&str>) -> Result<(), Usage> {
+    if let Some(name) = labels.iter().find_map(|label| label.strip_suffix('=')) {
+        let message = format!("'--label {name}=' has no value: leave it out where the group has no label '{name}'");
+        return Err(Usage(message));
+    }
+    match instance {
+        Some("") => Err(Usage("--instance is empty: write 'none' where the group has no instance".to_owned())),
+        _ => Ok(()),
+    }
 }
 
 fn resolve_reach(
@@ -178,7 +191,7 @@ impl Reach {
 
 /// The filter, and what to say where a variable narrows it: nobody should wonder where the other groups are.
 fn resolve_filter(resolver: &mut Resolver, filter: &cli::Filter) -> Result<(Filter, Vec<String>), Usage> {
-    let labels = resolver.many("label", &filter.label, str::parse::<Label>)?.unwrap_or_default();
+    let labels = resolver.many("label", &filter.label, wanted)?.unwrap_or_default();
     let job = resolver.one("job", filter.job.as_deref(), non_empty)?;
     let mut narrowed = Vec::new();
     if let (None, Some(job)) = (&filter.job, &job) {
@@ -189,6 +202,15 @@ fn resolve_filter(resolver: &mut Resolver, filter: &cli::Filter) -> Result<(Filt
     }
     let labels = labels.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect();
     Ok((Filter { job, labels }, narrowed))
+}
+
+/// A label to look for. A group without it is none that was meant, and an empty variable of a script must not make it one.
+fn wanted(text: &str) -> Result<Label, String> {
+    let label: Label = text.parse()?;
+    match label.value.as_str() {
+        "" => Err("expected a value after the '=': a group is found by the labels that it has".to_owned()),
+        _ => Ok(label),
+    }
 }
 
 #[cfg(test)]
@@ -206,7 +228,8 @@ mod tests {
             Filter { job: job.map(str::to_owned), labels: pairs(labels) }.meets(&key)
         };
         assert!(meets(None, &[]));
-        assert!(meets(Some("a"), &[("zone", "eu"), ("rack", ""), ("instance", "")]));
+        assert!(meets(Some("a"), &[("zone", "eu"), ("rack", "")]));
+        assert!(!meets(None, &[("instance", "")]), "an empty label is one that the group has");
         assert!(!meets(Some("ab"), &[]) && !meets(None, &[("zone", "e")]) && !meets(None, &[("zone", "")]));
     }
 }

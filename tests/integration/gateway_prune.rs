@@ -279,6 +279,16 @@ fn delete_takes_exactly_this_jobs_group() {
         Pushwrap::new().args(["--url", &gateway.url(), "--job", "own"]).run(["true"]).exit(0);
         assert_eq!(gateway.groups().len(), 2);
         delete(&["--job", "own"], 1);
+        // A label that a variable has for both and that is empty is dropped by both.
+        let env = || Pushwrap::new().args(["--job", "own", "--url", &gateway.url()]).env("PUSHWRAP_LABEL", "zone=");
+        env().run(["true"]).exit(0);
+        Pushwrap::new()
+            .arg("delete")
+            .args(["--job", "own", "--url", &gateway.url()])
+            .env("PUSHWRAP_LABEL", "zone=")
+            .call()
+            .exit(0);
+        wait_for("the group to go", || (gateway.groups().len() == 1).then_some(()));
         let loud = Pushwrap::new().args(["delete", "-v", "--job", "x", "--instance", "none", "--url", &gateway.url()]);
         loud.call().exit(0).stderr(&format!("pushwrap: deleted {{job=\"x\"}} at '{}' (202)\n", gateway.url()));
     }
