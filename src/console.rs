@@ -54,11 +54,13 @@ const CHUNK_BYTES: usize = 4096;
 const PATIENCE_MS: u16 = 1000;
 
 /// Says one line on standard error, as `pushwrap: LINE`. A message of several lines gets the prefix on each of them.
-/// Control characters are escaped: server answers and file contents must not reach the terminal as commands.
+/// Control characters are escaped: server answers and file contents must not reach the terminal as commands. A URL loses its
+/// user, wherever it came from: somebody may have written it where a file or a command is expected.
 pub fn say(message: impl Display) {
     let mut text = String::new();
     for line in message.to_string().lines() {
-        let _ = writeln!(text, "pushwrap: {}", printable(line));
+        let words: Vec<String> = line.split(' ').map(without_secret).collect();
+        let _ = writeln!(text, "pushwrap: {}", printable(&words.join(" ")));
     }
     write_stderr(text.as_bytes());
 }
@@ -101,6 +103,32 @@ pub fn printable(text: &str) -> String {
     })
 }
 
+/// A URL, or what should be one, without user and password. A password may hold an unescaped `/` or `@`, so everything up to
+/// the last `@` goes, but for that of a grouping key (`job@base64/YQ==`).
+#[must_use]
+pub fn without_user(url: &str) -> String {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+        _ => (None, url),
+    };
+    let ends_user = |before: &str, after: &str| !(before.contains('/') && after.starts_with("base64/"));
+    let parts = rest.rmatch_indices('@').filter_map(|(at, _)| Some((rest.get(..at)?, rest.get(at + 1..)?)));
+    let address = parts.into_iter().find(|(before, after)| ends_user(before, after)).map_or(rest, |(_, after)| after);
+    scheme.map_or_else(|| address.to_owned(), |scheme| format!("{scheme}://{address}"))
+}
+
+fn without_secret(word: &str) -> String {
+    let Some(end) = word.find("://") else { return word.to_owned() };
+    let before = word.get(..end).unwrap_or_default();
+    let start = before.rfind(|character: char| !character.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
+    // What stands before the scheme is a quotation mark, as a rule.
+    match (word.get(..start), word.get(start..)) {
+        (Some(before), Some(url)) => format!("{before}{}", without_user(url)),
+        _ => without_user(word),
+    }
+}
+
 /// An error of the system in its own words, as messages have them: in lower case and without its number.
 #[must_use]
 pub fn words(error: &std::io::Error) -> String {
@@ -112,11 +140,30 @@ pub fn words(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, without_secret, without_user};
 
     #[test]
     fn control_characters_are_escaped_and_letters_are_not() {
         assert_eq!(printable("ä \u{1b}[31m\u{7}"), "ä \\u{1b}[31m\\u{7}");
         assert_eq!(printable("plain"), "plain");
+    }
+
+    #[test]
+    fn no_user_info_is_shown() {
+        for (url, shown) in [
+            ("http://u:p@ss@gw:99999/x", "http://gw:99999/x"),
+            ("http://u:p/ss@gw/", "http://gw/"),
+            ("u:p@gw", "gw"),
+            ("u:p://ss@gw", "gw"),
+            ("http://u:p@gw/metrics/job/a@gw", "http://gw"),
+            ("http://gw/metrics/job@base64/YQ==", "http://gw/metrics/job@base64/YQ=="),
+            ("http://u:p@base64/", "http://base64/"),
+            ("gw:9091", "gw:9091"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+        assert_eq!(without_secret("'http://u:p@gw/x':"), "'http://gw/x':");
+        assert_eq!(without_secret("--url=https://u:p/@gw"), "--url=https://gw");
+        assert_eq!(without_secret("me@example.org"), "me@example.org");
     }
 }

@@ -10,6 +10,7 @@ use clap::CommandFactory as _;
 use super::layers::{DEFAULT_ENV_FILE, Given, Layers, Origin, items, variable};
 use super::{Reporting, Usage};
 use crate::cli::Cli;
+use crate::console::without_user;
 
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
 const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
@@ -71,7 +72,11 @@ impl Resolver {
         let (origin, items) = if flags.is_empty() {
             let Some(given) = self.layers.get(long) else { return Ok(None) };
             if is_cut_secret(long, &given.value) {
-                let message = format!("invalid value for {}: a comma in user or password is written %2C", given.origin);
+                let message = format!(
+                    "invalid value for {}: of several addresses, one with a user, each begins with its scheme, and a comma \
+                     in a user or password is written %2C",
+                    given.origin
+                );
                 return self.refuse(false, message).map(|()| None);
             }
             let separator = if long == "header" { b'\n' } else { b',' };
@@ -196,38 +201,20 @@ fn quoted(long: &str, value: &OsStr) -> String {
     }
 }
 
-/// Whether a list of URLs would be cut inside a password: its pieces are secrets that look like URLs.
+/// Whether a list of URLs may be cut inside a password, whose pieces look like URLs too: `http://me:3,cret@gw`.
 fn is_cut_secret(long: &str, value: &OsStr) -> bool {
     let pieces = items(value, b',');
-    let is_cut = |piece: &OsString| {
-        let text = piece.to_string_lossy();
-        let rest = text.split_once("://").map_or(&*text, |(_, rest)| rest);
-        !rest.contains('@')
-            && rest.split_once(':').is_some_and(|(_, port)| !port.starts_with(|digit: char| digit.is_ascii_digit()))
-    };
-    long == "url" && value.as_bytes().contains(&b'@') && pieces.len() > 1 && pieces.iter().any(is_cut)
-}
-
-/// A URL without user and password. A password may hold an unescaped `/` or `@`, so all up to the last `@` goes.
-fn without_user(url: &str) -> String {
-    let start = url.find("://").map_or(0, |position| position + 3);
-    match url.get(start..).and_then(|rest| rest.rfind('@')) {
-        Some(at) => {
-            format!("{}{}", url.get(..start).unwrap_or_default(), url.get(start + at + 1..).unwrap_or_default())
-        }
-        None => url.to_owned(),
-    }
+    let has_scheme = |piece: &OsString| piece.to_string_lossy().contains("://");
+    long == "url" && value.as_bytes().contains(&b'@') && pieces.len() > 1 && !pieces.iter().all(has_scheme)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{quoted, without_user};
+    use super::quoted;
 
     #[test]
     fn secrets_are_not_quoted() {
-        assert_eq!(without_user("http://u:p@ss@gw:99999/x"), "http://gw:99999/x");
-        assert_eq!(without_user("u:p@gw"), "gw");
-        assert_eq!(without_user("gw:9091"), "gw:9091");
+        assert_eq!(quoted("url", "u:p@gw".as_ref()), "'gw' ");
         assert_eq!(quoted("user", "me:secret".as_ref()), "");
         assert_eq!(quoted("job", "x".as_ref()), "'x' ");
     }

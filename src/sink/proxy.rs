@@ -9,7 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::failure::Fault;
 use super::secret::Secret;
 use super::settings::basic;
-use super::url::{BaseUrl, Host, Scheme, parse_host_port, without_user_info};
+use super::url::{BaseUrl, Host, Scheme, parse_host_port};
+use crate::console::without_user;
 
 /// Where curl expects a proxy that names no port (curl(1), `--proxy`).
 const DEFAULT_PORT: u16 = 1080;
@@ -80,7 +81,7 @@ impl ProxySettings {
             None => Ok(None),
             Some(setting) if setting.value.expose().trim_ascii().is_empty() => Ok(None),
             Some(setting) => parse(setting.value.expose().trim_ascii()).map(Some).map_err(|why| {
-                let shown = without_user_info(setting.value.expose());
+                let shown = without_user(setting.value.expose());
                 Fault::Setup(format!("{} '{shown}' is no usable proxy: {why}", setting.name))
             }),
         }
@@ -253,6 +254,7 @@ mod tests {
             ("socks5h://p:1", "SOCKS"),
             ("https://u:hunter2@p:1", "over TLS"),
             ("ftp://p", "scheme is not http"),
+            ("me:hunter2://x@p", "scheme is not http"),
             ("p:99999", "port '99999'"),
             ("http://u:hunter2@p:port", "port 'port'"),
             ("http://", "no host"),

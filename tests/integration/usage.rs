@@ -80,14 +80,24 @@ fn misspelled_options_get_a_tip() {
 
 #[test]
 fn a_password_in_a_wrong_url_is_not_printed() {
-    let run = Pushwrap::new().args(["--url", "http://me:s3cret@gw:99999"]).run(["true"]).exit(125);
-    run.stderr_has("--url").stderr_lacks("s3cret");
+    for url in ["http://me:s3cret@gw:99999", "http://me:s3/cret@gw", "http://me:s3@gw/cret@gw", "me:s3://cret@gw"] {
+        for option in ["--url", "--remote-write"] {
+            let run = Pushwrap::new().args([option, url]).run(["true"]).exit(125);
+            run.stderr_has(option).stderr_lacks("s3").stderr_lacks("cret");
+        }
+        // Where it does not belong.
+        Pushwrap::new().args([url, "--", "true"]).call().exit(125).stderr_lacks("cret");
+        Pushwrap::new().args(["groups", url]).call().exit(2).stderr_lacks("cret");
+        Pushwrap::new().args(["push", "--job", "j", url]).call().exit(1).stderr_lacks("cret");
+    }
 }
 
 #[test]
 fn a_comma_in_a_password_does_not_make_a_piece_of_it_printable() {
-    let run = Pushwrap::new().env("PUSHWRAP_URL", "http://me:s3,cret@gw").run(["true"]).exit(0);
-    run.stderr_has("PUSHWRAP_URL").stderr_lacks("s3").stderr_lacks("cret");
+    for url in ["http://me:s3,cret@gw", "http://me:53,cret@gw", "http://me:5,3:cret@gw"] {
+        let run = Pushwrap::new().env("PUSHWRAP_URL", url).run(["true"]).exit(0);
+        run.stderr_has("PUSHWRAP_URL").stderr_lacks("me:").stderr_lacks("cret");
+    }
 }
 
 #[test]
