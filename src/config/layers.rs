@@ -13,6 +13,8 @@ pub const DEFAULT_ENV_FILE: &str = "/etc/default/pushwrap";
 /// A line longer than this is no setting; what follows is skipped without being kept in memory, because the command's
 /// peak RSS starts at ours.
 const LONGEST_LINE_BYTES: u64 = 64 * 1024;
+/// How many lines that are no settings are said; a file that is something else has thousands.
+const MISTAKES: usize = 3;
 
 /// Where one value comes from; the lower one wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +61,9 @@ pub(super) struct Layers {
     environment: HashMap<String, OsString>,
     file: HashMap<String, (OsString, usize)>,
     path: PathBuf,
+    /// What is wrong with lines of the file, the first ones, and how many there are.
+    mistakes: Vec<String>,
+    wrong_lines: usize,
 }
 
 impl Layers {
@@ -72,7 +77,7 @@ impl Layers {
     /// Reads the env file below the environment.
     ///
     /// # Errors
-    /// When it cannot be read; what was read before stays.
+    /// When it cannot be read or is UTF-16; what was read before stays.
     pub(super) fn read_env_file(&mut self, path: &Path) -> std::io::Result<()> {
         path.clone_into(&mut self.path);
         let mut reader = BufReader::with_capacity(8 * 1024, super::open_regular(path)?);
@@ -85,13 +90,34 @@ impl Layers {
             }
             if read as u64 == LONGEST_LINE_BYTES && line.last() != Some(&b'\n') {
                 reader.skip_until(b'\n')?;
+                self.mistake(number, "the line is longer than 64 KiB");
                 continue;
             }
-            if let Some((name, value)) = setting(&line, number == 1) {
-                self.file.insert(name, (OsString::from_vec(value), number));
+            if number == 1 && (line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff])) {
+                let reason = "it is UTF-16, save it as UTF-8";
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+            }
+            match setting(&line, number == 1) {
+                Ok(Some((name, value))) => drop(self.file.insert(name, (OsString::from_vec(value), number))),
+                Ok(None) => {}
+                Err(reason) => self.mistake(number, reason),
             }
         }
         Ok(())
+    }
+
+    fn mistake(&mut self, number: usize, reason: &str) {
+        self.wrong_lines += 1;
+        if self.wrong_lines <= MISTAKES {
+            self.mistakes.push(format!("{}:{number}: {reason}; it is left out", self.path.display()));
+        }
+    }
+
+    /// The lines of the env file that are no settings, without their text: it may be half of a password.
+    pub(super) fn mistakes(&self) -> impl Iterator<Item = String> {
+        let rest = self.wrong_lines.saturating_sub(MISTAKES);
+        let more = (rest > 0).then(|| format!("{}: {rest} more lines are left out", self.path.display()));
+        self.mistakes.iter().cloned().chain(more)
     }
 
     /// The value of the option with this long name. An empty variable is unset.
@@ -129,16 +155,27 @@ pub fn variable(long: &str) -> String {
 }
 
 /// One line of the env file: `KEY=VALUE`, quotes around the value taken off, `#` and `;` begin a comment (systemd.exec(5),
-/// docker's `--env-file`).
-fn setting(line: &[u8], first: bool) -> Option<(String, Vec<u8>)> {
+/// docker's `--env-file`). None for a comment and an empty line; the error says what was expected.
+fn setting(line: &[u8], first: bool) -> Result<Option<(String, Vec<u8>)>, &'static str> {
     let line = if first { line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line) } else { line }.trim_ascii();
-    if line.starts_with(b"#") || line.starts_with(b";") {
-        return None;
+    if line.is_empty() || line.starts_with(b"#") || line.starts_with(b";") {
+        return Ok(None);
     }
-    let equals = line.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (line.get(..equals)?.trim_ascii(), line.get(equals + 1..)?.trim_ascii());
-    let name = String::from_utf8(name.to_vec()).ok()?;
-    Some((name, unquoted(value).to_vec()))
+    if line.contains(&0) {
+        return Err("the line holds a NUL byte");
+    }
+    let mut parts = line.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+    let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return Err("expected KEY=VALUE") };
+    if name.starts_with(b"export ") {
+        return Err("expected KEY=VALUE without 'export'");
+    }
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    match String::from_utf8(name.to_vec()) {
+        Ok(name) if !name.is_empty() && name.bytes().all(|byte| is_word(&byte)) => {
+            Ok(Some((name, unquoted(value).to_vec())))
+        }
+        _ => Err("expected KEY=VALUE, a KEY of letters, digits and '_'"),
+    }
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -162,7 +199,8 @@ mod tests {
     use super::{Layers, Origin, items, setting, variable};
 
     fn value(line: &str) -> Option<(String, String)> {
-        setting(line.as_bytes(), true).map(|(name, value)| (name, String::from_utf8(value).unwrap()))
+        let setting = setting(line.as_bytes(), true).unwrap();
+        setting.map(|(name, value)| (name, String::from_utf8(value).unwrap()))
     }
 
     #[test]
@@ -178,7 +216,22 @@ mod tests {
         assert_eq!(value("A=b # no comment"), pair("A", "b # no comment"));
         assert_eq!(value("#A=b"), None);
         assert_eq!(value(" ; A=b"), None);
-        assert_eq!(value("A"), None);
+        assert_eq!(value(" \r\n"), None);
+    }
+
+    #[test]
+    fn lines_that_are_no_settings() {
+        for (line, expected) in [
+            ("A\n", "expected KEY=VALUE"),
+            ("export A=b\n", "without 'export'"),
+            ("=b", "a KEY of letters"),
+            ("A B=c", "a KEY of letters"),
+            ("\u{e4}=c", "a KEY of letters"),
+            ("A=b\0", "a NUL byte"),
+        ] {
+            let reason = setting(line.as_bytes(), false).unwrap_err();
+            assert!(reason.contains(expected), "{line:?}: {reason}");
+        }
     }
 
     #[test]

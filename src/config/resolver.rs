@@ -10,7 +10,7 @@ use clap::CommandFactory as _;
 use super::layers::{DEFAULT_ENV_FILE, Given, Layers, Origin, items, variable};
 use super::{Reporting, Usage};
 use crate::cli::Cli;
-use crate::console::without_user;
+use crate::console::{without_user, words};
 
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
 const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
@@ -32,7 +32,9 @@ impl Resolver {
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
         match resolver.layers.read_env_file(&path) {
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => resolver.troubles.push(format!("cannot read env file '{}': {error}", path.display())),
+            Err(error) => {
+                resolver.troubles.push(format!("cannot read env file '{}': {}", path.display(), words(&error)))
+            }
             Ok(()) => resolver.warn_of_unknown(),
         }
         resolver
@@ -41,8 +43,10 @@ impl Resolver {
     fn warn_of_unknown(&mut self) {
         let command = Cli::command();
         let subcommands = command.get_subcommands().flat_map(clap::Command::get_arguments);
-        let longs: Vec<&str> = command.get_arguments().chain(subcommands).filter_map(clap::Arg::get_long).collect();
-        let unknown = self.layers.unknown(longs);
+        let longs = command.get_arguments().chain(subcommands).filter_map(clap::Arg::get_long);
+        // PUSHWRAP_TEXTFILE is what the command gets, not what it sets.
+        let unknown = self.layers.unknown(longs.filter(|long| *long != "textfile"));
+        self.warnings.extend(self.layers.mistakes());
         self.warnings.extend(unknown.iter().map(|origin| format!("no option has the variable {origin}")));
     }
 

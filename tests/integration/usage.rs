@@ -186,6 +186,30 @@ fn flag_environment_and_env_file_in_this_order() {
     );
 }
 
+/// Given an env file with lines that are no settings, when a command is run, then each is named, none is quoted, and it runs.
+#[test]
+fn a_line_of_the_env_file_that_is_no_setting_is_said() {
+    let with = |text: &[u8]| {
+        let call = Pushwrap::new().args(["--url", "none"]);
+        let path = call.directory().join("env");
+        fs::write(&path, text).unwrap();
+        (call.arg("--env-file").arg(&path).run(["true"]).exit(0), path.display().to_string())
+    };
+    let (run, path) = with(b"export PUSHWRAP_JOB=secret\n\nsecret\nPUSHWRAP_JOB=a\0b\nsecret 1\nsecret 2=\n");
+    run.stderr(&format!(
+        "pushwrap: {path}:1: expected KEY=VALUE without 'export'; it is left out\n\
+         pushwrap: {path}:3: expected KEY=VALUE; it is left out\n\
+         pushwrap: {path}:4: the line holds a NUL byte; it is left out\n\
+         pushwrap: {path}: 2 more lines are left out\n"
+    ));
+    let (run, path) = with(b"\xff\xfeP\0U\0");
+    run.stderr_has(&format!("cannot read env file '{path}': it is UTF-16, save it as UTF-8\n"));
+    let (run, path) = with(b"PUSHWRAP_TEXTFILE=x\n");
+    run.stderr(&format!("pushwrap: no option has the variable PUSHWRAP_TEXTFILE ({path}:1)\n"));
+    let run = Pushwrap::new().args(["--url", "none", "--env-file", "/nonexistent"]).run(["true"]).exit(0);
+    run.stderr_has("cannot read env file '/nonexistent': no such file or directory\n");
+}
+
 #[test]
 fn a_misspelled_variable_in_the_env_file_is_said() {
     let call = Pushwrap::new().args(["--url", "none"]);
