@@ -4,6 +4,7 @@
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -129,6 +130,18 @@ fn without_secret(word: &str) -> String {
     }
 }
 
+/// A duration with two units at most: `2d 1h`, `1h 5m`, `1m 3s`, `1.25s`, `2.7ms`.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{:.1}ms", duration.as_secs_f64() * 1000.0),
+        1..60 => format!("{:.2}s", duration.as_secs_f64()),
+        60..3600 => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
+        3600..172_800 => humantime::format_duration(Duration::from_mins(duration.as_secs() / 60)).to_string(),
+        seconds => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
 /// An error of the system in its own words, as messages have them: in lower case and without its number.
 #[must_use]
 pub fn words(error: &std::io::Error) -> String {
@@ -140,7 +153,16 @@ pub fn words(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{printable, without_secret, without_user};
+    use super::{Duration, printable, span, without_secret, without_user};
+
+    #[test]
+    fn durations_have_two_units() {
+        assert_eq!(span(Duration::from_micros(1234)), "1.2ms");
+        assert_eq!(span(Duration::from_millis(1250)), "1.25s");
+        assert_eq!(span(Duration::from_millis(63_500)), "1m 3s");
+        assert_eq!(span(Duration::from_secs(3_963)), "1h 6m");
+        assert_eq!(span(Duration::from_hours(49)), "2d 1h");
+    }
 
     #[test]
     fn control_characters_are_escaped_and_letters_are_not() {

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::shown::{age, paint, print, say_clock, span, voice, word};
+use super::shown::{age, paint, print, say_clock, voice, word};
 use crate::config::GroupsConfig;
+use crate::console::span;
 use crate::exposition::{Paint, json_string};
 use crate::sink::{Deadline, Group, Inventory, PushTime, inventory};
 

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::config::Reach;
-use crate::console::{Voice, shows_colours};
+use crate::console::{Voice, shows_colours, span};
 use crate::exposition::Paint;
 use crate::sink::{Clock, Inventory};
 
@@ -21,17 +21,6 @@ pub(super) fn age(now: SystemTime, then: SystemTime) -> String {
         120..7200 => format!("{}m ago", seconds / 60),
         7200..172_800 => format!("{}h ago", seconds / 3600),
         _ => format!("{}d ago", seconds / 86_400),
-    }
-}
-
-/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `12ms`.
-pub(super) fn span(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => format!("{}ms", duration.as_millis()),
-        1..60 => format!("{:.2}s", duration.as_secs_f64()),
-        60..3600 => humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string(),
-        3600..172_800 => humantime::format_duration(Duration::from_mins(duration.as_secs() / 60)).to_string(),
-        seconds => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
 }
 
@@ -80,7 +69,7 @@ pub(super) fn say_clock(voice: Voice, inventory: &Inventory, url: &str) {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{age, span, word};
+    use super::{age, word};
 
     #[test]
     fn ages_have_one_unit() {
@@ -98,15 +87,6 @@ mod tests {
             assert_eq!(ago(seconds), shown);
         }
         assert_eq!(age(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(9)), "now", "clocks are not exact");
-    }
-
-    #[test]
-    fn durations_have_two_units() {
-        assert_eq!(span(Duration::from_micros(12_345)), "12ms");
-        assert_eq!(span(Duration::from_millis(1250)), "1.25s");
-        assert_eq!(span(Duration::from_secs(63)), "1m 3s");
-        assert_eq!(span(Duration::from_secs(3_963)), "1h 6m");
-        assert_eq!(span(Duration::from_hours(49)), "2d 1h");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::sink::{
 };
 use crate::textfile::{Found, Textfile, Writer};
 
-use super::summary::PushAccount;
+use super::summary::{Fate, PushAccount};
 
 /// After an order to stop a KILL follows soon (GitHub Actions: 10 s after the first signal), so the last push gets less.
 const HASTE: Duration = Duration::from_secs(5);
@@ -277,8 +277,13 @@ impl Reporter {
             if is_final {
                 conclusion.delivered &= result.is_ok();
                 let took = arrived.saturating_duration_since(began);
-                let account = PushAccount { url: sink.name(), result, took };
-                conclusion.pushes.extend(sink.is_remote().then_some(account));
+                let fate = match result {
+                    Ok(status) if sink.is_remote() => Fate::Pushed(status),
+                    Ok(_) => Fate::Written,
+                    Err(failure) if sink.is_remote() => Fate::NotPushed(failure),
+                    Err(failure) => Fate::NotWritten(failure),
+                };
+                conclusion.pushes.push(PushAccount { url: sink.name(), fate, took });
                 finals += 1;
             }
         }
@@ -405,7 +410,7 @@ fn sinks(reporting: &mut Reporting, materials: &Materials) -> Vec<Sink> {
 /// What came of the report of a run that is over.
 pub(super) struct Conclusion {
     pub(super) gist: Gist,
-    /// The final pushes.
+    /// What became of the final report, for each who gets it.
     pub(super) pushes: Vec<PushAccount>,
     /// Whether everything went where it was to go.
     pub(super) delivered: bool,

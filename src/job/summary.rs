@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Summary;
-use crate::console::{printable, shows_colours, write_stderr};
+use crate::console::{printable, shows_colours, span, write_stderr};
 use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::exposition::{count, json_string};
 use crate::report::{Ending, Usage};
@@ -23,14 +23,27 @@ pub(super) struct Account<'a> {
     pub(super) pushes: &'a [PushAccount],
 }
 
-/// What became of the final push at one gateway.
+/// What became of the final report at one of those who get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PushAccount {
+    /// An address without credentials, or the path of a file.
     pub(super) url: String,
-    /// The status of the gateway's answer, or what went wrong.
-    pub(super) result: Result<u16, String>,
+    pub(super) fate: Fate,
     /// From the end of the command to the answer.
     pub(super) took: Duration,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Taken, with this status.
+    Pushed(u16),
+    /// Why it was not taken.
+    NotPushed(String),
+    /// In the file.
+    Written,
+    /// Why it is not.
+    NotWritten(String),
 }
 
 impl Account<'_> {
@@ -70,10 +83,13 @@ impl Account<'_> {
             let errors = if errors > 0 { format!(", {}", count(errors, "error")) } else { String::new() };
             lines.push(("metrics", count(self.textfile_samples, "sample") + &errors));
         }
-        for PushAccount { url, result, took } in self.pushes {
-            lines.push(match result {
-                Ok(status) => ("pushed", format!("to {url} in {} ({status})", span(*took))),
-                Err(_) => ("not pushed", format!("to {url} after {}", span(*took))),
+        for PushAccount { url, fate, took } in self.pushes {
+            let took = span(*took);
+            lines.push(match fate {
+                Fate::Pushed(status) => ("pushed", format!("to {url} in {took} ({status})")),
+                Fate::NotPushed(_) => ("not pushed", format!("to {url} after {took}")),
+                Fate::Written => ("written", format!("to {url} in {took}")),
+                Fate::NotWritten(_) => ("not written", format!("to {url} after {took}")),
             });
         }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -121,9 +137,11 @@ impl Account<'_> {
 
 impl PushAccount {
     fn json(&self) -> String {
-        let (status, error) = match &self.result {
-            Ok(status) => (status.to_string(), "null".to_owned()),
-            Err(error) => ("null".to_owned(), json_string(error)),
+        let null = || "null".to_owned();
+        let (status, error) = match &self.fate {
+            Fate::Pushed(status) => (status.to_string(), null()),
+            Fate::Written => (null(), null()),
+            Fate::NotPushed(error) | Fate::NotWritten(error) => (null(), json_string(error)),
         };
         let url = json_string(&self.url);
         format!("{{\"url\":{url},\"status\":{status},\"seconds\":{},\"error\":{error}}}", self.took.as_secs_f64())
@@ -145,17 +163,6 @@ fn reason(end: End) -> String {
     }
 }
 
-/// A duration with two units at most: `1h 5m`, `1m 3s`, `1.25s`, `2.7ms`.
-fn span(duration: Duration) -> String {
-    let kept = match duration.as_secs() {
-        3600.. => Duration::from_mins(duration.as_secs() / 60),
-        60.. => Duration::from_secs(duration.as_secs()),
-        1.. => return format!("{:.2}s", duration.as_secs_f64()),
-        0 => return format!("{:.1}ms", duration.as_secs_f64() * 1000.0),
-    };
-    humantime::format_duration(kept).to_string()
-}
-
 /// Bytes in binary units with three digits.
 fn size(bytes: u64) -> String {
     let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
@@ -173,15 +180,17 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Account, PushAccount, size, span};
+    use super::{Account, Fate, PushAccount, size};
     use crate::exit::{Cause, End, Outcome, Status};
     use crate::report::{Ending, Usage};
 
-    fn pushes() -> [PushAccount; 2] {
+    fn pushes() -> [PushAccount; 4] {
         let took = Duration::from_millis(12);
         [
-            PushAccount { url: "http://gw".into(), result: Ok(200), took },
-            PushAccount { url: "http://b".into(), result: Err("cannot push: \"no\"".into()), took },
+            PushAccount { url: "http://gw".into(), fate: Fate::Pushed(200), took },
+            PushAccount { url: "http://b".into(), fate: Fate::NotPushed("cannot push: \"no\"".into()), took },
+            PushAccount { url: "/x.prom".into(), fate: Fate::Written, took },
+            PushAccount { url: "/y.prom".into(), fate: Fate::NotWritten("no".into()), took },
         ]
     }
 
@@ -215,14 +224,16 @@ mod tests {
 
     #[test]
     fn a_person_gets_aligned_lines() {
-        let expected = "job         backup\n\
-                        outcome     failure, exit status 3\n\
-                        duration    1.50s\n\
-                        cpu         20.0ms user, 0.0ms system\n\
-                        memory      peak 123 MiB, whole tree 3.0 MiB\n\
-                        metrics     2 samples\n\
-                        pushed      to http://gw in 12.0ms (200)\n\
-                        not pushed  to http://b after 12.0ms\n";
+        let expected = "job          backup\n\
+                        outcome      failure, exit status 3\n\
+                        duration     1.50s\n\
+                        cpu          20.0ms user, 0.0ms system\n\
+                        memory       peak 123 MiB, whole tree 3.0 MiB\n\
+                        metrics      2 samples\n\
+                        pushed       to http://gw in 12.0ms (200)\n\
+                        not pushed   to http://b after 12.0ms\n\
+                        written      to /x.prom in 12.0ms\n\
+                        not written  to /y.prom after 12.0ms\n";
         assert_eq!(account(&ending(), &pushes()).text(false), expected);
         assert!(account(&ending(), &pushes()).text(true).contains("\u{1b}[31mfailure\u{1b}[0m"));
     }
@@ -234,16 +245,15 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["exit_code"], 3);
         assert_eq!(value["duration_seconds"], 1.5);
-        assert_eq!(value["memory_limit_bytes"], serde_json::Value::Null);
+        let null = serde_json::Value::Null;
+        assert_eq!(value["memory_limit_bytes"], null);
         assert_eq!(value["pushes"][0]["status"], 200);
         assert_eq!(value["pushes"][1]["error"], "cannot push: \"no\"");
+        assert_eq!((&value["pushes"][2]["status"], &value["pushes"][2]["error"]), (&null, &null));
     }
 
     #[test]
-    fn spans_and_sizes_are_short() {
-        assert_eq!(span(Duration::from_millis(3_903_500)), "1h 5m");
-        assert_eq!(span(Duration::from_millis(63_500)), "1m 3s");
-        assert_eq!(span(Duration::from_micros(1234)), "1.2ms");
+    fn sizes_are_short() {
         assert_eq!(size(900), "900 B");
         assert_eq!(size(3 * 1024 * 1024 / 2), "1.5 MiB");
         assert_eq!(size(u64::MAX), "15 EiB");

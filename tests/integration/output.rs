@@ -225,3 +225,21 @@ fn abandoned_files_are_cleared_away() {
     to(&directory.path().join("j.prom")).run(["true"]).exit(0).stderr("");
     assert_eq!(names(directory.path()), [".other-old.tmp", ".pushwrap-new.tmp", "j.prom"]);
 }
+
+/// Given files that can and cannot be written, when a run is summed up, then each is there with what became of it.
+#[test]
+fn the_summary_tells_what_became_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.prom");
+    to(&path).arg("--summary").run(["true"]).exit(0).stderr_has(&format!("written   to {} in ", path.display()));
+    let json = |path: &Path| -> serde_json::Value {
+        let run = to(path).arg("--summary=json").run(["true"]).exit(0);
+        serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap()
+    };
+    let written = json(&path)["pushes"][0].clone();
+    assert_eq!(written["url"], path.to_str().unwrap());
+    assert!(written["status"].is_null() && written["error"].is_null(), "{written}");
+    let lost = json(&directory.path().join("nowhere/run.prom"))["pushes"][0].clone();
+    assert!(lost["status"].is_null(), "{lost}");
+    assert!(lost["error"].as_str().unwrap().contains("its directory is not there"), "{lost}");
+}
