@@ -1,6 +1,8 @@
 //! Finds and reads the metrics files of a command. They are whatever a job left there, so nothing here waits for a writer,
 //! reads more than it was told to, or trusts that what was there a moment ago is still the same.
 
+mod arguments;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -13,14 +15,13 @@ use std::path::{Path, PathBuf};
 use crate::console::words;
 use crate::exposition::{Diagnostic, Source};
 
+pub use arguments::gather;
+
 /// How many bytes are read of all files together, if nothing else is said: 64 MiB.
 pub const DEFAULT_LIMIT: u64 = 64 << 20;
 
 /// How many files are read of a directory or a pattern.
 const MAX_FILES: usize = 10_000;
-
-/// What the name of standard input is in messages.
-const STDIN: &str = "<stdin>";
 
 /// Where the command's metrics are.
 #[derive(Debug)]
@@ -66,7 +67,17 @@ impl Textfile {
     /// `limit` bytes are read of all together. A named file that is not there is a problem; a private one was not used.
     #[must_use]
     pub fn collect(&self, limit: u64, writer: Writer) -> Found {
-        let mut reader = Reader { limit, left: limit, writer, seen: HashSet::new(), found: Found::default() };
+        self.read(limit, writer, |name, limit| {
+            let Diagnostic { reason, .. } = too_large(name, limit);
+            Diagnostic::of_file(name, reason + " of all metrics files together")
+                .with_help("--textfile-max raises the limit")
+        })
+    }
+
+    /// The same; `too_large` says of a file, by its name and the limit, that it is.
+    fn read(&self, limit: u64, writer: Writer, too_large: fn(&str, u64) -> Diagnostic) -> Found {
+        let (seen, found) = (HashSet::new(), Found::default());
+        let mut reader = Reader { limit, left: limit, writer, too_large, seen, found };
         let (private, named): (Option<&Private>, &[PathBuf]) = match self {
             Self::Private(private) => (Some(private), &[]),
             Self::Named(paths) => (None, paths),
@@ -80,32 +91,6 @@ impl Textfile {
         }
         reader.found
     }
-}
-
-/// Reads files as they are named on a command line: `-` is standard input; each may have `limit` bytes.
-#[must_use]
-pub fn gather(files: &[PathBuf], limit: u64) -> Found {
-    let mut all = Found::default();
-    for file in files {
-        let found = match file.to_str() {
-            Some("-") => read_stdin(limit),
-            _ => Textfile::Named(vec![file.clone()]).collect(limit, Writer::Done),
-        };
-        all.sources.extend(found.sources);
-        all.problems.extend(found.problems);
-    }
-    all
-}
-
-/// Reads standard input to its end. That it cannot be read, or is larger than `limit` bytes, is a problem.
-fn read_stdin(limit: u64) -> Found {
-    let (mut bytes, mut found) = (Vec::new(), Found::default());
-    match io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes) {
-        Err(error) => found.problems.push(Diagnostic::of_file(STDIN, format!("cannot read it: {}", words(&error)))),
-        Ok(_) if bytes.len() as u64 > limit => found.problems.push(too_large(STDIN, limit)),
-        Ok(_) => found.sources.push(Source::new(STDIN, bytes)),
-    }
-    found
 }
 
 /// A file for one command to write: mode 0600 in a directory of mode 0700, removed when this is dropped.
@@ -175,6 +160,7 @@ struct Reader {
     limit: u64,
     left: u64,
     writer: Writer,
+    too_large: fn(&str, u64) -> Diagnostic,
     /// Device and inode of the files that were read, so that two patterns do not give one file twice.
     seen: HashSet<(u64, u64)>,
     found: Found,
@@ -257,7 +243,7 @@ impl Reader {
                 return self.found.sources.push(if writer == Writer::Done { source } else { source.unfinished() });
             }
             Err(Refusal::Again) => return,
-            Err(Refusal::TooLarge) => too_large(name, self.limit),
+            Err(Refusal::TooLarge) => (self.too_large)(name, self.limit),
             Err(Refusal::NotAFile(what)) => {
                 Diagnostic::of_file(name, format!("this is {what}, not a metrics file; nothing is read of it"))
             }
@@ -330,8 +316,7 @@ fn too_large(name: &str, limit: u64) -> Diagnostic {
         bytes if bytes > 0 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
         bytes => format!("{bytes} bytes"),
     };
-    Diagnostic::of_file(name, format!("too large: at most {limit} are read of all metrics files together"))
-        .with_help("--textfile-max raises the limit")
+    Diagnostic::of_file(name, format!("too large: at most {limit} are read"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const JOB: &str = "check";
 /// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else 1.
 #[must_use]
 pub fn run(check: &cli::Check) -> u8 {
-    let found = textfile::gather(&check.files, textfile::DEFAULT_LIMIT);
+    let found = textfile::gather(&check.files, None);
     let grouping = [("job".to_owned(), JOB.to_owned())];
     let context = Context { grouping: &grouping, reserved: &[] };
     let is_good = match (check.fix, check.json) {

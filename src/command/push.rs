@@ -28,7 +28,7 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     }
     let stdin = [PathBuf::from("-")];
     let files = if files.is_empty() { &stdin } else { files };
-    let found = textfile::gather(files, textfile::DEFAULT_LIMIT);
+    let found = textfile::gather(files, Some(reporting.push_timeout));
     let grouping = reporting.key.as_ref().map(|key| key.labels().to_vec()).unwrap_or_default();
     let mut reading = exposition::read(&found.sources, &Context { grouping: &grouping, reserved: &[] });
     for problem in found.problems {

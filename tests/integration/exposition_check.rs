@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Pushgateway, Pushwrap, Version};
+use crate::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
 
 fn corpus(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(file)
@@ -105,6 +105,41 @@ fn push_sends_files_and_standard_input() {
         .exit(1)
         .stderr("pushwrap: <stdin>:2:3: 'oops' is not a number\n")
         .pushed(&gateway, "stdin", "x 1\nz 3\n");
+}
+
+/// Given FIFOs, as a shell makes them of `<(COMMAND)`, when they are named, then what comes through them is read to its end; one
+/// that nobody writes to fails the push when its time is up.
+#[test]
+fn fifos_that_are_named_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let writer = |text: &'static str| {
+        let fifo = fifo.clone();
+        std::thread::spawn(move || fs::write(fifo, text).unwrap())
+    };
+    let push = || Pushwrap::new().args(["push", "--job", "fifo", "--url"]);
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let writing = writer("x 1\n");
+    let _ = push().arg(gateway.url()).arg(&fifo).call().exit(0).stderr("");
+    writing.join().unwrap();
+    assert!(gateway.requests().last().unwrap().body().ends_with("x 1\n"));
+    let writing = writer("y oops\n");
+    let run = Pushwrap::new().arg("check").arg(&fifo).call().exit(1);
+    writing.join().unwrap();
+    run.stderr_has("'oops' is not a number").stderr_has(fifo.to_str().unwrap());
+    let lonely = push().args([&gateway.url(), "--push-timeout", "0.2"]).arg(&fifo).call().exit(1);
+    lonely.stderr_has("cannot read it: it is a FIFO that nobody writes to").stderr_has("nothing was pushed");
+    assert_eq!(gateway.connections(), 1);
+}
+
+#[test]
+fn more_than_64_mib_are_refused_without_naming_an_option_that_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large");
+    fs::File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
+    let run = Pushwrap::new().args(["push", "--job", "j", "--url", "none"]).arg(&large).call().exit(1);
+    run.stderr_has("too large: at most 64 MiB are read\n").stderr_lacks("--textfile-max");
 }
 
 #[test]
