@@ -94,9 +94,9 @@ impl Held {
             lines.map(labels_in_braces).collect()
         };
         let series = Series::named_in(text).map(|series| {
-            // Histograms and summaries always have a _count.
-            let names = [series.metric.clone(), format!("{}_count", series.metric)];
-            names.iter().flat_map(|name| labels_after(name)).collect()
+            // A histogram has no series of its own name; a metric that has one may have nothing to do with a _count.
+            let own = labels_after(&series.metric);
+            if own.is_empty() { labels_after(&format!("{}_count", series.metric)) } else { own }
         });
         Self { groups: labels_after("push_time_seconds"), series: series.unwrap_or_default() }
     }
@@ -135,9 +135,12 @@ pub(super) fn same_series(text: &str, context: &Context<'_>) -> String {
         series.metric,
         shown(&series.labels)
     );
-    match in_the_way(&series, context) {
+    // The refused series is in the pushed group too, so that one does not count.
+    let own = own_group(context);
+    let others = context.held().groups.iter().filter(|group| **group != own);
+    match holder(others, &series.labels) {
         Some(group) => {
-            format!("{beginning}: if {} is out of date, {} clears it", shown(&group), delete_command(context, &group))
+            format!("{beginning}: if {} is out of date, {} clears it", shown(group), delete_command(context, group))
         }
         None => format!("{beginning}: its page '{}' shows the groups", context.url()),
     }
@@ -149,26 +152,38 @@ pub(super) fn other_type(text: &str, context: &Context<'_>) -> String {
         return "another group holds the metric with another type".to_owned();
     };
     let metric = &series.metric;
-    match in_the_way(&series, context) {
-        Some(group) => format!(
-            "group {} holds '{metric}' with another type: rename the metric, or clear that group with {}",
-            shown(&group),
-            delete_command(context, &group)
+    let (held, own) = (context.held(), own_group(context));
+    // The answer may name the pushed series itself, whose labels say nothing about who holds the metric.
+    let mut others: Vec<&Labels> =
+        held.series.iter().filter_map(|series| holder(&held.groups, series)).filter(|group| **group != own).collect();
+    others.sort();
+    others.dedup();
+    match others.as_slice() {
+        [] if held.groups.is_empty() => format!("another group holds '{metric}' with another type: rename the metric"),
+        [] => format!(
+            "no other group holds '{metric}': the gateway itself has a metric of that name, or the push has two"
         ),
-        None => format!("another group holds '{metric}' with another type: rename the metric"),
+        [group] => format!(
+            "group {} holds '{metric}' with another type: rename the metric, or clear that group with {}",
+            shown(group),
+            delete_command(context, group)
+        ),
+        [group, ..] => format!(
+            "{} groups hold '{metric}' with another type, {} for one: give the metric that type, or another name",
+            others.len(),
+            shown(group)
+        ),
     }
 }
 
-/// The group that holds the series of the answer, or another series of its metric, and is not the one that was pushed to; the
-/// one with the most labels where there are several.
-fn in_the_way(series: &Series, context: &Context<'_>) -> Option<Labels> {
-    let own = normal(labels_of(context.path()?));
-    let held = context.held();
-    let holder = |labels: &Labels| {
-        let holds = |group: &&Labels| group.iter().all(|label| labels.contains(label)) && **group != own;
-        held.groups.iter().filter(holds).max_by_key(|group| group.len())
-    };
-    holder(&series.labels).or_else(|| held.series.iter().find_map(holder)).cloned()
+fn own_group(context: &Context<'_>) -> Labels {
+    normal(labels_of(context.path().unwrap_or_default()))
+}
+
+/// The group that has a series with these labels; the one with the most labels where it can be in several.
+fn holder<'g>(groups: impl IntoIterator<Item = &'g Labels>, series: &[(String, String)]) -> Option<&'g Labels> {
+    let holds = |group: &&Labels| group.iter().all(|label| series.contains(label));
+    groups.into_iter().filter(holds).max_by_key(|group| group.len())
 }
 
 /// A group whose own push times cannot be shown breaks the gateway for everybody, and nothing but its DELETE helps.
@@ -210,10 +225,12 @@ mod tests {
     fn a_page_tells_its_groups_and_the_series_of_the_metric_in_question() {
         let page = b"# TYPE push_time_seconds gauge\npush_time_seconds{instance=\"\",job=\"a\"} 1.7e+09\n\
             push_time_seconds{z=\"x,y}\\\"\",job=\"b\"} 1\npush_failure_time_seconds{job=\"c\"} 0\n\
-            m{job=\"a\"} 1\nm_count{job=\"b\"} 1\nmm{job=\"c\"} 1\n";
+            m{job=\"a\"} 1\nm_count{job=\"b\"} 1\nmm{job=\"c\"} 1\nh_count{job=\"b\"} 1\n";
         let held = Held::on(page, r#"collected metric "m" { label:{name:"job" value:"x"}} is not a GAUGE"#);
         assert_eq!(held.groups, [labels(&[("job", "a")]), labels(&[("job", "b"), ("z", "x,y}\"")])]);
-        assert_eq!(held.series, [labels(&[("job", "a")]), labels(&[("job", "b")])]);
+        assert_eq!(held.series, [labels(&[("job", "a")])]);
+        let held = Held::on(page, r#"collected metric "h" { label:{name:"job" value:"x"}} is not a GAUGE"#);
+        assert_eq!(held.series, [labels(&[("job", "b")])]);
     }
 
     #[test]

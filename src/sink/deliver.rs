@@ -195,7 +195,8 @@ impl<'a> Delivery<'a> {
         let target = format!("{}/metrics", self.gateway.url.prefix());
         let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Text(PAGE_MAX) };
         match route.ask(&request) {
-            Ok(page) if page.status == 200 => Held::on(&page.text, text),
+            // Of a page that is cut off nobody knows what it does not have.
+            Ok(page) if page.status == 200 && page.text.len() <= PAGE_MAX => Held::on(&page.text, text),
             _ => Held::default(),
         }
     }

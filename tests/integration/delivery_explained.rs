@@ -9,7 +9,7 @@ use pushwrap::sink::{Delivered, Failure, Fault, Method, Push};
 use super::delivery::{gateway, push, send, send_within};
 use super::harness::nginx::Nginx;
 use super::harness::server::{self, Server};
-use super::harness::{FakeGateway, Prometheus, Pushgateway, Reply, Version};
+use super::harness::{FakeGateway, Prometheus, Pushgateway, Pushwrap, Reply, Version};
 
 fn add(url: &str, path: &str, body: &str) -> Result<Delivered, Failure> {
     send(&gateway(url), &push(Method::Add, path, body))
@@ -81,6 +81,28 @@ fn refused_metrics_are_explained_by_the_gateways_own_words() {
             assert_says(&failure, &["cannot push to"]);
         }
     }
+}
+
+/// Given an answer that names the pushed series itself, when it is explained, then only a group that holds the metric is blamed,
+/// and none where the push is the odd one.
+#[test]
+fn a_group_is_blamed_only_for_what_it_holds() {
+    let refusal = "collected metric \"m\" { label:{name:\"job\" value:\"a\"} label:{name:\"shard\" value:\"1\"} \
+                   gauge:{value:1}} is not a COUNTER";
+    let said = |held: &[&str]| {
+        let groups = ["job=\"a\"", "job=\"a\",shard=\"1\"", "job=\"b\"", "job=\"c\""];
+        let times: String = groups.iter().map(|group| format!("push_time_seconds{{{group}}} 1\n")).collect();
+        let page: String = held.iter().map(|group| format!("m{{{group}}} 1\n")).collect();
+        let replies = [Reply::status("400 Bad Request", refusal), Reply::status("200 OK", &(times + &page))];
+        let gateway = FakeGateway::start(replies);
+        let call = Pushwrap::new().args(["push", "--job", "a", "-l", "shard=1", "--instance", "none", "--url"]);
+        call.arg(gateway.url()).stdin("m 1\n").call().exit(1)
+    };
+    let _ = said(&["job=\"b\""]).stderr_has("(group {job=\"b\"} holds 'm' with another type");
+    let own = said(&["job=\"a\",shard=\"1\""]).stderr_has("no other group holds 'm'");
+    let _ = own.stderr_lacks("DELETE");
+    let many = said(&["job=\"b\"", "job=\"b\",x=\"1\"", "job=\"c\""]);
+    let _ = many.stderr_has("2 groups hold 'm' with another type, {job=\"b\"} for one").stderr_lacks("DELETE");
 }
 
 #[test]
