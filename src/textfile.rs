@@ -2,6 +2,7 @@
 //! reads more than it was told to, or trusts that what was there a moment ago is still the same.
 
 mod arguments;
+mod said;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use crate::console::words;
 use crate::exposition::{Diagnostic, Source};
 
 pub use arguments::gather;
+pub use said::say_findings;
 
 /// How many bytes are read of all files together, if nothing else is said: 64 MiB.
 pub const DEFAULT_LIMIT: u64 = 64 << 20;

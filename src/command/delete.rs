@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::shown::voice;
 use crate::config::DeleteConfig;
-use crate::console::write_stderr;
-use crate::sink::{Deadline, Method, Push, curl_command, deliver_all, request_text};
+use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
 
 /// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it.
 #[must_use]
@@ -15,8 +14,7 @@ pub fn run(config: &DeleteConfig) -> u8 {
     let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
     if *dry_run {
         for gateway in &reach.gateways {
-            write_stderr(request_text(gateway, &push).as_bytes());
-            voice.trouble(format!("not sent: {}", curl_command(gateway, &push)));
+            rehearse(gateway, &push, voice);
         }
         return 0;
     }

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Voice, Volume, write_stderr};
-use crate::exposition::{self, Context, Diagnostic, Kind, Reading, Severity, count, encode};
+use crate::exposition::{self, Context, Diagnostic, Kind, Reading, count, encode};
 use crate::grouping::GroupingKey;
 use crate::report;
-use crate::sink::{Deadline, Gateway, Push, curl_command, deliver_all, request_text};
+use crate::sink::{Deadline, Push, deliver_all, rehearse};
 use crate::textfile;
-
-/// How many findings are said; the rest is counted.
-const FINDINGS: usize = 10;
 
 /// Pushes the files, or standard input where there are none. 0: everything in them arrived everywhere; else 1.
 #[must_use]
@@ -35,7 +32,7 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
         reading.add(problem);
     }
     keep_types(&mut reading);
-    say_findings(&reading, voice);
+    textfile::say_findings(&reading.diagnostics, voice);
     // Nothing is left of what was there: a PUT of that would empty the group.
     if reading.samples() == 0 && reading.errors() > 0 {
         voice.trouble("no sample is left: nothing was pushed");
@@ -62,17 +59,6 @@ fn keep_types(reading: &mut Reading<'_>) {
     }
 }
 
-fn say_findings(reading: &Reading<'_>, voice: Voice) {
-    let is_shown = |severity| severity == Severity::Dropped || voice.0 >= Volume::Verbose;
-    let shown: Vec<_> = reading.diagnostics.iter().filter(|finding| is_shown(finding.severity)).collect();
-    for finding in shown.iter().take(FINDINGS) {
-        voice.trouble(finding);
-    }
-    if shown.len() > FINDINGS {
-        voice.trouble(format!("and {} more; 'pushwrap check' shows all of them", shown.len() - FINDINGS));
-    }
-}
-
 /// Whether it went where it was to go.
 fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
     let body = encode(&reading.families);
@@ -90,7 +76,7 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
     let path = reporting.key.as_ref().map(GroupingKey::path).unwrap_or_default();
     let push = Push { method: reporting.on_success, path, body: body.into(), salvage: None };
     if reporting.dry_run {
-        rehearse(gateways, &push, voice);
+        gateways.iter().for_each(|gateway| rehearse(gateway, &push, voice));
         return true;
     }
     let results = deliver_all(gateways, &push, Deadline::after(reporting.push_timeout));
@@ -112,12 +98,4 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
         }
     }
     is_delivered
-}
-
-/// `--dry-run`: the requests that would have been sent.
-fn rehearse(gateways: &[Gateway], push: &Push, voice: Voice) {
-    for gateway in gateways {
-        write_stderr(request_text(gateway, push).as_bytes());
-        voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, push)));
-    }
 }

@@ -10,14 +10,14 @@ use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Voice, Volume, write_stderr};
 use crate::exit::Outcome;
-use crate::exposition::{self, Context, Diagnostic, Reading, Severity, encode};
+use crate::exposition::{self, Context, Diagnostic, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{
     Courier, Deadline, Delivered, Failure, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
-    RunCounts, Sink, Spool, StateDir, Turn, curl_command, request_text,
+    RunCounts, Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
 };
-use crate::textfile::{Found, Textfile, Writer};
+use crate::textfile::{Found, Textfile, Writer, say_findings};
 
 use super::summary::{Fate, PushAccount};
 
@@ -27,8 +27,6 @@ const HASTE: Duration = Duration::from_secs(5);
 const LAST_TRY: Duration = Duration::from_secs(2);
 /// How long pushes that were told to stop at once are waited for.
 const PARTING: Duration = Duration::from_millis(100);
-/// How many findings in the command's metrics are said; the rest is counted.
-const FINDINGS: usize = 10;
 
 /// What a report depends on besides the stage of the run.
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +255,8 @@ impl Reporter {
 
     fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
         let told = Told::default();
-        let parcel = self.parcel(stage, moment, self.method(&stage), Some(Arc::clone(&told)));
+        let method = self.method(&stage);
+        let parcel = self.parcel(stage, moment, method, Some(Arc::clone(&told)));
         let mut conclusion = Conclusion { gist: Gist::default(), pushes: Vec::new(), delivered: true };
         let Some(courier) = &mut self.courier else { return conclusion };
         let began = Instant::now();
@@ -269,11 +268,16 @@ impl Reporter {
         let sinks: Vec<Sink> = courier.sinks().to_vec();
         conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
         self.say_findings(&conclusion.gist);
+        let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut finals = 0;
         for (report, arrived) in reports {
             let Some(sink) = sinks.get(report.gateway) else { continue };
             let is_final = report.turn == Turn::Final;
-            let result = self.say_result(report, sink);
+            let done = match (sink, is_final, method) {
+                (Sink::Pushgateway(_), true, Method::Delete) => format!("deleted {key} at"),
+                _ => format!("pushed {key} to"),
+            };
+            let result = self.say_result(report, sink, &done);
             if is_final {
                 conclusion.delivered &= result.is_ok();
                 let took = arrived.saturating_duration_since(began);
@@ -291,8 +295,8 @@ impl Reporter {
         conclusion
     }
 
-    /// Says what became of one report; the result is for the summary.
-    fn say_result(&self, report: Report, sink: &Sink) -> Result<u16, String> {
+    /// Says what became of one report, which `done` names if it was taken; the result is for the summary.
+    fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Result<u16, String> {
         let is_final = report.turn == Turn::Final;
         let said = report.said;
         let result = match report.result {
@@ -303,7 +307,11 @@ impl Reporter {
                 Ok(success.status)
             }
             Ok(success) if sink.is_remote() => {
-                self.say_success(&success, is_final, &sink.name());
+                if let Some(answer) = success.salvaged.as_ref().filter(|_| is_final) {
+                    let kept = "only the run's own metrics were pushed";
+                    self.voice.trouble(format!("'{}' refused the command's metrics, {kept}: {answer}", sink.name()));
+                }
+                self.say_success(&success, sink, done);
                 Ok(success.status)
             }
             Ok(success) => {
@@ -323,18 +331,12 @@ impl Reporter {
         result
     }
 
-    fn say_success(&self, delivered: &Delivered, is_final: bool, url: &str) {
-        let Delivered { status, tries, salvaged, notes } = delivered;
-        if let Some(answer) = salvaged.as_ref().filter(|_| is_final) {
-            let kept = "only the run's own metrics were pushed";
-            self.voice.trouble(format!("'{url}' refused the command's metrics, {kept}: {answer}"));
-        }
+    fn say_success(&self, Delivered { status, tries, notes, .. }: &Delivered, sink: &Sink, done: &str) {
         for note in notes {
             self.voice.note(note);
         }
-        let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let tried = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
-        self.voice.note(format!("pushed {key} to '{url}' ({status}{tried})"));
+        self.voice.note(format!("{done} '{}' ({status}{tried})", sink.name()));
     }
 
     /// Between the pushes of a running command only the last word counts.
@@ -346,16 +348,7 @@ impl Reporter {
         if let Some(trouble) = &gist.trouble {
             self.voice.trouble(trouble);
         }
-        let findings = &gist.findings;
-        let shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || self.voice.0 >= Volume::Verbose;
-        let shown: Vec<&Diagnostic> = findings.iter().filter(shown).collect();
-        for finding in shown.iter().take(FINDINGS) {
-            self.voice.trouble(finding);
-        }
-        if shown.len() > FINDINGS {
-            let hint = "'pushwrap check' shows all of them";
-            self.voice.trouble(format!("and {} more in the command's metrics; {hint}", shown.len() - FINDINGS));
-        }
+        say_findings(&gist.findings, self.voice);
     }
 
     /// No gateway was named: the metrics themselves, and how to name one.
@@ -381,11 +374,11 @@ impl Reporter {
         let path = self.materials.path.clone();
         let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
         for gateway in gateways {
-            write_stderr(request_text(gateway, &push).as_bytes());
-            self.voice.trouble(format!("not sent; with that body on standard input: {}", curl_command(gateway, &push)));
+            rehearse(gateway, &push, self.voice);
         }
         if let Some(endpoint) = &self.reporting.remote_write {
-            self.voice.trouble(format!("not sent to '{}'", endpoint.url));
+            let remote = RemoteWrite { endpoint: endpoint.clone(), grouping: self.materials.grouping.clone() };
+            rehearse_remote_write(&remote, &push, self.voice);
         }
         if let Some(OutputTarget::File(path)) = &self.reporting.output {
             self.voice.trouble(format!("not written: '{}'", path.display()));

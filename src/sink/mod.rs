@@ -38,7 +38,7 @@ pub use failure::{Failure, Fault, Phase, RETRIES, Retry, TlsFault, Trouble};
 pub use groups::{Clock, Group, Inventory, PushTime, Series, inventory};
 pub use output::{Output, OutputTarget};
 pub use proxy::ProxySettings;
-pub use rehearse::{curl_command, request_text};
+pub use rehearse::{curl_command, rehearse, rehearse_remote_write, request_text};
 pub use remote_write::RemoteWrite;
 pub use secret::Secret;
 pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};

@@ -36,6 +36,8 @@ struct Setting {
 pub(super) struct Proxy {
     pub(super) host: Host,
     pub(super) port: u16,
+    /// Who we are to it.
+    user: Option<String>,
     pub(super) authorization: Option<Secret>,
 }
 
@@ -65,6 +67,18 @@ impl ProxySettings {
             http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             no_proxy: text("no_proxy").or_else(|| text("NO_PROXY")),
+        }
+    }
+
+    /// The options that make curl(1) go the same way to `url`; the password is left for curl to ask. A bad setting has none.
+    pub(super) fn curl_options(&self, url: &BaseUrl) -> Vec<(&'static str, String)> {
+        match self.choose(url) {
+            Ok(Some(proxy)) => {
+                let address = ("--proxy", format!("http://{}", proxy.shown()));
+                std::iter::once(address).chain(proxy.user.map(|user| ("--proxy-user", user))).collect()
+            }
+            Ok(None) if self.explicit.is_some() => vec![("--noproxy", "*".to_owned())],
+            Ok(None) | Err(_) => Vec::new(),
         }
     }
 
@@ -104,12 +118,14 @@ fn parse(text: &str) -> Result<Proxy, String> {
     let (user_info, address) = rest.rsplit_once('@').map_or((None, rest), |(user, address)| (Some(user), address));
     let end = address.find(['/', '?', '#']).unwrap_or(address.len());
     let (host, port) = parse_host_port(&address[..end])?;
-    let authorization = user_info.map(|info| {
+    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let credentials = user_info.map(|info| {
         let (user, password) = info.split_once(':').unwrap_or((info, ""));
-        let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-        basic(&decode(user), &Secret::from(decode(password)))
+        (decode(user), Secret::from(decode(password)))
     });
-    Ok(Proxy { host, port: port.unwrap_or(DEFAULT_PORT), authorization })
+    let authorization = credentials.as_ref().map(|(user, password)| basic(user, password));
+    let user = credentials.map(|(user, _)| user);
+    Ok(Proxy { host, port: port.unwrap_or(DEFAULT_PORT), user, authorization })
 }
 
 /// Whether `list` (commas or blanks between its entries) exempts the gateway from proxies. `*` is everything; a name covers

@@ -1,9 +1,33 @@
 //! What would be sent, for `--dry-run`: the request with its secrets redacted, and a curl command that a person can replay.
 
-use super::http::USER_AGENT;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::http::{TEXT, USER_AGENT};
+use super::remote_write::{self, RemoteWrite};
 use super::settings::{Credentials, Password};
 use super::{Gateway, Method, Push};
+use crate::console::{Voice, write_stderr};
 use crate::exposition::CONTENT_TYPE;
+
+/// Prints the request on standard error and says how to replay it.
+pub fn rehearse(gateway: &Gateway, push: &Push, voice: Voice) {
+    write_stderr(request_text(gateway, push).as_bytes());
+    let body = if push.method == Method::Delete { "" } else { "; with that body on standard input" };
+    voice.trouble(format!("not sent{body}: {}", curl_command(gateway, push)));
+}
+
+/// Says how to replay a push by remote write. Its body is binary, so the command brings it along.
+pub fn rehearse_remote_write(remote: &RemoteWrite, push: &Push, voice: Voice) {
+    match remote.encoded(push) {
+        Ok(push) => {
+            let body = BASE64_STANDARD.encode(&push.body);
+            let command = curl(&remote.endpoint, &push, remote_write::KIND);
+            voice.trouble(format!("not sent: echo {body} | base64 -d | {command}"));
+        }
+        Err(failure) => voice.trouble(failure),
+    }
+}
 
 /// The request as it would be sent, secrets as `(redacted)`: request line, headers, empty line, body.
 #[must_use]
@@ -34,6 +58,11 @@ pub fn request_text(gateway: &Gateway, push: &Push) -> String {
 /// A curl command that sends the same request, its body from standard input. Secrets stay in their files or are asked for.
 #[must_use]
 pub fn curl_command(gateway: &Gateway, push: &Push) -> String {
+    curl(gateway, push, TEXT)
+}
+
+/// `kind` is what the body is, as headers.
+fn curl(gateway: &Gateway, push: &Push, kind: &[(&str, &str)]) -> String {
     let mut words = vec!["curl".to_owned(), "-sS".to_owned(), "-X".to_owned(), push.method.name().to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
     match &gateway.credentials {
@@ -65,8 +94,13 @@ pub fn curl_command(gateway: &Gateway, push: &Push) -> String {
             option("--key", &key.to_string_lossy());
         }
     }
+    for (name, value) in gateway.proxy.curl_options(&gateway.url) {
+        option(name, &value);
+    }
     if push.method != Method::Delete {
-        option("-H", &format!("Content-Type: {CONTENT_TYPE}"));
+        for (name, value) in kind {
+            option("-H", &format!("{name}: {value}"));
+        }
         option("--data-binary", "@-");
     }
     if gateway.tls.insecure {

@@ -45,7 +45,8 @@ impl RemoteWrite {
         }
     }
 
-    fn encoded(&self, push: &Push) -> Result<Push, Failure> {
+    /// The same report as it is sent.
+    pub(super) fn encoded(&self, push: &Push) -> Result<Push, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let encoded = |text: &[u8]| -> Result<Arc<[u8]>, Failure> {

@@ -28,6 +28,7 @@ mod process_start;
 mod process_timeout;
 mod process_usage;
 mod readme;
+mod rehearsal;
 mod remote_write;
 mod run;
 mod servers;
