@@ -21,7 +21,7 @@ impl Access {
     /// Resolves the options of "how" that concern the connection.
     pub(super) fn resolve(resolver: &mut Resolver, options: &Delivery) -> Result<Self, Usage> {
         let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
-        let proxy = resolver.one("proxy", options.proxy.as_deref(), text)?;
+        let proxy = resolver.one("proxy", options.proxy.as_deref(), proxy)?;
         Ok(Self {
             credentials: credentials(resolver, options)?,
             headers,
@@ -46,6 +46,10 @@ impl Access {
 #[expect(clippy::unnecessary_wraps)]
 fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
+}
+
+fn proxy(text: &str) -> Result<String, String> {
+    ProxySettings::check(text).map(|()| text.to_owned())
 }
 
 fn header(text: &str) -> Result<Header, String> {

@@ -14,8 +14,8 @@ use crate::exposition::{self, Context, Diagnostic, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::report::{Facts, Identity, Stage, compose};
 use crate::sink::{
-    Courier, Deadline, Delivered, Failure, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
-    RunCounts, Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
+    Courier, Deadline, Delivered, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report, RunCounts,
+    Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
 };
 use crate::textfile::{Found, Textfile, Writer, say_findings};
 
@@ -321,7 +321,12 @@ impl Reporter {
                 Ok(success.status)
             }
             Err(failure) => {
-                self.say_failure(&failure, is_final);
+                // Between the pushes of a running command only the last word counts.
+                if is_final {
+                    self.voice.trouble(&failure)
+                } else {
+                    self.voice.note(&failure)
+                }
                 Err(failure.to_string())
             }
         };
@@ -337,11 +342,6 @@ impl Reporter {
         }
         let tried = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
         self.voice.note(format!("{done} '{}' ({status}{tried})", sink.name()));
-    }
-
-    /// Between the pushes of a running command only the last word counts.
-    fn say_failure(&self, failure: &Failure, is_final: bool) {
-        if is_final { self.voice.trouble(failure) } else { self.voice.note(failure) }
     }
 
     fn say_findings(&self, gist: &Gist) {

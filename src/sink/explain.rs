@@ -277,11 +277,11 @@ fn redirect(location: &str, context: &Context<'_>) -> String {
     let base = location.split("/metrics/job").next().unwrap_or_default();
     let moved = location.contains("/metrics/job") && base.parse::<BaseUrl>().is_ok_and(|moved| moved != *url);
     if moved && base.contains("://") {
-        format!("pushes do not follow redirects: write '{base}' as its URL")
+        format!("redirects are not followed: write '{base}' as its URL")
     } else if location.contains("://") {
-        "pushes do not follow redirects; it may want credentials, or another URL".to_owned()
+        "redirects are not followed; it may want credentials, or another URL".to_owned()
     } else {
-        "pushes do not follow redirects: is the path of its URL right?".to_owned()
+        "redirects are not followed: is the path of its URL right?".to_owned()
     }
 }
 

@@ -49,6 +49,17 @@ impl Proxy {
 }
 
 impl ProxySettings {
+    /// Whether a value of `--proxy` can be one.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its password.
+    pub fn check(value: &str) -> Result<(), String> {
+        match value.trim_ascii() {
+            "" => Ok(()),
+            address => parse(address).map(drop),
+        }
+    }
+
     /// The settings of an environment. `explicit` is `--proxy`; an empty one means no proxy whatever the environment says.
     ///
     /// As curl: `http_proxy` in lower case only (a CGI server sets `HTTP_PROXY` from a request header), the others in lower

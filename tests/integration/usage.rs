@@ -45,6 +45,8 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
         ("--url", "http://gw:99999", "port"),
         ("--url", "http://", "host"),
         ("--url", "http://gw/?x=1", "?"),
+        ("--proxy", "http://proxy:x", "port 'x' is not a number"),
+        ("--proxy", "socks5://proxy", "SOCKS proxies are not supported"),
     ] {
         refused(&[&format!("{option}={value}")], &[option, &format!("'{value}'"), right]);
     }
@@ -76,6 +78,15 @@ fn contradictions_are_refused() {
 #[test]
 fn misspelled_options_get_a_tip() {
     refused(&["--timout", "3"], &["unexpected argument '--timout'", "'--timeout'"]);
+    refused(&["--timeout", "-1"], &["invalid value '-1' for --timeout: expected a duration"]);
+    let run = Pushwrap::new().args(["prune", "--url", "http://gw", "--older-than", "-1"]).call().exit(2);
+    run.stderr("pushwrap: invalid value '-1' for --older-than: expected a duration such as 90s, 1h 5m, or a number of seconds\n");
+}
+
+#[test]
+fn a_wrong_address_is_quoted_once() {
+    let run = Pushwrap::new().args(["--url", "http://gw:x"]).run(["true"]).exit(125);
+    run.stderr("pushwrap: invalid value 'http://gw:x' for --url: port 'x' is not a number from 1 to 65535\n");
 }
 
 #[test]
