@@ -60,7 +60,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l require-push -d 'Exit
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l no-tree -d 'Do not sample the memory of the process tree'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s n -l dry-run -d 'Run, print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s q -l quiet -d 'Say nothing, not even that a push failed'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s V -l version -d 'Print version'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "push" -d 'Push metrics files, or standard input, without running a command'
@@ -72,7 +72,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "flush" -d 'Send what
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name [default: file name of COMMAND]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -87,9 +87,9 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l proxy -d 'Pro
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Run, print the request, send nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing, not even that a push failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l fix -d 'Print the repaired file on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l json -d 'Print the findings as JSON on standard output'
@@ -112,10 +112,10 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Pr
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups without a push, accepted or refused, for longer' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups that nobody pushed to for longer' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l job -d 'Only groups of this job' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s l -l label -d 'Only groups with this label; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s u -l user -d 'Basic authentication at the gateway' -r
@@ -131,7 +131,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
@@ -150,7 +150,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-ru
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r
@@ -169,7 +169,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecur
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -f -a "set" -d 'Set a gauge'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -f -a "add" -d 'Add to a counter'

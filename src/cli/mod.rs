@@ -8,11 +8,11 @@ mod parse;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 
 pub use metric::{Add, Metric, Names, Observe, Series, Set, Time, Verb};
 pub use options::{About, CommandOptions, Delivery, Destination, Doors, Filter, Loudness, Reach, RunReport, Said};
-pub use parse::{Stop, command, parse};
+pub use parse::{Help, Stop, command, parse};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -121,7 +121,7 @@ pub enum Sub {
 
 /// `pushwrap push [FILE|-]...`
 #[derive(Debug, Args)]
-#[command(override_usage = "pushwrap push [OPTIONS] --job <NAME> [FILE|-]...")]
+#[command(override_usage = "pushwrap push [OPTIONS] --job <NAME> [FILE|-]...", mut_args(without_command))]
 pub struct Push {
     /// Metrics files; - or none for standard input
     #[arg(value_name = "FILE")]
@@ -135,6 +135,19 @@ pub struct Push {
     /// What is said on standard error.
     #[command(flatten)]
     pub said: Said,
+}
+
+/// Options of the run form as `push` has them, which runs no command.
+fn without_command(option: Arg) -> Arg {
+    let (help, long_help) = match option.get_id().as_str() {
+        "job" => ("Job name", "Job name\n\nThe job label of the grouping key."),
+        "dry_run" => (
+            "Print the request, send nothing",
+            "Print the request, send nothing\n\nOn standard error, without secrets, with a curl command that sends it.",
+        ),
+        _ => return option,
+    };
+    option.help(help).long_help(long_help)
 }
 
 /// `pushwrap check [--fix] FILE|-...`
@@ -180,7 +193,9 @@ pub struct Prune {
     /// Which gateways.
     #[command(flatten)]
     pub reach: Reach,
-    /// Only groups without a push, accepted or refused, for longer
+    /// Only groups that nobody pushed to for longer
+    ///
+    /// Neither an accepted push nor a refused one may be younger.
     #[arg(long, help_heading = "Which groups", value_name = "DURATION")]
     pub older_than: Option<String>,
     /// Which groups.

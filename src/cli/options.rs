@@ -230,12 +230,9 @@ pub struct Said {
     /// The command runs. The request is printed on standard error, without secrets, with a curl command that sends it.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Say what is done; -vv says more
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Say nothing, not even that a push failed
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
+    /// How much.
+    #[command(flatten)]
+    pub loudness: Loudness,
 }
 
 /// Which gateways are looked at.

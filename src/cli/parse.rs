@@ -1,7 +1,7 @@
 //! Parses the command line and words what is wrong with it, each line of it as pushwrap says everything: greppable in the
 //! mail that cron sends.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
@@ -29,9 +29,12 @@ pub enum Stop {
 pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
     let ours: Vec<&str> =
         arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--").collect();
-    let mut command = command(ours.contains(&"-h"));
+    let help = if ours.contains(&"-h") { Help::Brief } else { Help::Full };
+    // By whatever name or path it was called, the messages call it pushwrap.
+    let named = std::iter::once(OsStr::new("pushwrap")).chain(arguments.iter().skip(1).map(OsString::as_os_str));
+    let mut command = command(help);
     let parsed =
-        command.try_get_matches_from_mut(arguments).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+        command.try_get_matches_from_mut(named).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Asked(error.render().to_string()),
         _ => {
@@ -43,14 +46,25 @@ pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
     })
 }
 
-/// The command as clap knows it: one line an option in both forms of help, the rare ones only in `--help`.
+/// A form of help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Help {
+    /// `-h`: one screen.
+    Brief,
+    /// `--help`: everything, two screens.
+    Full,
+}
+
+/// The command as clap knows it: one line an option in both forms of help, the rare ones only in `--help`. A later option of
+/// the same name counts, as with curl and timeout(1), and what looks like a negative number is a value, which can be wrong.
 #[must_use]
-pub fn command(brief: bool) -> Command {
-    let command = Cli::command();
+pub fn command(help: Help) -> Command {
+    let brief = help == Help::Brief;
+    let command = Cli::command().args_override_self(true);
     let (usage, after) = (command.get_after_help().cloned(), command.get_after_long_help().cloned());
     let shape = move |argument: Arg| {
         let rare = argument.is_hide_short_help_set();
-        let argument = argument.hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
+        let argument = with_numbers(argument).hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
         if brief { argument.help_heading(None::<&str>) } else { argument }
     };
     let after = if brief { usage } else { after }.unwrap_or_default();
@@ -59,8 +73,18 @@ pub fn command(brief: bool) -> Command {
         .after_long_help(None::<&str>)
         .mut_args(move |argument| if argument.is_hide_set() { argument } else { shape(argument) })
         .mut_subcommands(move |subcommand| {
-            subcommand.hide(brief).mut_args(|argument| argument.hide_short_help(false).long_help(None::<&str>))
+            subcommand
+                .hide(brief)
+                .args_override_self(true)
+                .long_about(None::<&str>)
+                .mut_args(|argument| with_numbers(argument).hide_short_help(false).long_help(None::<&str>))
         })
+}
+
+/// Without it `--timeout -1` would be an unknown option `-1`.
+fn with_numbers(argument: Arg) -> Arg {
+    let takes_value = argument.get_action().takes_values() && !argument.is_positional();
+    argument.allow_negative_numbers(takes_value)
 }
 
 /// The one mistake that everybody makes: a command without `--` before it. The options that stand there are not repeated: they
@@ -82,8 +106,12 @@ fn missing_dashes(error: &clap::Error, command: &Command) -> Option<String> {
 fn worded(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let word = |line: &str| line.replace("Usage: ", "usage: ").replace("For more information", "for more information");
+    // What stands behind '--' is the command: to write a misspelled option there is no advice.
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass '"));
+    let word = |line: &str| match line.strip_prefix("pushwrap <") {
+        Some(rest) => format!("   or: pushwrap <{rest}"),
+        None => line.replace("Usage: ", "usage: ").replace("For more information", "for more information"),
+    };
     lines.map(word).collect::<Vec<_>>().join("\n")
 }
 
@@ -127,6 +155,23 @@ mod tests {
         let (message, _) = wrong(&["--timout", "3", "--", "true"]);
         assert!(message.starts_with("unexpected argument '--timout' found\ntip: "), "{message}");
         assert!(message.contains("--timeout"), "{message}");
+        assert!(!message.contains("as a value"), "{message}");
+        assert!(message.contains("\n   or: pushwrap <SUBCOMMAND> ...\n"), "{message}");
+    }
+
+    #[test]
+    fn the_name_of_the_program_is_pushwrap_whatever_it_was_called_by() {
+        let parsed = parse(&["/opt/tools/pw".into(), "groups".into(), "x".into()]);
+        let Err(Stop::Wrong { message, .. }) = parsed else { panic!("{parsed:?}") };
+        assert!(message.contains("usage: pushwrap groups [OPTIONS]"), "{message}");
+    }
+
+    #[test]
+    fn the_last_of_two_options_counts() {
+        let parsed = parse(&["pushwrap", "--job", "a", "-n", "--job=b", "-n", "--", "true"].map(Into::into)).unwrap();
+        assert_eq!(parsed.run.destination.job.as_deref(), Some("b"));
+        let parsed = parse(&["pushwrap", "--timeout", "-1", "--", "true"].map(Into::into)).unwrap();
+        assert_eq!(parsed.run.command_options.timeout.as_deref(), Some("-1"));
     }
 
     #[test]
@@ -138,5 +183,11 @@ mod tests {
         let wide: Vec<&str> = full.lines().chain(brief.lines()).filter(|line| line.chars().count() > 80).collect();
         assert!(wide.is_empty(), "{wide:?}");
         assert!(full.contains("--kill-after") && !brief.contains("--kill-after"));
+        for subcommand in ["push", "check", "groups", "prune", "delete", "flush", "install", "metric"] {
+            let Err(Stop::Asked(help)) = parse(&["pushwrap".into(), subcommand.into(), "--help".into()]) else {
+                panic!("{subcommand}")
+            };
+            assert!(help.lines().count() <= 40 && help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        }
     }
 }

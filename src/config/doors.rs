@@ -104,16 +104,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
     let mut resolver = Resolver::new(reach.env_file.as_deref());
     let access = Access::resolve(&mut resolver, delivery)?;
     let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
-    let said = cli::Said { dry_run: *dry_run, verbose: loudness.verbose, quiet: loudness.quiet };
-    let named = cli::Destination {
-        url: reach.url.clone(),
-        job: None,
-        label: Vec::new(),
-        instance: None,
-        replace: false,
-        env_file: None,
-    };
-    let gateways = match resolve_destination(&mut resolver, &named, &access)? {
+    let gateways = match resolve_destination(&mut resolver, &reach.url, &access)? {
         Destination::Gateways(gateways) => gateways,
         Destination::Nowhere | Destination::Unnamed => Vec::new(),
     };
@@ -122,7 +113,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
         state_dir: state_dir(&resolver, directory.as_deref()),
         push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
         dry_run: resolver.switch("dry-run", *dry_run)?,
-        volume: resolve_volume(&mut resolver, &said)?,
+        volume: resolve_volume(&mut resolver, loudness)?,
         remote_write: url.map(|url| access.gateway(url)),
         gateways,
         access,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::access::Access;
-use super::key::{self, Fallbacks, non_empty};
+use super::key::{self, Fallbacks, Named, non_empty};
 use super::resolver::Resolver;
 use super::surroundings::Surroundings;
 use super::{DEFAULT_PUSH_TIMEOUT, Destination, Usage, values};
@@ -124,16 +124,9 @@ pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
     let cli::Delete { reach, job, label, instance, dry_run, delivery, loudness } = delete;
     let mut resolver = Resolver::new(reach.env_file.as_deref());
     refuse_empty(label, instance.as_deref())?;
-    let options = cli::Destination {
-        url: reach.url.clone(),
-        job: job.clone(),
-        label: label.clone(),
-        instance: instance.clone(),
-        replace: false,
-        env_file: reach.env_file.clone(),
-    };
+    let named = Named { job: job.as_deref(), labels: label, instance: instance.as_deref() };
     let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
-    let key = key::resolve(&mut resolver, &options, fallbacks, &mut Vec::new())?;
+    let key = key::resolve(&mut resolver, named, fallbacks, &mut Vec::new())?;
     let dry_run = resolver.switch("dry-run", *dry_run)?;
     let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
     let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;
@@ -161,17 +154,8 @@ fn resolve_reach(
 ) -> Result<Reach, Usage> {
     let access = Access::resolve(resolver, delivery)?;
     let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
-    let said = cli::Said { dry_run: false, verbose: loudness.verbose, quiet: loudness.quiet };
-    let volume = resolve_volume(resolver, &said)?;
-    let named = cli::Destination {
-        url: reach.url.clone(),
-        job: None,
-        label: Vec::new(),
-        instance: None,
-        replace: false,
-        env_file: None,
-    };
-    let gateways = match resolve_destination(resolver, &named, &access)? {
+    let volume = resolve_volume(resolver, loudness)?;
+    let gateways = match resolve_destination(resolver, &reach.url, &access)? {
         Destination::Gateways(gateways) => gateways,
         Destination::Nowhere => Vec::new(),
         Destination::Unnamed => {

@@ -3,7 +3,6 @@
 use super::Usage;
 use super::resolver::Resolver;
 use super::surroundings::Surroundings;
-use crate::cli;
 use crate::grouping::{GroupingKey, Label, LabelName};
 
 /// What the grouping key falls back on where options are silent.
@@ -11,6 +10,14 @@ pub(super) struct Fallbacks {
     pub(super) surroundings: Surroundings,
     /// The job where `--job` is not given; none where it must be.
     pub(super) job: Option<String>,
+}
+
+/// The options that name a group.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'o> {
+    pub(super) job: Option<&'o str>,
+    pub(super) labels: &'o [String],
+    pub(super) instance: Option<&'o str>,
 }
 
 /// Launchers and interpreters: many different jobs have this file name, and would share one group.
@@ -29,15 +36,15 @@ fn is_launcher(name: &str) -> bool {
 /// The key of the options, with what the surroundings add. None where a variable below the command line spoils it.
 pub(super) fn resolve(
     resolver: &mut Resolver,
-    options: &cli::Destination,
+    options: Named<'_>,
     Fallbacks { surroundings, job: fallback }: Fallbacks,
     warnings: &mut Vec<String>,
 ) -> Result<Option<GroupingKey>, Usage> {
-    let mut labels = resolver.many("label", &options.label, str::parse::<Label>)?.unwrap_or_default();
+    let mut labels = resolver.many("label", options.labels, str::parse::<Label>)?.unwrap_or_default();
     if fallback.is_some() {
         refuse_own(resolver, options, &labels)?;
     }
-    let job = resolver.one("job", options.job.as_deref(), non_empty)?;
+    let job = resolver.one("job", options.job, non_empty)?;
     let job = match (job, fallback) {
         (Some(job), _) => job,
         (None, Some(name)) => {
@@ -52,13 +59,13 @@ pub(super) fn resolve(
             return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
         }
     };
-    let mut instance = resolver.one("instance", options.instance.as_deref(), |text| Ok(text.to_owned()))?;
+    let mut instance = resolver.one("instance", options.instance, |text| Ok(text.to_owned()))?;
     prefer_one_instance(resolver, options, &mut labels, &mut instance)?;
     let all = all_labels(&labels, instance.as_deref(), surroundings);
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
-            resolver.refuse(!options.label.is_empty(), format!("invalid grouping key: {error}")).map(|()| None)
+            resolver.refuse(!options.labels.is_empty(), format!("invalid grouping key: {error}")).map(|()| None)
         }
     }
 }
@@ -67,12 +74,12 @@ pub(super) fn resolve(
 /// all these samples would become one series, and it would refuse every push.
 const TELL_APART: [&str; 2] = ["outcome", "mode"];
 
-fn refuse_own(resolver: &mut Resolver, options: &cli::Destination, labels: &[Label]) -> Result<(), Usage> {
+fn refuse_own(resolver: &mut Resolver, options: Named<'_>, labels: &[Label]) -> Result<(), Usage> {
     match labels.iter().find(|label| TELL_APART.contains(&label.name.as_str())) {
         Some(Label { name, .. }) => {
             let message =
                 format!("'{name}' cannot be a grouping label: the run's own metrics have a label of that name");
-            resolver.refuse(!options.label.is_empty(), message)
+            resolver.refuse(!options.labels.is_empty(), message)
         }
         None => Ok(()),
     }
@@ -81,7 +88,7 @@ fn refuse_own(resolver: &mut Resolver, options: &cli::Destination, labels: &[Lab
 /// An instance can be given as a label too; the one of the higher layer counts.
 fn prefer_one_instance(
     resolver: &mut Resolver,
-    options: &cli::Destination,
+    options: Named<'_>,
     labels: &mut Vec<Label>,
     instance: &mut Option<String>,
 ) -> Result<(), Usage> {
@@ -91,7 +98,7 @@ fn prefer_one_instance(
     }
     let (by_option, by_label) = resolver.prefer(
         ("instance", options.instance.is_some()),
-        ("label", !options.label.is_empty()),
+        ("label", !options.labels.is_empty()),
         "the label 'instance' is given twice, by --instance and by --label",
     )?;
     if by_option {

@@ -33,7 +33,7 @@ pub use doors::{FlushConfig, resolve_flush};
 pub use keeping::{
     DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
 };
-use key::Fallbacks;
+use key::{Fallbacks, Named};
 pub use layers::{DEFAULT_ENV_FILE, variable};
 pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 use resolver::Resolver;
@@ -185,7 +185,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
     let fallbacks = Fallbacks { surroundings, job: Some(file_name(&program)) };
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
-    let volume = resolve_volume(&mut resolver, &said)?;
+    let volume = resolve_volume(&mut resolver, &said.loudness)?;
     let summary = resolver.one("summary", report.summary.as_deref(), values::summary)?;
     let reporting = resolver.finish(reporting);
     Ok(Config {
@@ -212,7 +212,7 @@ pub fn resolve_push(push: &cli::Push) -> Result<PushConfig, Usage> {
         ReportOptions { destination: &push.destination, delivery: &push.delivery, said: &push.said, run: None };
     let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
-    let volume = resolve_volume(&mut resolver, &push.said)?;
+    let volume = resolve_volume(&mut resolver, &push.said.loudness)?;
     Ok(PushConfig { reporting: resolver.finish(reporting), volume })
 }
 
@@ -235,7 +235,7 @@ fn told_apart(resolver: &mut Resolver, codes: Codes, options: &cli::CommandOptio
     Ok(Codes { skip: Vec::new(), ..codes })
 }
 
-fn resolve_volume(resolver: &mut Resolver, said: &cli::Said) -> Result<Volume, Usage> {
+fn resolve_volume(resolver: &mut Resolver, said: &cli::Loudness) -> Result<Volume, Usage> {
     let given = resolver.one("verbose", None, values::verbosity)?;
     let quiet = resolver.switch("quiet", said.quiet)?;
     // On the command line the two exclude each other; below it the flag that is there counts.
@@ -310,10 +310,12 @@ fn resolve_reporting(
     let ReportOptions { destination, delivery, said, run } = options;
     let (run, doors) = run.unzip();
     let access = Access::resolve(resolver, delivery)?;
-    let gateways = resolve_destination(resolver, destination, &access)?;
+    let gateways = resolve_destination(resolver, &destination.url, &access)?;
     let Doors { output, remote_write, state_dir } = Doors::resolve(resolver, doors, &access)?;
     let mut warnings = Vec::new();
-    let key = key::resolve(resolver, destination, fallbacks, &mut warnings)?;
+    let cli::Destination { job, label, instance, .. } = destination;
+    let named = Named { job: job.as_deref(), labels: label, instance: instance.as_deref() };
+    let key = key::resolve(resolver, named, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
         warnings.clear();
     }
@@ -368,12 +370,8 @@ fn target(text: &str) -> Result<Target, String> {
     text.parse().map(|url| Target::Gateway(Box::new(url))).map_err(|error| format!("{error}"))
 }
 
-fn resolve_destination(
-    resolver: &mut Resolver,
-    options: &cli::Destination,
-    access: &Access,
-) -> Result<Destination, Usage> {
-    let Some(targets) = resolver.many("url", &options.url, target)? else { return Ok(Destination::Unnamed) };
+fn resolve_destination(resolver: &mut Resolver, urls: &[String], access: &Access) -> Result<Destination, Usage> {
+    let Some(targets) = resolver.many("url", urls, target)? else { return Ok(Destination::Unnamed) };
     let named = targets.len();
     let mut gateways: Vec<Gateway> = Vec::new();
     for target in targets {
@@ -384,7 +382,7 @@ fn resolve_destination(
             }
         } else if named > 1 {
             let contradiction = "--url none stands alone: it means that nothing is reported".to_owned();
-            resolver.refuse(!options.url.is_empty(), contradiction)?;
+            resolver.refuse(!urls.is_empty(), contradiction)?;
         }
     }
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })

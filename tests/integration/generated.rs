@@ -28,7 +28,7 @@ fn hold(path: &str, made: &[u8]) {
 
 fn completion(shell: Shell) -> Vec<u8> {
     let mut made = Vec::new();
-    generate(shell, &mut without_hidden(cli::command(false)), "pushwrap", &mut made);
+    generate(shell, &mut without_hidden(cli::command(cli::Help::Full)), "pushwrap", &mut made);
     with_metric_names(shell, &String::from_utf8(made).unwrap()).into_bytes()
 }
 

@@ -27,6 +27,6 @@ fn hold(name: &str, made: &str) {
 #[test]
 fn readme_says_what_the_program_says() {
     hold("metrics", &report::markdown_table());
-    let help = cli::command(false).render_help().to_string();
+    let help = cli::command(cli::Help::Full).render_help().to_string();
     hold("help", &format!("```text\n{}\n```\n", help.trim_end()));
 }
