@@ -40,7 +40,11 @@ pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
         _ => {
             let is_subcommand = |word: &&str| command.find_subcommand(word).is_some();
             let subcommand = ours.first().is_some_and(is_subcommand);
-            let dashes = if subcommand { None } else { missing_dashes(&error, &command) };
+            let dashes = if subcommand {
+                None
+            } else {
+                format_apart(&error, &ours).or_else(|| missing_dashes(&error, &command))
+            };
             Stop::Wrong { message: dashes.unwrap_or_else(|| worded(&error)), subcommand }
         }
     })
@@ -87,6 +91,14 @@ fn with_numbers(argument: Arg) -> Arg {
     argument.allow_negative_numbers(takes_value)
 }
 
+/// `--summary json`: its value is optional, so it stands behind `=`.
+fn format_apart(error: &clap::Error, words: &[&str]) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_apart = words.windows(2).any(|pair| pair == ["--summary", word]);
+    let known = ["text", "json"].contains(&word.as_str());
+    (is_apart && known).then(|| format!("a format stands behind '=': --summary={word}"))
+}
+
 /// The one mistake that everybody makes: a command without `--` before it. The options that stand there are not repeated: they
 /// may hold a password.
 fn missing_dashes(error: &clap::Error, command: &Command) -> Option<String> {
@@ -110,7 +122,10 @@ fn worded(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("tip: to pass '"));
     let word = |line: &str| match line.strip_prefix("pushwrap <") {
         Some(rest) => format!("   or: pushwrap <{rest}"),
-        None => line.replace("Usage: ", "usage: ").replace("For more information", "for more information"),
+        None => line
+            .replace("Usage: ", "usage: ")
+            .replace("For more information", "for more information")
+            .replace("--verbose...", "--verbose"),
     };
     lines.map(word).collect::<Vec<_>>().join("\n")
 }
@@ -142,6 +157,13 @@ mod tests {
             "{message}"
         );
         assert!(!subcommand);
+    }
+
+    #[test]
+    fn a_format_of_the_summary_stands_behind_an_equals_sign() {
+        assert_eq!(wrong(&["--summary", "json", "--", "true"]).0, "a format stands behind '=': --summary=json");
+        assert!(wrong(&["--summary", "json-job"]).0.starts_with("'--' is missing"));
+        assert!(wrong(&["-q", "-v", "--", "true"]).0.contains("'--verbose'"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Resolves one option after the other over the layers, and decides what a mistake does: on the command line it is bad
 //! usage; below it, where it concerns reporting, it is remembered as trouble that fails the push and never the command.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use super::{Reporting, Usage};
 use crate::cli::Cli;
 use crate::console::{without_user, words};
 
+/// How many characters of a wrong value are shown.
+const LONGEST_QUOTE: usize = 200;
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
 const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
 
@@ -187,7 +190,7 @@ impl Resolver {
         match parsed {
             Ok(parsed) => Ok(Some(parsed)),
             Err(error) => {
-                let message = format!("invalid value {}for {origin}: {error}", quoted(long, value));
+                let message = format!("invalid value {}for {origin}: {}", quoted(long, value), shortened(&error));
                 let stops_the_run = matches!(origin, Origin::Flag(_)) || OF_THE_COMMAND.contains(&long);
                 self.refuse(stops_the_run, message).map(|()| None)
             }
@@ -200,8 +203,16 @@ fn quoted(long: &str, value: &OsStr) -> String {
     let text = value.to_string_lossy();
     match long {
         "user" | "header" => String::new(),
-        "url" | "proxy" | "remote-write" => format!("'{}' ", without_user(&text)),
-        _ => format!("'{text}' "),
+        "url" | "proxy" | "remote-write" => format!("'{}' ", shortened(&without_user(&text))),
+        _ => format!("'{}' ", shortened(&text)),
+    }
+}
+
+/// The text, cut off where it is longer than anybody reads: a value can be a whole file.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
     }
 }
 
@@ -221,5 +232,10 @@ mod tests {
         assert_eq!(quoted("url", "u:p@gw".as_ref()), "'gw' ");
         assert_eq!(quoted("user", "me:secret".as_ref()), "");
         assert_eq!(quoted("job", "x".as_ref()), "'x' ");
+    }
+
+    #[test]
+    fn long_values_are_cut_off() {
+        assert_eq!(quoted("job", "ä".repeat(100_000).as_ref()), format!("'{}…' ", "ä".repeat(200)));
     }
 }
