@@ -76,7 +76,9 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
     let path = reporting.key.as_ref().map(GroupingKey::path).unwrap_or_default();
     let push = Push { method: reporting.on_success, path, body: body.into(), salvage: None };
     if reporting.dry_run {
-        gateways.iter().for_each(|gateway| rehearse(gateway, &push, voice));
+        for gateway in gateways {
+            rehearse(gateway, &push, voice);
+        }
         return true;
     }
     let results = deliver_all(gateways, &push, Deadline::after(reporting.push_timeout));

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::access::Access;
+use super::reporting::{DEFAULT_PUSH_TIMEOUT, Destination, resolve_destination};
 use super::resolver::Resolver;
-use super::{DEFAULT_PUSH_TIMEOUT, Destination, Usage, values};
-use super::{resolve_destination, resolve_volume};
+use super::{Usage, resolve_volume, values};
 use crate::cli;
 use crate::console::Volume;
 use crate::sink::{BaseUrl, Door, Gateway, OutputTarget, RemoteWrite, Sink, StateDir, Waiting};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::access::Access;
 use super::key::{self, Fallbacks, Named, non_empty};
+use super::reporting::{DEFAULT_PUSH_TIMEOUT, Destination, resolve_destination};
 use super::resolver::Resolver;
 use super::surroundings::Surroundings;
-use super::{DEFAULT_PUSH_TIMEOUT, Destination, Usage, values};
-use super::{resolve_destination, resolve_volume};
+use super::{Usage, resolve_volume, values};
 use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{GroupingKey, Label};

@@ -36,7 +36,7 @@ impl Resolver {
         match resolver.layers.read_env_file(&path) {
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
-                resolver.troubles.push(format!("cannot read env file '{}': {}", path.display(), words(&error)))
+                resolver.troubles.push(format!("cannot read env file '{}': {}", path.display(), words(&error)));
             }
             Ok(()) => resolver.warn_of_unknown(),
         }

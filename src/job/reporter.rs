@@ -323,9 +323,9 @@ impl Reporter {
             Err(failure) => {
                 // Between the pushes of a running command only the last word counts.
                 if is_final {
-                    self.voice.trouble(&failure)
+                    self.voice.trouble(&failure);
                 } else {
-                    self.voice.note(&failure)
+                    self.voice.note(&failure);
                 }
                 Err(failure.to_string())
             }

@@ -13,8 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::deadline::{Cancel, Deadline};
 use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
-use super::explain::panic_text;
 use super::failure::{Failure, Fault, Phase};
+use super::quote::panic_text;
 use super::state_spool::Spool;
 use super::{Gateway, Push};
 

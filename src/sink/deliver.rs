@@ -10,6 +10,7 @@ use super::deadline::{Cancel, Deadline, Watch};
 use super::explain;
 use super::failure::{Failure, Fault, Phase, Retry};
 use super::http::{Answer, Request, Route, TEXT, Take, Wanted};
+use super::quote::{panic_text, quote};
 use super::remote_write;
 use super::{Gateway, Method, Push};
 
@@ -112,7 +113,7 @@ fn guarded<T>(
     let (fault, remedy) = match done {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(failed)) => failed,
-        Err(panic) => (Fault::Internal(explain::panic_text(panic.as_ref())), None),
+        Err(panic) => (Fault::Internal(panic_text(panic.as_ref())), None),
     };
     Err(Failure { fault, tries: delivery.tries, intent: delivery.intent, gateway: delivery.shown.clone(), remedy })
 }
@@ -264,15 +265,15 @@ impl<'a> Delivery<'a> {
                 None => return Err(refused(&answer)),
             }
         }
-        Err(Fault::Redirect { status, location: explain::quote(target.as_bytes()) })
+        Err(Fault::Redirect { status, location: quote(target.as_bytes()) })
     }
 }
 
 /// An answer that is no success, as a fault.
 fn refused(answer: &Answer) -> Fault {
     match answer.status {
-        status @ 300..=399 => Fault::Redirect { status, location: explain::quote(answer.location.as_bytes()) },
-        status => Fault::Status { status, text: explain::quote(&answer.text), retry_after: answer.retry_after },
+        status @ 300..=399 => Fault::Redirect { status, location: quote(answer.location.as_bytes()) },
+        status => Fault::Status { status, text: quote(&answer.text), retry_after: answer.retry_after },
     }
 }
 

@@ -14,12 +14,13 @@ use super::Gateway;
 use super::deadline::{Halt, Watch};
 use super::failure::{Fault, Phase, TlsFault};
 use super::proxy::Proxy;
+use super::quote::quote;
 use super::resolve::{LookupError, resolve};
 use super::secret::Secret;
 use super::settings::{authorization, plain};
 use super::url::Scheme;
 use super::wire::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, halted};
-use super::{explain, retry_after, tls};
+use super::{retry_after, tls};
 use crate::exposition::CONTENT_TYPE;
 
 /// How we name ourselves.
@@ -340,5 +341,5 @@ fn fault_of(error: &ureq::Error, trace: &Trace) -> Fault {
 /// The first line of what came back, short.
 fn beginning(received: &[u8]) -> String {
     let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    format!("'{}'", explain::quote(&line[..line.len().min(60)]))
+    format!("'{}'", quote(&line[..line.len().min(60)]))
 }

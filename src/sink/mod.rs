@@ -14,6 +14,7 @@ mod json;
 mod nss;
 mod output;
 mod proxy;
+mod quote;
 mod rehearse;
 mod remote_write;
 mod resolve;

@@ -18,6 +18,7 @@ use super::deadline::Watch;
 use super::failure::{Fault, Phase};
 use super::secret::Secret;
 use super::wire::halted;
+pub(super) use crate::console::words as plain;
 
 /// The most that is read of a password or token file.
 const SECRET_MAX: usize = 64 * 1024;
@@ -205,14 +206,4 @@ fn read_bounded(mut file: File, max: usize, watch: &Watch) -> io::Result<Vec<u8>
             return Err(io::Error::other(format!("it has more than {} KiB", max / 1024)));
         }
     }
-}
-
-/// An I/O error as people know it: `no such file or directory`, without the number.
-pub(super) fn plain(error: &io::Error) -> String {
-    let text = match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => error.to_string(),
-    };
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }

@@ -91,9 +91,10 @@ fn a_group_is_blamed_only_for_what_it_holds() {
                    gauge:{value:1}} is not a COUNTER";
     let said = |held: &[&str]| {
         let groups = ["job=\"a\"", "job=\"a\",shard=\"1\"", "job=\"b\"", "job=\"c\""];
-        let times: String = groups.iter().map(|group| format!("push_time_seconds{{{group}}} 1\n")).collect();
-        let page: String = held.iter().map(|group| format!("m{{{group}}} 1\n")).collect();
-        let replies = [Reply::status("400 Bad Request", refusal), Reply::status("200 OK", &(times + &page))];
+        let times = groups.map(|group| format!("push_time_seconds{{{group}}} 1\n"));
+        let series = held.iter().map(|group| format!("m{{{group}}} 1\n"));
+        let page: Vec<String> = times.into_iter().chain(series).collect();
+        let replies = [Reply::status("400 Bad Request", refusal), Reply::status("200 OK", &page.concat())];
         let gateway = FakeGateway::start(replies);
         let call = Pushwrap::new().args(["push", "--job", "a", "-l", "shard=1", "--instance", "none", "--url"]);
         call.arg(gateway.url()).stdin("m 1\n").call().exit(1)

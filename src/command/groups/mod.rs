@@ -1,0 +1,107 @@
+//! `pushwrap groups`: what the gateway holds, one row a group: which job, how its last run ended, when, and who is overdue.
+//! Groups that somebody else pushed are there too, with what the gateway knows about them.
+
+mod row;
+
+use std::fmt::Write as _;
+
+use super::shown::{paint, print, say_clock, voice};
+use crate::config::GroupsConfig;
+use crate::exposition::Paint;
+use crate::sink::{Deadline, Inventory, inventory};
+use row::Row;
+
+/// The metrics of a run that are looked at, without their prefix.
+const METRICS: [&str; 7] = [
+    "running",
+    "outcome",
+    "exit_code",
+    "start_timestamp_seconds",
+    "duration_seconds",
+    "last_success_timestamp_seconds",
+    "max_age_seconds",
+];
+/// Columns are not padded beyond this: one long name must not make every row long.
+const WIDEST: usize = 60;
+
+/// Shows the groups of every gateway. The exit status: 0, or 1 when one of them could not be read.
+#[must_use]
+pub fn run(config: &GroupsConfig) -> u8 {
+    let voice = voice(&config.reach);
+    let families: Vec<String> = METRICS.iter().map(|name| format!("{}{name}", config.prefix)).collect();
+    let mut status = 0;
+    let mut inventories = Vec::new();
+    for gateway in &config.reach.gateways {
+        let url = gateway.url.to_string();
+        match inventory(gateway, &families, Deadline::after(config.reach.push_timeout)) {
+            Ok(inventory) => {
+                say_clock(voice, &inventory, &url);
+                inventories.push((url, inventory));
+            }
+            Err(failure) => {
+                voice.trouble(failure);
+                status = 1;
+            }
+        }
+    }
+    let several = config.reach.gateways.len() > 1;
+    let mut text = String::new();
+    for (url, inventory) in &inventories {
+        let rows = rows(config, inventory);
+        if config.json {
+            text.extend(rows.iter().map(|row| row.json(url) + ",\n"));
+        } else {
+            if several {
+                let _ = writeln!(text, "{url}");
+            }
+            text.push_str(&table(&rows, paint(&std::io::stdout())));
+        }
+    }
+    if config.json {
+        let objects = text.trim_end_matches(",\n");
+        text = if objects.is_empty() { "[]\n".to_owned() } else { format!("[\n{objects}\n]\n") };
+    }
+    if print(&text) { status } else { 1 }
+}
+
+fn rows<'g>(config: &GroupsConfig, inventory: &'g Inventory) -> Vec<Row<'g>> {
+    let meant = inventory.groups.iter().filter(|group| config.filter.meets(&group.key));
+    meant.map(|group| Row::of(group, &config.prefix, inventory.now)).collect()
+}
+
+const TITLES: [&str; 6] = ["JOB", "LABELS", "OUTCOME", "STARTED", "DURATION", "PUSHED"];
+/// The column that is coloured.
+const OUTCOME: usize = 2;
+const BOLD: &str = "\u{1b}[1m";
+const END: &str = "\u{1b}[0m";
+
+/// The rows under their titles, columns aligned.
+fn table(rows: &[Row<'_>], paint: Paint) -> String {
+    let cells: Vec<[String; 6]> = rows.iter().map(Row::cells).collect();
+    let width = |column: usize| {
+        let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        widths.chain([TITLES.get(column).map_or(0, |title| title.len())]).max().unwrap_or_default().min(WIDEST)
+    };
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    let mut line = |cells: &[String; 6], colors: [&str; 6]| {
+        let mut padding = 0;
+        for ((cell, width), color) in cells.iter().zip(widths).zip(colors) {
+            let colored = paint == Paint::Ansi && !color.is_empty();
+            let (on, off) = if colored { (color, END) } else { ("", "") };
+            let _ = write!(text, "{:padding$}{on}{cell}{off}", "");
+            padding = width.saturating_sub(cell.chars().count()) + 2;
+        }
+        text.push('\n');
+    };
+    line(&TITLES.map(str::to_owned), [BOLD; 6]);
+    for (row, cells) in rows.iter().zip(&cells) {
+        let mut colors = [""; 6];
+        colors[OUTCOME] = row.color();
+        line(cells, colors);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! One group as a row: how its last run ended or whether it runs, when, and whether it is overdue; for a person or a program.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::command::shown::{age, word};
+use crate::console::span;
+use crate::exposition::json_string;
+use crate::sink::{Group, PushTime};
+
+/// A command that runs is heard of at least this often, as in the alert rule that README shows.
+const HEARTBEAT: Duration = Duration::from_mins(5);
+const RED: &str = "\u{1b}[31m";
+const GREEN: &str = "\u{1b}[32m";
+const YELLOW: &str = "\u{1b}[33m";
+const CYAN: &str = "\u{1b}[36m";
+
+/// What a run was when it was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Somebody else's group.
+    Foreign,
+    /// The command runs.
+    Running,
+    /// It ran, and has not been heard of since.
+    Lost,
+    /// It has ended; the outcome, or none where it does not say.
+    Ended(Option<String>),
+}
+
+/// What is known of one group. Numbers are as the gateway has them.
+#[derive(Debug)]
+pub(super) struct Row<'g> {
+    group: &'g Group,
+    now: SystemTime,
+    pub(super) state: State,
+    started: Option<f64>,
+    duration: Option<f64>,
+    pub(super) exit_code: Option<f64>,
+    last_success: Option<f64>,
+    max_age: Option<f64>,
+}
+
+impl<'g> Row<'g> {
+    pub(super) fn of(group: &'g Group, prefix: &str, now: SystemTime) -> Self {
+        let value = |name: &str| group.value(&format!("{prefix}{name}")).filter(|value| value.is_finite());
+        let state = match value("running") {
+            None => State::Foreign,
+            Some(running) if running > 0.5 => heartbeat(group, now),
+            Some(_) => State::Ended(outcome(group, &format!("{prefix}outcome"))),
+        };
+        // What the gateway has of the end belongs to the run before.
+        let has_ended = !matches!(state, State::Running | State::Lost);
+        Self {
+            group,
+            now,
+            started: value("start_timestamp_seconds"),
+            duration: value("duration_seconds").filter(|_| has_ended),
+            exit_code: value("exit_code").filter(|_| has_ended),
+            last_success: value("last_success_timestamp_seconds"),
+            max_age: value("max_age_seconds"),
+            state,
+        }
+    }
+
+    /// As the alert rule has it: the last success is older than it may become.
+    fn is_overdue(&self) -> bool {
+        let age = time(self.last_success).and_then(|success| self.now.duration_since(success).ok());
+        age.zip(seconds(self.max_age)).is_some_and(|(age, max_age)| age > max_age)
+    }
+
+    /// How it ended or whether it runs, in one word; none for somebody else's group.
+    fn state(&self) -> Option<&str> {
+        match &self.state {
+            State::Foreign => None,
+            State::Running => Some("running"),
+            State::Lost => Some("lost"),
+            State::Ended(outcome) => Some(outcome.as_deref().unwrap_or("unknown")),
+        }
+    }
+
+    pub(super) fn outcome(&self) -> String {
+        let overdue = if self.is_overdue() { ", overdue" } else { "" };
+        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + overdue)
+    }
+
+    pub(super) fn color(&self) -> &'static str {
+        match &self.state {
+            _ if self.is_overdue() => RED,
+            State::Foreign => "",
+            State::Running => CYAN,
+            State::Ended(Some(outcome)) if outcome == "success" => GREEN,
+            State::Ended(Some(outcome)) if outcome == "skipped" => YELLOW,
+            State::Lost | State::Ended(_) => RED,
+        }
+    }
+
+    fn labels(&self) -> String {
+        let labels = self.group.key.labels().iter().skip(1);
+        let shown: Vec<String> = labels.map(|(name, value)| format!("{}={}", word(name), word(value))).collect();
+        if shown.is_empty() { "-".to_owned() } else { shown.join(",") }
+    }
+
+    fn duration(&self) -> String {
+        let since = time(self.started).and_then(|started| self.now.duration_since(started).ok());
+        let duration = if self.state == State::Running { since.map(whole) } else { seconds(self.duration) };
+        duration.map_or_else(|| "-".to_owned(), span)
+    }
+
+    pub(super) fn pushed(&self) -> String {
+        let ago = |time: PushTime| match time {
+            PushTime::Unknown => "-".to_owned(),
+            PushTime::Never => "never".to_owned(),
+            PushTime::At(at) => age(self.now, at),
+        };
+        let pushed = ago(self.group.pushed);
+        // The last push was not taken, so the row shows the one before.
+        if self.group.refused > self.group.pushed && matches!(self.group.refused, PushTime::At(_)) {
+            return format!("{pushed}, refused {}", ago(self.group.refused));
+        }
+        pushed
+    }
+
+    pub(super) fn cells(&self) -> [String; 6] {
+        let started = time(self.started).map_or_else(|| "-".to_owned(), |started| age(self.now, started));
+        [word(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
+    }
+
+    /// One object on one line; the keys are a contract (README).
+    pub(super) fn json(&self, url: &str) -> String {
+        let labels: Vec<String> =
+            self.group.key.labels().iter().skip(1).map(|(name, value)| pair(name, value)).collect();
+        let number = |number: Option<f64>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
+        let push_time = |time| match time {
+            PushTime::Unknown => None,
+            PushTime::Never => Some(0.0),
+            PushTime::At(at) => at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64()),
+        };
+        let fields = [
+            ("gateway", json_string(url)),
+            ("job", json_string(self.group.key.job())),
+            ("labels", format!("{{{}}}", labels.join(","))),
+            ("state", self.state().map_or_else(|| "null".to_owned(), json_string)),
+            ("overdue", self.is_overdue().to_string()),
+            ("exit_code", number(self.exit_code)),
+            ("start_timestamp_seconds", number(self.started)),
+            ("duration_seconds", number(self.duration)),
+            ("last_success_timestamp_seconds", number(self.last_success)),
+            ("max_age_seconds", number(self.max_age)),
+            ("push_time_seconds", number(push_time(self.group.pushed))),
+            ("push_failure_time_seconds", number(push_time(self.group.refused))),
+        ];
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+}
+
+fn heartbeat(group: &Group, now: SystemTime) -> State {
+    let silent = match group.pushed {
+        PushTime::At(pushed) => now.duration_since(pushed).unwrap_or_default(),
+        PushTime::Unknown | PushTime::Never => Duration::MAX,
+    };
+    if silent > HEARTBEAT { State::Lost } else { State::Running }
+}
+
+/// The state of the state set that is 1.
+fn outcome(group: &Group, family: &str) -> Option<String> {
+    let happened = group.series.iter().find(|series| series.family == family && series.value > 0.5)?;
+    happened.labels.iter().find(|(name, _)| name == "outcome").map(|(_, outcome)| outcome.clone())
+}
+
+fn whole(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
+}
+
+fn seconds(value: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(value?).ok()
+}
+
+fn time(value: Option<f64>) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(seconds(value)?)
+}
+
+fn pair(name: &str, value: &str) -> String {
+    format!("{}:{}", json_string(name), json_string(value))
+}
