@@ -96,15 +96,15 @@ fn prefer_one_instance(
     if !is_named || !labels.iter().any(|label| label.name.as_str() == "instance") {
         return Ok(());
     }
-    let (by_option, by_label) = resolver.prefer(
+    let (_, by_label) = resolver.prefer(
         ("instance", options.instance.is_some()),
         ("label", !options.labels.is_empty()),
         "the label 'instance' is given twice, by --instance and by --label",
     )?;
-    if by_option {
-        labels.retain(|label| label.name.as_str() != "instance");
-    } else if by_label {
+    if by_label {
         *instance = None;
+    } else {
+        labels.retain(|label| label.name.as_str() != "instance");
     }
     Ok(())
 }

@@ -151,7 +151,9 @@ impl Resolver {
         if stops_the_run {
             return Err(Usage(message));
         }
-        self.troubles.push(message);
+        if !self.troubles.contains(&message) {
+            self.troubles.push(message);
+        }
         Ok(())
     }
 

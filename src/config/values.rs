@@ -108,8 +108,8 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// How often `-v` was meant: a number, or a switch.
 pub(super) fn verbosity(text: &str) -> Result<u8, String> {
-    match text.trim().parse() {
-        Ok(count) => Ok(count),
+    match text.trim().parse::<u64>() {
+        Ok(count) => Ok(u8::try_from(count).unwrap_or(u8::MAX)),
         Err(_) => switch(text).map(u8::from).map_err(|_| "expected a number, true or false".to_owned()),
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn prefix(text: &str) -> Result<String, String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{codes, duration, interval, limit, positive_duration, prefix, signal, size, switch};
+    use super::{codes, duration, interval, limit, positive_duration, prefix, signal, size, switch, verbosity};
 
     #[test]
     fn durations_are_humantimes_or_seconds() {
@@ -182,6 +182,7 @@ mod tests {
         assert!(size("0").is_err() && size("MiB").is_err() && size("1x").is_err() && size("99999999999G").is_err());
         assert_eq!(switch("Yes"), Ok(true));
         assert!(switch("maybe").is_err());
+        assert_eq!((verbosity("999"), verbosity("2"), verbosity("yes")), (Ok(255), Ok(2), Ok(1)));
         assert_eq!(prefix("backup_"), Ok("backup_".to_owned()));
         assert!(prefix("pushgateway_http_").is_err() && prefix("go_").is_err() && prefix("gogo_").is_ok());
         assert!(prefix("").is_err() && prefix("1a").is_err() && prefix("a-b").is_err());

@@ -155,6 +155,19 @@ fn a_wrong_variable_about_reporting_fails_the_push_and_not_the_command() {
     }
 }
 
+/// Given variables that contradict themselves, when a command is run, then that is said once.
+#[test]
+fn a_contradiction_is_said_once() {
+    let said = |variables: &[(&str, &str)], message: &str| {
+        let call = variables.iter().fold(Pushwrap::new(), |call, (name, value)| call.env(name, value));
+        let rest = "pushwrap: the run is not reported: nothing was pushed\n";
+        call.run(["true"]).exit(0).stderr(&format!("pushwrap: {message}\n{rest}"));
+    };
+    said(&[("PUSHWRAP_URL", "none,none")], "--url none stands alone: it means that nothing is reported");
+    let twice = [("PUSHWRAP_URL", "http://gw"), ("PUSHWRAP_LABEL", "instance=a"), ("PUSHWRAP_INSTANCE", "b")];
+    said(&twice, "the label 'instance' is given twice, by --instance and by --label");
+}
+
 #[test]
 fn a_wrong_variable_about_the_command_stops_it() {
     for variable in ["PUSHWRAP_TIMEOUT", "PUSHWRAP_SIGNAL", "PUSHWRAP_KILL_AFTER"] {
