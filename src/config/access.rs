@@ -2,9 +2,10 @@
 //! one that is missing fails the push, never the command.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::Usage;
 use super::resolver::Resolver;
+use super::{Usage, values};
 use crate::cli::Delivery;
 use crate::sink::{BaseUrl, Credentials, Gateway, Header, Identity, Password, ProxySettings, Secret, Tls};
 
@@ -15,18 +16,25 @@ pub(super) struct Access {
     headers: Vec<Header>,
     tls: Tls,
     proxy: ProxySettings,
+    /// The budget of each push, or of each request.
+    pub(super) push_timeout: Duration,
 }
+
+/// `--push-timeout`, where nothing is said.
+const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Access {
     /// Resolves the options of "how" that concern the connection.
     pub(super) fn resolve(resolver: &mut Resolver, options: &Delivery) -> Result<Self, Usage> {
         let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
         let proxy = resolver.one("proxy", options.proxy.as_deref(), proxy)?;
+        let timeout = resolver.one("push-timeout", options.push_timeout.as_deref(), values::positive_duration)?;
         Ok(Self {
             credentials: credentials(resolver, options)?,
             headers,
             tls: tls(resolver, options)?,
             proxy: ProxySettings::from_environment(proxy.as_deref(), |name| std::env::var_os(name)),
+            push_timeout: timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
         })
     }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::access::Access;
-use super::reporting::{DEFAULT_PUSH_TIMEOUT, Destination, resolve_destination};
+use super::reporting::{Destination, resolve_destination};
 use super::resolver::Resolver;
-use super::{Usage, resolve_volume, values};
+use super::{Usage, resolve_volume};
 use crate::cli;
 use crate::console::Volume;
 use crate::sink::{BaseUrl, Door, Gateway, OutputTarget, RemoteWrite, Sink, StateDir, Waiting};
@@ -103,7 +103,6 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
     let cli::Flush { reach, remote_write, state_dir: directory, dry_run, delivery, loudness } = flush;
     let mut resolver = Resolver::new(reach.env_file.as_deref());
     let access = Access::resolve(&mut resolver, delivery)?;
-    let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
     let gateways = match resolve_destination(&mut resolver, &reach.url, &access)? {
         Destination::Gateways(gateways) => gateways,
         Destination::Nowhere | Destination::Unnamed => Vec::new(),
@@ -111,7 +110,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
     let url = resolver.one("remote-write", remote_write.as_deref(), remote_write_url)?;
     Ok(FlushConfig {
         state_dir: state_dir(&resolver, directory.as_deref()),
-        push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
+        push_timeout: access.push_timeout,
         dry_run: resolver.switch("dry-run", *dry_run)?,
         volume: resolve_volume(&mut resolver, loudness)?,
         remote_write: url.map(|url| access.gateway(url)),

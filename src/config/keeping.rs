@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::access::Access;
 use super::key::{self, Fallbacks, Named, non_empty};
-use super::reporting::{DEFAULT_PUSH_TIMEOUT, Destination, resolve_destination};
+use super::reporting::{Destination, resolve_destination};
 use super::resolver::Resolver;
 use super::surroundings::Surroundings;
 use super::{Usage, resolve_volume, values};
@@ -153,7 +153,6 @@ fn resolve_reach(
     loudness: &cli::Loudness,
 ) -> Result<Reach, Usage> {
     let access = Access::resolve(resolver, delivery)?;
-    let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
     let volume = resolve_volume(resolver, loudness)?;
     let gateways = match resolve_destination(resolver, &reach.url, &access)? {
         Destination::Gateways(gateways) => gateways,
@@ -163,7 +162,7 @@ fn resolve_reach(
             Vec::new()
         }
     };
-    Ok(Reach { gateways, push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT), warnings: Vec::new(), volume })
+    Ok(Reach { gateways, push_timeout: access.push_timeout, warnings: Vec::new(), volume })
 }
 
 impl Reach {

@@ -11,7 +11,6 @@ use crate::cli;
 use crate::grouping::GroupingKey;
 use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
 
-pub(super) const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Where and how a run is reported.
@@ -96,7 +95,6 @@ pub(super) fn resolve_reporting(
         warnings.clear();
     }
     let on_success = resolve_method(resolver, destination.replace, run.is_some_and(|run| run.delete_on_success))?;
-    let push_timeout = resolver.one("push-timeout", delivery.push_timeout.as_deref(), values::positive_duration)?;
     let push_interval = run.and_then(|run| run.push_interval.as_deref());
     let push_interval = resolver.one("push-interval", push_interval, values::interval)?;
     let require_push = resolver.switch("require-push", run.is_some_and(|run| run.require_push))?;
@@ -109,7 +107,7 @@ pub(super) fn resolve_reporting(
         troubles: Vec::new(),
         warnings,
         on_success,
-        push_timeout: push_timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
+        push_timeout: access.push_timeout,
         push_interval: push_interval.unwrap_or(Some(DEFAULT_PUSH_INTERVAL)),
         require_push,
         dry_run: resolver.switch("dry-run", said.dry_run)?,
