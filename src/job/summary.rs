@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::Summary;
 use crate::console::{printable, shows_colours, span, write_stderr};
 use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
-use crate::exposition::{count, json_string};
+use crate::exposition::{Paint, count, json_string};
 use crate::report::{Ending, Usage};
 
 /// All that a summary is made of.
@@ -51,7 +51,8 @@ impl Account<'_> {
     pub(super) fn print(&self, form: Summary) {
         match form {
             Summary::Text => {
-                let text = self.text(shows_colours(&std::io::stderr()));
+                let paint = if shows_colours(&std::io::stderr()) { Paint::Ansi } else { Paint::Plain };
+                let text = self.text(paint);
                 let lines: String = text.lines().fold(String::new(), |all, line| all + "pushwrap: " + line + "\n");
                 write_stderr(lines.as_bytes());
             }
@@ -60,12 +61,12 @@ impl Account<'_> {
     }
 
     /// A line a fact, their names aligned.
-    fn text(&self, colours: bool) -> String {
-        let (on, off) = match (colours, self.outcome) {
-            (false, _) => ("", ""),
-            (true, Outcome::Success) => ("\u{1b}[32m", "\u{1b}[0m"),
-            (true, Outcome::Skipped) => ("\u{1b}[33m", "\u{1b}[0m"),
-            (true, _) => ("\u{1b}[31m", "\u{1b}[0m"),
+    fn text(&self, paint: Paint) -> String {
+        let (on, off) = match (paint, self.outcome) {
+            (Paint::Plain, _) => ("", ""),
+            (Paint::Ansi, Outcome::Success) => ("\u{1b}[32m", "\u{1b}[0m"),
+            (Paint::Ansi, Outcome::Skipped) => ("\u{1b}[33m", "\u{1b}[0m"),
+            (Paint::Ansi, _) => ("\u{1b}[31m", "\u{1b}[0m"),
         };
         let mut lines = vec![
             ("job", printable(self.job)),
@@ -180,7 +181,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Account, Fate, PushAccount, size};
+    use super::{Account, Fate, Paint, PushAccount, size};
     use crate::exit::{Cause, End, Outcome, Status};
     use crate::report::{Ending, Usage};
 
@@ -234,8 +235,8 @@ mod tests {
                         not pushed   to http://b after 12.0ms\n\
                         written      to /x.prom in 12.0ms\n\
                         not written  to /y.prom after 12.0ms\n";
-        assert_eq!(account(&ending(), &pushes()).text(false), expected);
-        assert!(account(&ending(), &pushes()).text(true).contains("\u{1b}[31mfailure\u{1b}[0m"));
+        assert_eq!(account(&ending(), &pushes()).text(Paint::Plain), expected);
+        assert!(account(&ending(), &pushes()).text(Paint::Ansi).contains("\u{1b}[31mfailure\u{1b}[0m"));
     }
 
     #[test]

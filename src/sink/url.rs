@@ -238,7 +238,8 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     // What looks like a path may be the rest of a password, and a path is shown.
     if path.contains('@') && path.replace("@base64/", "").contains('@') {
         return Err(
-            "in a user, a password or a path '/', '?', '#' and '@' are written %2F, %3F, %23 and %40".to_owned()
+            "in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40, in a path '@' is %40"
+                .to_owned(),
         );
     }
     if let Some(at) = path.find(['?', '#']) {
@@ -378,6 +379,7 @@ mod tests {
             ("g w:1", "a blank"),
             ("bücher.example", "punycode"),
             ("http://gw/a b", "a blank"),
+            ("http://me:a@b/c@gw", "in a user or password '/'"),
             ("http://gw?x=1", "query"),
             ("http://gw/#top", "fragment"),
             ("http://gw:9091/metrics", "as 'http://gw:9091'"),
