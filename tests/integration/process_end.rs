@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, like_direct};
-use super::harness::pushwrap::binary;
+use super::harness::pushwrap::{bare, binary};
 use super::harness::{FakeGateway, Pushwrap, Reply, Through, wait_for};
 
 #[test]
@@ -121,7 +121,7 @@ fn c33_a_process_left_behind_holds_nothing_up_and_lives() {
 #[test]
 fn c34_the_reader_of_the_output_sees_its_end_before_the_push_is_over() {
     let gateway = FullBacklog::start();
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &gateway.url(), "--push-timeout", "20s", "--", "echo", "generated"]).stdin(Stdio::piped());
     let mut pushwrap = call.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut output = String::new();

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given};
-use super::harness::pushwrap::binary;
+use super::harness::pushwrap::bare;
 use super::harness::{FakeGateway, Reply, Through, wait_for};
 
 /// A wrapper over a command whose lines are read.
@@ -130,7 +130,7 @@ fn state(pid: i32) -> String {
 fn c27_a_stopped_command_does_not_stop_pushwrap_where_no_shell_waits() {
     let gateway = FakeGateway::start((0..100).map(|_| Reply::ok()));
     let url = gateway.url();
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &url, "--job", "j", "--push-interval", "1s", "--"]).args(action(&["count"]));
     // A session of its own has no terminal.
     let mut talk = Talk::start(call);
@@ -177,7 +177,7 @@ fn c28_a_stop_and_a_continue_sent_to_pushwrap_alone_are_followed() {
 #[test]
 fn c29_a_signal_of_the_command_to_its_own_group_is_not_an_order_to_stop() {
     let gateway = FakeGateway::start((0..8).map(|_| Reply::ok()));
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &gateway.url(), "--job", "j", "--"]);
     call.args(["sh", "-c", "n=0; trap 'n=$((n+1))' TERM; kill 0; sleep 0.2; exit $((40+n))"]).process_group(0);
     let status = call.status().unwrap();
@@ -198,7 +198,7 @@ fn c29_nor_is_one_of_a_descendant() {
 fn c38_an_order_to_stop_during_the_push_shortens_it_and_a_second_ends_it() {
     for (orders, limit) in [(1, Duration::from_secs(4)), (2, Duration::from_secs(2))] {
         let gateway = FullBacklog::start();
-        let mut call = Command::new(binary());
+        let mut call = bare();
         call.args(["--url", &gateway.url(), "--push-timeout", "30s", "--", "sh", "-c", "echo over; exit 3"]);
         let mut talk = Talk::start(call);
         assert_eq!(talk.line(), "over");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::harness::probe::given;
-use super::harness::pushwrap::binary;
+use super::harness::pushwrap::{bare, binary};
 use super::harness::{FakeGateway, Reply, Through};
 
 /// A directory with one file of each kind that can and cannot be run.
@@ -92,7 +92,7 @@ fn c11_what_cannot_be_run_ends_as_with_timeout_and_is_explained() {
 #[test]
 fn c11_a_command_that_did_not_start_is_a_run_that_is_pushed() {
     let gateway = FakeGateway::start([Reply::ok()]);
-    let output = Command::new(binary()).args(["--url", &gateway.url(), "--job", "j", "--", "/nowhere/cmd"]).output();
+    let output = bare().args(["--url", &gateway.url(), "--job", "j", "--", "/nowhere/cmd"]).output();
     assert_eq!(output.unwrap().status.code(), Some(127));
     let body = gateway.wait_for_requests(1)[0].body();
     assert!(body.contains("pushwrap_outcome{outcome=\"not_started\"} 1"), "{body}");
@@ -145,7 +145,7 @@ fn c13_path_is_searched_as_everywhere() {
 fn c13_without_path_the_systems_own_directories_are_searched() {
     let workshop = workshop();
     for (command, status) in [("true", 0), ("bare-script", 127)] {
-        let mut call = Command::new(binary());
+        let mut call = bare();
         call.args(["--url", "none", "--", command]).current_dir(&workshop).env_remove("PATH");
         assert_eq!(call.output().unwrap().status.code(), Some(status), "{command}");
     }
@@ -156,10 +156,10 @@ fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
     // MAX_ARG_STRLEN is 32 pages with the end of the string (execve(2)). The longest argument goes through; one that is a
     // byte longer cannot even be given to pushwrap, so there the variable that pushwrap adds is what is too long.
     let longest = "x".repeat(131_071);
-    let output = Command::new(binary()).args(["--url", "none", "--", "true", &longest]).output().unwrap();
+    let output = bare().args(["--url", "none", "--", "true", &longest]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let file = format!("--textfile={}", "/".repeat(131_060));
-    let output = Command::new(binary()).args(["--url", "none", &file, "--", "true"]).output().unwrap();
+    let output = bare().args(["--url", "none", &file, "--", "true"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(126), "{said}");
     assert!(said.contains("too long"), "{said}");

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::probe::Sleeper;
-use super::harness::pushwrap::binary;
+use super::harness::pushwrap::{bare, binary};
 use super::harness::{FakeGateway, Reply, wait_for};
 
 /// pushwrap with a limit, in a process group of its own so that a signal that goes too far is seen.
 fn limited(options: &[&str], script: &str) -> Command {
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", "none"]).args(options).args(["--", "sh", "-c", script]).process_group(0);
     call.stdin(Stdio::null());
     call
@@ -71,7 +71,7 @@ fn c35_the_signal_can_be_chosen() {
 fn c36_what_ignores_the_signal_is_killed_with_all_its_tree() {
     let gateway = FakeGateway::start([Reply::ok()]);
     let url = gateway.url();
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &url, "--job", "j", "--timeout", "1", "--kill-after", "1", "--"]);
     let sleepers = [(); 3].map(|()| Sleeper::new());
     let script = format!("trap '' TERM; (setsid {} &); {}; {}", sleepers[0], sleepers[1], sleepers[2]);

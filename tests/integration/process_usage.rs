@@ -1,12 +1,12 @@
 //! What is measured is the command's and not pushwrap's, and measuring costs next to nothing.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::probe::{action, probe};
-use super::harness::pushwrap::binary;
+use super::harness::pushwrap::bare;
 use super::harness::{CHANCES, FakeGateway, Reply, wait_for};
 
 const MIB: f64 = 1_048_576.0;
@@ -14,7 +14,7 @@ const MIB: f64 = 1_048_576.0;
 /// The body of the final push of a run of `command`.
 fn pushed<A: AsRef<std::ffi::OsStr>>(options: &[&str], command: &[A]) -> String {
     let gateway = FakeGateway::start((0..20).map(|_| Reply::ok()));
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &gateway.url(), "--job", "j"]).args(options).arg("--").args(command);
     let output = call.stdin(Stdio::null()).output().unwrap();
     gateway.requests().last().unwrap_or_else(|| panic!("nothing was pushed: {output:?}")).body()
@@ -36,7 +36,7 @@ fn c40_the_measured_peak_is_not_pushwraps_own() {
     let textfile = directory.path().join("metrics");
     fs::write(&textfile, "# a comment\n".repeat(4_400_000)).unwrap();
     for (option, file) in [("--env-file", &env_file), ("--cacert", &certificates), ("--textfile", &textfile)] {
-        let mut call = Command::new(binary());
+        let mut call = bare();
         call.args(["--url", CLOSED_PORT, "--push-timeout", "1s", "--summary=json", option])
             .arg(file)
             .args(["--", "true"]);
@@ -100,7 +100,7 @@ fn is_release() -> bool {
 #[test]
 fn done_4_waiting_costs_next_to_nothing() {
     let gateway = FakeGateway::start((0..100).map(|_| Reply::ok()));
-    let mut call = Command::new(binary());
+    let mut call = bare();
     call.args(["--url", &gateway.url(), "--job", "j", "--", "sleep", "60"]).stdin(Stdio::null());
     let mut pushwrap = call.spawn().unwrap();
     gateway.wait_for_requests(1);

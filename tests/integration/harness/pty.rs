@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use super::probe::probe;
+use super::pushwrap::NO_STATE;
 use super::wait_for;
 
 /// A terminal with a session whose leader is our child.
@@ -39,6 +40,7 @@ impl Terminal {
             .args(words)
             .env("TERM", "dumb")
             .env_remove("PROMPT_COMMAND")
+            .env(NO_STATE.0, NO_STATE.1)
             .spawn()
             .expect("the probe runs");
         let master = File::from(master.as_fd().try_clone_to_owned().expect("a descriptor"));

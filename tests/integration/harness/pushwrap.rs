@@ -25,7 +25,18 @@ pub(crate) fn binary() -> PathBuf {
     path
 }
 
-/// One call of pushwrap that is being put together. Nothing of the machine's environment but PATH, HOME and TMPDIR reaches it.
+/// Where nothing else is said, no test touches the machine's own state directory.
+pub(crate) const NO_STATE: (&str, &str) = ("PUSHWRAP_STATE_DIR", "none");
+
+/// The binary under test without the builder, for tests that need the machine's environment.
+pub(crate) fn bare() -> Command {
+    let mut command = Command::new(binary());
+    command.env(NO_STATE.0, NO_STATE.1);
+    command
+}
+
+/// One call of pushwrap that is being put together. Nothing of the machine's environment but PATH, HOME and TMPDIR reaches it, nor
+/// does its state directory.
 pub(crate) struct Pushwrap {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -41,7 +52,7 @@ impl Pushwrap {
         let kept = ["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
         Self {
             arguments: Vec::new(),
-            environment: kept.collect(),
+            environment: kept.chain([(NO_STATE.0.into(), NO_STATE.1.into())]).collect(),
             stdin: None,
             textfile: None,
             directory: tempfile::tempdir().expect("a temporary directory"),
