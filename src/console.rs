@@ -142,15 +142,6 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// An error of the system in its own words, as messages have them: in lower case and without its number.
-#[must_use]
-pub fn words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Duration, printable, span, without_secret, without_user};

@@ -22,3 +22,4 @@ pub mod console;
 pub mod exit;
 pub mod exposition;
 pub mod grouping;
+pub mod place;

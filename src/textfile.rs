@@ -13,8 +13,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use crate::console::words;
 use crate::exposition::{Diagnostic, Source};
+use crate::place::words;
 
 pub use arguments::gather;
 pub use said::say_findings;

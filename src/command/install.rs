@@ -2,15 +2,14 @@
 //! container of the job.
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
-use std::io::Write as _;
+use std::fs::{self, File, Permissions};
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-
 use crate::console::say;
+use crate::place::{directory_of, words, words_about};
 
 /// The running program, whatever has become of its file (proc(5)).
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -20,33 +19,37 @@ const OWN_BINARY: &str = "/proc/self/exe";
 pub fn run(path: &Path) -> u8 {
     match install(path) {
         Ok(()) => 0,
-        Err(error) => {
-            say(format!("{error:#}"));
+        Err(trouble) => {
+            say(trouble);
             1
         }
     }
 }
 
 /// Writes beside the target and renames: a pushwrap that runs from there keeps running, and nobody sees half a binary.
-fn install(path: &Path) -> Result<()> {
+fn install(path: &Path) -> Result<(), String> {
     let target = if path.is_dir() { path.join(own_name()) } else { path.to_owned() };
+    let failed = |why: String| format!("cannot install to '{}': {why}", target.display());
     if path.as_os_str().as_bytes().ends_with(b"/") && !path.is_dir() {
-        bail!("cannot install to '{}': there is no such directory", path.display());
+        return Err(failed("there is no such directory".to_owned()));
     }
-    let directory = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let failed = || format!("cannot install to '{}'", target.display());
-    let mut binary = File::open(OWN_BINARY).with_context(|| format!("cannot read '{OWN_BINARY}'"))?;
+    // A link is replaced, not followed. A device or a FIFO is what others may be using.
+    if fs::symlink_metadata(&target).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        return Err(failed("it is there and not a regular file".to_owned()));
+    }
+    write(&target).map_err(|error| failed(words_about(&target, &error)))
+}
+
+fn write(target: &Path) -> io::Result<()> {
+    let mut binary = File::open(OWN_BINARY)
+        .map_err(|error| io::Error::other(format!("cannot read its own binary '{OWN_BINARY}': {}", words(&error))))?;
+    // tempfile's own way to open it hides the error's number, and so its plain words.
     let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
-    let mut copy = tempfile::Builder::new().prefix(".pushwrap-").make_in(directory, create).with_context(failed)?;
-    std::io::copy(&mut binary, &mut copy).with_context(failed)?;
-    copy.flush().with_context(failed)?;
-    copy.as_file().set_permissions(Permissions::from_mode(0o755)).with_context(failed)?;
-    copy.as_file().sync_all().with_context(failed)?;
-    copy.persist(&target).map_err(|error| error.error).with_context(failed)?;
-    Ok(())
+    let mut copy = tempfile::Builder::new().prefix(".pushwrap-").make_in(directory_of(target), create)?;
+    io::copy(&mut binary, &mut copy)?;
+    copy.as_file().set_permissions(Permissions::from_mode(0o755))?;
+    copy.as_file().sync_all()?;
+    copy.persist(target).map(drop).map_err(|error| error.error)
 }
 
 /// The file name of the running binary. The kernel marks one that was replaced meanwhile (proc(5)).

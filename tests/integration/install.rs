@@ -68,12 +68,28 @@ fn a_binary_that_runs_is_replaced_by_another_file() {
 
 #[test]
 fn what_cannot_be_written_is_said() {
-    for (path, part) in [
-        ("/nonexistent/pw", "cannot install to '/nonexistent/pw': No such file or directory"),
-        ("/nonexistent/", "cannot install to '/nonexistent/': there is no such directory"),
-        ("/dev/null/pw", "cannot install to '/dev/null/pw': Not a directory"),
-        ("/proc/pw", "cannot install to '/proc/pw': "),
+    for (path, why) in [
+        ("/nonexistent/a/pw", "there is no directory '/nonexistent'"),
+        ("/nonexistent/", "there is no such directory"),
+        ("/dev/null/pw", "'/dev/null' is not a directory"),
     ] {
-        install(Path::new(path)).call().exit(1).stdout("").stderr_has(part);
+        let said = format!("pushwrap: cannot install to '{path}': {why}\n");
+        install(Path::new(path)).call().exit(1).stdout("").stderr(&said);
+    }
+    install(Path::new("/proc/pw")).call().exit(1).stdout("").stderr_has("cannot install to '/proc/pw': ");
+}
+
+#[test]
+fn what_is_there_and_not_a_regular_file_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let fifo = root.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+    for name in ["fifo", "socket"] {
+        let path = root.path().join(name);
+        let said = format!("pushwrap: cannot install to '{}': it is there and not a regular file\n", path.display());
+        let before = fs::metadata(&path).unwrap().ino();
+        install(&path).call().exit(1).stdout("").stderr(&said);
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before);
     }
 }

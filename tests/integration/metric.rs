@@ -249,7 +249,7 @@ fn nothing_but_a_regular_file_is_touched() {
     assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file() && !Path::new("/dev/.null.lock").exists());
     let nowhere = Pushwrap::new().args(["metric", "set", "x", "1", "--textfile", "/nowhere/m.prom"]).call();
     nowhere.exit(1).stderr(
-        "pushwrap: 'x' is not written: cannot lock metrics file '/nowhere/m.prom': no such file or directory\n",
+        "pushwrap: 'x' is not written: cannot lock metrics file '/nowhere/m.prom': there is no directory '/nowhere'\n",
     );
 }
 
@@ -259,10 +259,40 @@ fn a_writer_that_stands_still_does_not_hold_up_others_for_ever() {
     place.done(&["set", "x", "1"]);
     let lock = File::open(place.directory.path().join(".m.prom.lock")).unwrap();
     lock.lock().unwrap();
-    place.call(&["set", "x", "2"]).exit(1).stderr_has("another writer does not let go of it");
+    let refused = place.call(&["set", "x", "2"]).exit(1).within(Duration::from_secs(4));
+    refused.stderr_has("another writer does not let go of it ('fuser ").stderr_has("/.m.prom.lock' names it)\n");
     assert_eq!(place.text(), "# TYPE x gauge\nx 1\n");
     drop(lock);
     place.done(&["set", "x", "3"]);
+}
+
+/// On a busy machine many writers may wait for longer than one that stands still is waited for.
+#[test]
+fn writers_that_go_on_are_waited_for() {
+    let place = Place::with("x 1\n");
+    place.done(&["set", "x", "1"]);
+    let lock = File::open(place.directory.path().join(".m.prom.lock")).unwrap();
+    lock.lock().unwrap();
+    let waiting = metric(&place.file, &["set", "x", "2"]).stderr(Stdio::piped()).spawn().unwrap();
+    let beside = place.directory.path().join("beside");
+    for round in 0..6 {
+        std::thread::sleep(Duration::from_millis(500));
+        fs::write(&beside, format!("x 1\ny {round}\n")).unwrap();
+        fs::rename(&beside, &place.file).unwrap();
+    }
+    drop(lock);
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(place.text().contains("x 2\n") && place.text().contains("y 5\n"), "{}", place.text());
+}
+
+#[test]
+fn a_link_to_nothing_yet_leads_to_the_new_file() {
+    let place = Place::new();
+    symlink("real.prom", &place.file).unwrap();
+    place.done(&["set", "x", "1"]);
+    assert_eq!(place.text(), "# TYPE x gauge\nx 1\n");
+    assert_eq!(place.names(), [".real.prom.lock", "m.prom", "real.prom"]);
 }
 
 /// `pushwrap metric` without the harness around it: these are called by the thousand.

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::console::words;
 use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
+use crate::place::{followed, words, words_about};
 
-/// How long other writers are waited for. A change takes about a millisecond, so whoever holds the lock for this long is
-/// stopped, and a script must not hang on it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for the lock while no writer changes the file. A change takes about a millisecond, so whoever holds the
+/// lock for this long is stopped, and a script with a hundred calls must not hang on it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the file was not changed.
 #[derive(Debug)]
@@ -53,10 +53,11 @@ struct Found {
 
 /// Applies a change to the file, which need not be there. What comes back could not be read in it and was left alone.
 pub(super) fn update(path: &Path, change: &Change) -> Result<Vec<Diagnostic>, Failure> {
-    let path = &follow(path);
     let cannot = |what: &str, error: &io::Error| {
-        Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), words(error)))
+        Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), words_about(path, error)))
     };
+    // Where a link leads: a rename would replace the link, and all writers must meet at one lock.
+    let path = &followed(path).map_err(|error| cannot("write", &error))?;
     // Before the lock, which would leave its file beside a device too.
     look_at_kind(path).map_err(|error| cannot("write", &error))?;
     let _lock = lock(path).map_err(|error| cannot("lock", &error))?;
@@ -78,17 +79,12 @@ pub(super) fn names(path: &Path) -> Vec<String> {
     read(&sources, &Context::default()).families.iter().map(|family| family.name().to_owned()).collect()
 }
 
-/// The file that a symbolic link leads to: a rename would replace the link, and all writers must meet at one lock.
-fn follow(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
 /// Locks the file by one beside it, because the file itself is replaced. The lock ends with the process, however it ends; its
 /// file stays, because whoever removed it could remove one that others wait for.
 fn lock(path: &Path) -> io::Result<File> {
     let beside = beside(path, ".lock")?;
     loop {
-        let file = wait_for_lock(open_lock(&beside)?)?;
+        let file = wait_for_lock(open_lock(&beside)?, path, &beside)?;
         let (locked, there) = (file.metadata()?, fs::symlink_metadata(&beside));
         if there.is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino())) {
             return Ok(file);
@@ -107,7 +103,7 @@ fn open_lock(beside: &Path) -> io::Result<File> {
     }
 }
 
-fn wait_for_lock(file: File) -> io::Result<File> {
+fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::Error(error)) => return Err(error),
@@ -116,7 +112,20 @@ fn wait_for_lock(file: File) -> io::Result<File> {
     // The kernel serves who waits in turn, but knows no time limit (flock(2)).
     let (done, locked) = mpsc::channel();
     std::thread::Builder::new().spawn(move || done.send(file.lock().map(|()| file)))?;
-    locked.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::Error::other("another writer does not let go of it")))
+    let version = || fs::metadata(path).map(|there| (there.ino(), there.mtime(), there.mtime_nsec())).ok();
+    let mut before = version();
+    loop {
+        if let Ok(locked) = locked.recv_timeout(PATIENCE) {
+            return locked;
+        }
+        // Others, who came first, go on: on a busy machine that is no reason to lose a change.
+        let now = version();
+        if now == before {
+            let hint = format!("'fuser {}' names it", beside.display());
+            return Err(io::Error::other(format!("another writer does not let go of it ({hint})")));
+        }
+        before = now;
+    }
 }
 
 /// Nothing but a regular file must be read, and far less be replaced.
