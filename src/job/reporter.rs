@@ -307,9 +307,8 @@ impl Reporter {
                 Ok(success.status)
             }
             Ok(success) if sink.is_remote() => {
-                if let Some(answer) = success.salvaged.as_ref().filter(|_| is_final) {
-                    let kept = "only the run's own metrics were pushed";
-                    self.voice.trouble(format!("'{}' refused the command's metrics, {kept}: {answer}", sink.name()));
+                if let Some(refused) = success.refused(&sink.name()).filter(|_| is_final) {
+                    self.voice.trouble(refused);
                 }
                 self.say_success(&success, sink, done);
                 Ok(success.status)

@@ -23,7 +23,7 @@ const HURRY: Duration = Duration::from_secs(2);
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
 /// resolver hangs.
 const GRACE: Duration = Duration::from_millis(150);
-/// How much longer when a push is still being written to the state directory: on a slow disk it would be lost.
+/// How much longer when a report is still being written to a file or to the state directory: on a slow disk it would be lost.
 const KEEPING_GRACE: Duration = Duration::from_secs(2);
 /// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -98,16 +98,36 @@ struct Job {
     deadline: Deadline,
 }
 
+/// How far a final push has come on its way into the state directory.
+#[derive(Debug, Default)]
+enum Keeping {
+    /// It does not go there.
+    #[default]
+    Nothing,
+    /// It is to be written, which is worth a moment more than the network gets.
+    Due,
+    /// It was written or could not be: what is said when it is not delivered.
+    Done(String),
+}
+
+impl Keeping {
+    /// What is said of a push that is given up now.
+    fn sentence(&mut self) -> Option<String> {
+        match std::mem::take(self) {
+            Self::Nothing => None,
+            Self::Due => Some("the push may be lost: it was not written to the state directory in time".to_owned()),
+            Self::Done(sentence) => Some(sentence),
+        }
+    }
+}
+
 /// What waits and what runs for one gateway.
 #[derive(Debug, Default)]
 struct Lane {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(Turn, Cancel)>,
-    /// The final push is being written to the state directory: worth a moment more than the network gets.
-    keeping: bool,
-    /// What is said of a final push that waits there, should it be given up.
-    kept: Option<String>,
+    keeping: Keeping,
     /// After the final push: other groups' pushes that had waited are sent.
     errand: Option<Cancel>,
     /// When a push was last given up unanswered: the gateway may still apply it.
@@ -115,6 +135,10 @@ struct Lane {
 }
 
 impl Lane {
+    fn is_keeping(&self) -> bool {
+        self.is_busy() && matches!(self.keeping, Keeping::Due)
+    }
+
     fn is_busy(&self) -> bool {
         self.waiting.is_some() || self.in_flight.is_some() || self.errand.is_some()
     }
@@ -153,12 +177,9 @@ impl Shared {
         self.ring();
     }
 
-    /// A push was written to the state directory, or could not be.
-    fn kept(&self, gateway: usize, sentence: Option<String>) {
-        let mut state = self.state();
-        state.lanes[gateway].keeping = false;
-        state.lanes[gateway].kept = sentence;
-        drop(state);
+    /// The final push has come further, or has turned out not to be kept.
+    fn keeping(&self, gateway: usize, keeping: Keeping) {
+        self.state().lanes[gateway].keeping = keeping;
         self.changed.notify_all();
     }
 
@@ -233,6 +254,10 @@ impl Courier {
         {
             cancel.hurry(HURRY.min(job.deadline.left() / 2));
         }
+        let keeps = |spool: &Spool| job.turn == Turn::Final && spool.keeps(&self.shared.sinks[gateway]);
+        if self.shared.spool.as_ref().is_some_and(keeps) {
+            lane.keeping = Keeping::Due;
+        }
         lane.waiting = Some(job);
         let has_thread = std::mem::replace(&mut lane.has_thread, true);
         drop(state);
@@ -300,16 +325,17 @@ impl Courier {
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + GRACE);
         let keeping_until = Deadline::from(until.instant() + KEEPING_GRACE);
+        let sinks = &self.shared.sinks;
+        let writes = |(lane, sink): (&Lane, &Sink)| lane.is_keeping() || lane.is_busy() && !sink.is_remote();
         let mut state = self.shared.state();
         while state.lanes.iter().any(Lane::is_busy) {
-            let until = if state.lanes.iter().any(|lane| lane.keeping) { keeping_until } else { until };
+            let until = if state.lanes.iter().zip(sinks).any(writes) { keeping_until } else { until };
             if until.passed() {
                 break;
             }
             let waited = self.shared.changed.wait_timeout(state, until.left());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let sinks = &self.shared.sinks;
         let mut left = Vec::new();
         for (gateway, lane) in state.lanes.iter_mut().enumerate() {
             if let Some(cancel) = lane.errand.take() {
@@ -320,7 +346,7 @@ impl Courier {
                 cancel.stop();
                 turn
             });
-            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn, lane.kept.take())));
+            left.extend(waiting.max(in_flight).map(|turn| (gateway, turn, lane.keeping.sentence())));
         }
         let mut reports: Vec<Report> = state.reports.drain(..).collect();
         reports.extend(left.into_iter().map(|(gateway, turn, kept)| Report {
@@ -390,17 +416,22 @@ fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Han
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };
     let spool = shared.spool.as_ref().filter(|_| job.turn == Turn::Final);
-    let handed = catch_unwind(AssertUnwindSafe(|| match spool.and_then(|spool| spool.place(sink)) {
-        Some(place) => {
-            shared.state().lanes[gateway].keeping = true;
+    let handed = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(place) = spool.and_then(|spool| spool.place(sink)) {
             let kept = place.keep(&job.push);
-            shared.kept(gateway, place.sentence(&kept));
-            place.deliver(sink, &job.push, kept, limits)
+            shared.keeping(gateway, Keeping::Done(place.sentence(&kept)));
+            return place.deliver(sink, &job.push, kept, limits);
         }
-        None => sink.deliver(&job.push, job.turn, limits),
+        if job.turn == Turn::Final {
+            shared.keeping(gateway, Keeping::Nothing);
+        }
+        sink.deliver(&job.push, job.turn, limits)
     }));
-    shared.state().lanes[gateway].keeping = false;
-    handed.unwrap_or_else(|panic| Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref())))).into())
+    handed.unwrap_or_else(|panic| {
+        let said = shared.state().lanes[gateway].keeping.sentence().into_iter().collect();
+        let result = Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref()))));
+        Handed { said, ..result.into() }
+    })
 }
 
 fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {

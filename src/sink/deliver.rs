@@ -41,6 +41,15 @@ pub struct Delivered {
     pub notes: Vec<String>,
 }
 
+impl Delivered {
+    /// What has to be said where only the salvage was taken.
+    #[must_use]
+    pub fn refused(&self, url: &str) -> Option<String> {
+        let kept = "only the run's own metrics were pushed";
+        self.salvaged.as_ref().map(|answer| format!("'{url}' refused the command's metrics, {kept}: {answer}"))
+    }
+}
+
 /// Pushes to one gateway and comes back when the deadline is there at the latest, or soon after the caller asked through
 /// `cancel`.
 ///

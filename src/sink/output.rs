@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use super::courier::Turn;
 use super::deliver::Delivered;
 use super::failure::{Failure, Fault};
-use super::settings::plain;
+use super::remains::remains;
 use super::state::{is_abandoned, unfinished};
 use crate::console::write_stderr;
-use crate::exposition::{Context, Family, Kind, Source, encode, encode_with_labels, read};
+use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
+use crate::place::{directory_of, followed, words_about};
 
 /// The mode of a new file, whatever the umask: node_exporter is another user.
 const MODE: u32 = 0o644;
@@ -59,19 +60,14 @@ impl Output {
                 }
                 Ok(())
             }
-            OutputTarget::File(path) => self.content(path, body, turn).and_then(|content| replace(path, &content)),
+            OutputTarget::File(path) => followed(path)
+                .and_then(|path| self.content(&path, body, turn).and_then(|content| replace(&path, &content))),
         };
         let done = Delivered { status: 0, tries: 1, salvaged: None, notes: Vec::new() };
-        written.map(|()| done).map_err(|error| self.failure(&error))
-    }
-
-    fn failure(&self, error: &io::Error) -> Failure {
-        let remedy = match error.kind() {
-            io::ErrorKind::NotFound => Some("its directory is not there".to_owned()),
-            _ => None,
-        };
-        let fault = Fault::Setup(plain(error));
-        Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy }
+        written.map(|()| done).map_err(|error| {
+            let fault = Fault::Setup(words_about(Path::new(&self.name()), &error));
+            Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
+        })
     }
 
     fn labelled(&self, body: &[u8]) -> Vec<u8> {
@@ -83,11 +79,9 @@ impl Output {
     /// a gateway after a POST; of a final report what lasts.
     fn content(&self, path: &Path, body: &[u8], turn: Turn) -> io::Result<Vec<u8>> {
         let old = previous(path)?;
-        let sources = [Source::new("the report", body)];
+        let (sources, old_sources) = ([Source::new("the report", body)], [Source::new("the old file", old)]);
         let new = read(&sources, &Context::default()).families;
-        let reserved = taken(&new);
-        let old_sources = [Source::new("the old file", old)];
-        let old = read(&old_sources, &Context { grouping: &[], reserved: &reserved }).families;
+        let old = remains(&old_sources, &new);
         let stays = |family: &&Family<'_>| {
             let lasts = turn != Turn::Final || self.lasting.iter().any(|name| name == family.name());
             lasts && self.is_of_this_group(family)
@@ -107,18 +101,6 @@ impl Output {
     }
 }
 
-/// The names that an older family must not have: those of the new ones, and of the parts of a new histogram or summary.
-fn taken(families: &[Family<'_>]) -> Vec<String> {
-    let parts = |family: &Family<'_>| match family.kind() {
-        Kind::Histogram | Kind::Summary => &["", "_bucket", "_sum", "_count"][..],
-        _ => &[""][..],
-    };
-    let names = |family: &Family<'_>| -> Vec<String> {
-        parts(family).iter().map(|part| format!("{}{part}", family.name())).collect()
-    };
-    families.iter().flat_map(names).collect()
-}
-
 /// What is in the file that will be replaced; nothing where there is none.
 fn previous(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
@@ -134,26 +116,22 @@ fn previous(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Replaces a file, or makes it: whole or not at all. A link keeps pointing to it.
+/// Replaces a file, or makes it: whole or not at all.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let there = match fs::metadata(&path) {
+    let there = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(metadata),
         Ok(_) => return Err(io::Error::other("it is there and no regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     clear_abandoned(directory);
     let mut file = unfinished(directory, UNFINISHED)?;
     file.write_all(content)?;
     adopt(file.as_file(), there.as_ref())?;
     // A full disk of a server says so here, and the old file is still there.
     file.as_file().sync_all()?;
-    file.persist(&path).map(drop).map_err(|error| error.error)
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Gives the new file the mode and the owner of the old one.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::unistd::{AccessFlags, eaccess, geteuid};
 use tempfile::NamedTempFile;
 
-use super::settings::plain;
+use crate::place::{followed, words, words_about};
 
 /// The state directory that is used without being named, where it exists and is writable.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/pushwrap";
@@ -42,11 +42,14 @@ impl StateDir {
             Self::None => Ok(None),
             Self::Default => Ok(State::at(Path::new(DEFAULT_STATE_DIR)).ok()),
             Self::Named(path) => {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-                made.map_err(|error| plain(&error)).and_then(|()| State::at(path)).map(Some).map_err(|why| {
-                    let shown = path.display();
-                    format!("cannot use state directory '{shown}': {why}")
-                })
+                let is_missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+                let create = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+                let there = if is_missing { create() } else { Ok(()) };
+                there
+                    .map_err(|error| words_about(path, &error))
+                    .and_then(|()| State::at(path))
+                    .map(Some)
+                    .map_err(|why| format!("cannot use state directory '{}': {why}", path.display()))
             }
         }
     }
@@ -89,22 +92,22 @@ pub(super) struct Lock {
 #[derive(Debug)]
 pub(super) struct StateFile {
     pub(super) name: String,
-    pub(super) bytes: u64,
-    pub(super) modified: SystemTime,
+    pub(super) metadata: fs::Metadata,
 }
 
 impl State {
     /// Somebody else's directory is refused: they could put pushes there that we would send.
     fn at(path: &Path) -> Result<Self, String> {
-        let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
+        followed(path).map_err(|error| words(&error))?;
+        let metadata = fs::metadata(path).map_err(|error| words_about(path, &error))?;
         if !metadata.is_dir() {
-            return Err("it is no directory".to_owned());
+            return Err("it is not a directory".to_owned());
         }
         if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
-            return Err(format!("it belongs to user {}", metadata.uid()));
+            return Err(format!("it {}", belongs_to(metadata.uid())));
         }
         let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
-        eaccess(path, usable).map_err(|error| plain(&error.into()))?;
+        eaccess(path, usable).map_err(|error| words(&error.into()))?;
         Ok(Self { path: path.to_owned(), patience: PATIENCE })
     }
 
@@ -137,7 +140,7 @@ impl State {
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-            let file = options.open(&path).map_err(|error| self.trouble(&error))?;
+            let file = options.open(&path).map_err(|error| self.trouble(&self.explained(name, error)))?;
             match file.try_lock() {
                 // Whoever held it may have removed it: then it is nobody's lock any more.
                 Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
@@ -165,11 +168,14 @@ impl State {
         let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(self.file(name));
         let file = match file {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+            file => file.map_err(|error| self.explained(name, error))?,
         };
         let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.uid() != geteuid().as_raw() {
-            return Err(io::Error::other(format!("'{name}' is not pushwrap's own file")));
+        if metadata.uid() != geteuid().as_raw() {
+            return Err(io::Error::other(format!("'{name}' {}", belongs_to(metadata.uid()))));
+        }
+        if !metadata.is_file() {
+            return Err(io::Error::other(format!("'{name}' is not a regular file: remove it")));
         }
         let mut content = Vec::new();
         file.take(LARGEST_BYTES).read_to_end(&mut content)?;
@@ -193,27 +199,56 @@ impl State {
         }
     }
 
-    /// The files with this ending. Clears away what killed runs left unfinished.
-    pub(super) fn files(&self, ending: &str) -> io::Result<Vec<StateFile>> {
+    /// The files whose names are wanted.
+    pub(super) fn files(&self, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<StateFile>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Some(name) = entry.file_name().into_string().ok().filter(|name| is_wanted(name)) else { continue };
             // Another run may have removed it a moment ago.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if name.starts_with(UNFINISHED) && is_abandoned(&metadata) {
-                let _ = fs::remove_file(entry.path());
-            } else if name.ends_with(ending) && metadata.is_file() {
-                found.push(StateFile { name, bytes: metadata.len(), modified: metadata.modified()? });
-            }
+            let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) else { continue };
+            found.push(StateFile { name, metadata });
         }
         Ok(found)
     }
 
+    /// Clears away what killed runs left: unfinished files, and the locks called `is_lock` that nobody holds any more.
+    pub(super) fn sweep(&self, is_lock: impl Fn(&str) -> bool) {
+        let left = self.files(|name| name.starts_with(UNFINISHED) || is_lock(name)).unwrap_or_default();
+        for StateFile { name, .. } in left.iter().filter(|file| is_abandoned(&file.metadata)) {
+            if name.starts_with(UNFINISHED) {
+                let _ = self.remove(name);
+            } else if let Ok(lock) = self.lock_within(name, Duration::ZERO) {
+                self.retire(lock, name);
+            }
+        }
+    }
+
+    /// The error with what is wrong with this file, where more is known than the system says.
+    fn explained(&self, name: &str, error: io::Error) -> io::Error {
+        match fs::symlink_metadata(self.file(name)) {
+            Ok(metadata) if metadata.is_symlink() => {
+                io::Error::other(format!("'{name}' is a symbolic link, which is not followed: remove it"))
+            }
+            Ok(metadata) if metadata.is_dir() => io::Error::other(format!("'{name}' is a directory: remove it")),
+            Ok(metadata) if metadata.uid() != geteuid().as_raw() => {
+                io::Error::other(format!("'{name}' {}", belongs_to(metadata.uid())))
+            }
+            _ => error,
+        }
+    }
+
     /// What went wrong in this directory.
     pub(super) fn trouble(&self, error: &io::Error) -> String {
-        format!("state directory '{}': {}", self.path.display(), plain(error))
+        format!("state directory '{}': {}", self.path.display(), words(error))
     }
+}
+
+/// Files here have mode 0600: two users could neither count a job together nor send each other's pushes.
+pub(super) fn belongs_to(user: u32) -> String {
+    format!(
+        "belongs to user {user}, and a state directory is for one user: run as that user, or name another directory"
+    )
 }
 
 /// Whether the open file is still the one of this path.
@@ -279,11 +314,16 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let file = above.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(StateDir::Named(file).open().unwrap_err().contains("state directory"));
+        assert!(StateDir::Named(file.clone()).open().unwrap_err().ends_with("it is not a directory"));
+        let below = StateDir::Named(file.join("a/b")).open().unwrap_err();
+        assert!(below.ends_with(&format!("'{}' is not a directory", file.display())), "{below}");
         let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", above.path().join("link")).unwrap();
-        assert!(state.read("link").is_err());
-        assert!(state.lock_within("link", Duration::ZERO).is_err());
+        assert!(state.read("link").unwrap_err().to_string().contains("a symbolic link, which is not followed"));
+        let lock = |name: &str| state.lock_within(name, Duration::ZERO).unwrap_err();
+        assert!(lock("link").contains("'link' is a symbolic link, which is not followed: remove it"));
+        fs::create_dir(above.path().join("directory")).unwrap();
+        assert!(lock("directory").contains("'directory' is a directory: remove it"));
     }
 
     #[test]

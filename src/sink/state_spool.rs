@@ -1,15 +1,18 @@
 //! Pushes that failed wait in the state directory, one for each destination and group. Each is written before it is sent, so that a
 //! KILL loses nothing, and goes out under a lock of its own, so that an older one never overtakes a newer one.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
+
+use nix::unistd::geteuid;
 
 use super::Push;
 use super::courier::Turn;
 use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault};
-use super::state::{Lock, State, StateDir};
-use super::state_waiting::{Destination, Waiting, destination_name};
+use super::state::{Lock, State, StateDir, StateFile, belongs_to};
+use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
 
 /// No more waits in one directory, in bytes.
 const ROOM_BYTES: u64 = 64 << 20;
@@ -47,41 +50,100 @@ pub enum Sent {
     },
 }
 
+/// A push that takes the place of an older one.
+#[derive(Debug)]
+struct Stored {
+    /// What is to be sent: this push, and what it has taken over.
+    waiting: Waiting,
+    inherited: Inherited,
+    /// What has to be said in any case.
+    note: Option<String>,
+    /// Why it does not wait, where it could not be written; an older one that waits is still as it was.
+    unkept: Option<String>,
+}
+
+/// Why a push that waits is not sent.
+#[derive(Debug)]
+enum Unsendable {
+    /// It never will be.
+    Useless(String),
+    /// It cannot be read.
+    Unreadable(String),
+}
+
 impl State {
-    /// The names of the pushes that wait, those that wait longest first.
+    /// The names of the pushes that wait and belong to this user, those that wait longest first.
     ///
     /// # Errors
     /// Why the directory cannot be read.
     pub fn waiting(&self) -> Result<Vec<String>, String> {
-        let files = self.files(".push").map_err(|error| self.trouble(&error))?;
-        let mut names: Vec<_> = files
+        let own = |file: &StateFile| file.metadata.uid() == geteuid().as_raw();
+        let mut names: Vec<_> = self
+            .files(is_push)
+            .map_err(|error| self.trouble(&error))?
             .into_iter()
-            .filter_map(|file| Some((file.modified, file.name.strip_suffix(".push")?.to_owned())))
-            .filter(|(_, name)| is_ours(name))
+            .filter(own)
+            .filter_map(|file| Some((file.metadata.modified().ok()?, file.name.strip_suffix(".push")?.to_owned())))
             .collect();
         names.sort();
         Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// The push of this name; `None` when it does not wait any more.
+    /// What has to be said of pushes that wait here and belong to others.
+    #[must_use]
+    pub fn strangers(&self) -> Option<String> {
+        let files = self.files(is_push).ok()?;
+        let stranger = files.iter().map(|file| file.metadata.uid()).find(|uid| *uid != geteuid().as_raw())?;
+        Some(format!("'{}' has a push that {}", self.path().display(), belongs_to(stranger)))
+    }
+
+    /// The push of this name; `None` when it does not wait any more. One that never will be sent is removed.
     ///
     /// # Errors
     /// Why it is not there any more although nobody sent it, or why it cannot be read.
     pub fn waiting_push(&self, name: &str) -> Result<Option<Waiting>, String> {
-        let file = format!("{name}.push");
-        let shown = self.path().join(&file).display().to_string();
-        let Some(content) = self.read(&file).map_err(|error| self.trouble(&error))? else { return Ok(None) };
-        let drop_it = |why: &str| {
-            self.remove(&file).map_err(|error| self.trouble(&error))?;
-            Err(format!("'{shown}' {why}: it is removed"))
-        };
-        match Waiting::from_bytes(&content) {
-            Some(waiting) if waiting.name() == name => match SystemTime::now().duration_since(waiting.since) {
-                Ok(age) if age > LONGEST_WAIT => drop_it("has waited for a month"),
-                _ => Ok(Some(waiting)),
+        self.look(name).map_err(|found| match found {
+            Unsendable::Useless(why) => match self.clear(name) {
+                Ok(()) => format!("{why}: it is removed"),
+                Err(trouble) => format!("{why}, and stays: {trouble}"),
             },
-            _ => drop_it("is damaged"),
+            Unsendable::Unreadable(why) => why,
+        })
+    }
+
+    /// The push of this name, as [`waiting_push`](Self::waiting_push) finds it; nothing is changed.
+    ///
+    /// # Errors
+    /// Why it will not be sent.
+    pub fn peek(&self, name: &str) -> Result<Option<Waiting>, String> {
+        self.look(name).map_err(|(Unsendable::Useless(why) | Unsendable::Unreadable(why))| why)
+    }
+
+    fn look(&self, name: &str) -> Result<Option<Waiting>, Unsendable> {
+        let file = format!("{name}.push");
+        let content = self.read(&file).map_err(|error| Unsendable::Unreadable(self.trouble(&error)))?;
+        let Some(content) = content else { return Ok(None) };
+        let useless = |why: &str| Unsendable::Useless(format!("'{}' {why}", self.path().join(&file).display()));
+        let known = Waiting::from_bytes(&content).filter(|waiting| waiting.name() == name);
+        let waiting = known.ok_or_else(|| useless("is damaged"))?;
+        match SystemTime::now().duration_since(waiting.since) {
+            Ok(age) if age > LONGEST_WAIT => Err(useless("has waited for a month")),
+            _ => Ok(Some(waiting)),
         }
+    }
+
+    /// Removes a push that never will be sent, unless another one has taken its place.
+    fn clear(&self, name: &str) -> Result<(), String> {
+        let _lock = self.lock(&group_lock(name))?;
+        match self.look(name) {
+            Err(Unsendable::Useless(_)) => self.remove(&format!("{name}.push")).map_err(|error| self.trouble(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Clears away what killed runs left.
+    pub fn tidy(&self) {
+        self.sweep(|name| name.strip_suffix(".send").is_some_and(is_ours));
     }
 
     /// Sends a push that waits to `sink`, unless another pushwrap sends it for longer than `patience`.
@@ -109,17 +171,28 @@ impl State {
         sent
     }
 
-    /// Writes a push, which takes the place of an older one of its group and what lasts of it. Returns what is to be sent, and
-    /// what has to be said.
-    fn store(&self, mut waiting: Waiting, lasting: &[String]) -> Result<(Waiting, Option<String>), String> {
+    /// Puts a push into the place of an older one of its group, with what the gateway would have of that one.
+    ///
+    /// # Errors
+    /// Why nothing is known of an older one.
+    fn store(&self, mut waiting: Waiting, lasting: &[String]) -> Result<Stored, String> {
         let name = waiting.name();
-        let _lock = self.lock(&format!("{}.lock", waiting.group_name()))?;
-        let mut note = None;
-        match self.waiting_push(&name) {
-            Ok(Some(older)) => waiting.inherit(&older, lasting),
-            Ok(None) => {}
-            Err(trouble) => note = Some(trouble),
+        let _lock = self.lock(&group_lock(&name))?;
+        let (older, note) = match self.look(&name) {
+            Ok(older) => (older, None),
+            Err(Unsendable::Useless(why)) => (None, Some(format!("{why}: it is removed"))),
+            Err(Unsendable::Unreadable(why)) => (None, Some(why)),
+        };
+        let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, lasting));
+        let unkept = self.write(&name, &waiting).err();
+        if let (Some(_), Some(older)) = (&unkept, older) {
+            // What is sent now has the older one in it, so that one goes with it.
+            waiting.token = older.token;
         }
+        Ok(Stored { waiting, inherited, note, unkept })
+    }
+
+    fn write(&self, name: &str, waiting: &Waiting) -> Result<(), String> {
         let file = format!("{name}.push");
         let room = self.room(&file)?;
         let fits = |content: &Vec<u8>| content.len() as u64 <= room;
@@ -127,23 +200,21 @@ impl State {
         let light = || waiting.lightened().map(|light| light.to_bytes()).filter(fits);
         let full = || format!("state directory '{}': it holds {} MiB already", self.path().display(), ROOM_BYTES >> 20);
         let content = content.or_else(light).ok_or_else(full)?;
-        self.replace(&file, &content).map_err(|error| self.trouble(&error))?;
-        Ok((waiting, note))
+        self.replace(&file, &content).map_err(|error| self.trouble(&error))
     }
 
     /// How many bytes a file may have beside all others.
     fn room(&self, file: &str) -> Result<u64, String> {
-        let files = self.files(".push").map_err(|error| self.trouble(&error))?;
-        let others: u64 = files.iter().filter(|other| other.name != file).map(|other| other.bytes).sum();
-        Ok(ROOM_BYTES.saturating_sub(others))
+        let others = self.files(|name| is_push(name) && name != file).map_err(|error| self.trouble(&error))?;
+        Ok(ROOM_BYTES.saturating_sub(others.iter().map(|other| other.metadata.len()).sum()))
     }
 
     /// Removes a push that was sent, unless a newer one has taken its place.
     fn discard(&self, sent: &Waiting) -> Result<(), String> {
-        let _lock = self.lock(&format!("{}.lock", sent.group_name()))?;
         let name = sent.name();
-        match self.waiting_push(&name)? {
-            Some(there) if there.token == sent.token => {
+        let _lock = self.lock(&group_lock(&name))?;
+        match self.look(&name) {
+            Ok(Some(there)) if there.token == sent.token => {
                 self.remove(&format!("{name}.push")).map_err(|error| self.trouble(&error))
             }
             _ => Ok(()),
@@ -151,10 +222,31 @@ impl State {
     }
 }
 
+/// The lock under which the pushes of a group are exchanged and its runs counted.
+fn group_lock(name: &str) -> String {
+    format!("{}.lock", name.split_once('-').map_or(name, |(group, _)| group))
+}
+
+/// Whether a file of this name is a push that waits.
+fn is_push(name: &str) -> bool {
+    name.strip_suffix(".push").is_some_and(is_ours)
+}
+
 /// Whether a name is one of those that we give: what somebody else puts here is left alone.
 fn is_ours(name: &str) -> bool {
     let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     name.split_once('-').is_some_and(|(group, destination)| is_hex(group, 32) && is_hex(destination, 16))
+}
+
+/// What is said of a push that waited and is not sent in full.
+#[must_use]
+pub fn dropped(group: &str, why: impl std::fmt::Display) -> String {
+    format!("a push of {group} that had waited is dropped: {why}")
+}
+
+/// Whether everything in a push was taken.
+fn is_whole(result: &Result<Delivered, Failure>) -> bool {
+    matches!(result, Ok(Delivered { salvaged: None, .. }))
 }
 
 /// Whether a push need not wait any more: it was taken, or what is in it was refused and will be again.
@@ -166,6 +258,11 @@ fn is_settled(result: &Result<Delivered, Failure>) -> bool {
 }
 
 impl Spool {
+    /// Whether a final push to this sink waits when it fails, where the directory can be used.
+    pub(super) fn keeps(&self, sink: &Sink) -> bool {
+        self.state_dir != StateDir::None && sink.destination().is_some()
+    }
+
     /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
     /// when the run is counted.
     pub(super) fn place(&self, sink: &Sink) -> Option<Place<'_>> {
@@ -207,14 +304,24 @@ pub(super) struct Errand {
 
 /// `None` where there was nothing to do.
 fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
-    let group = state.waiting_push(name).ok().flatten()?.group();
-    let Ok(Sent::Tried { mut result, waits }) = state.send_waiting(name, sink, Duration::ZERO, limits) else {
-        return None;
+    let untried = |trouble| Errand { result: Ok(unsent(None)), said: vec![trouble], waits: false };
+    let waiting = match state.waiting_push(name) {
+        Ok(waiting) => waiting?,
+        Err(trouble) => return Some(untried(trouble)),
+    };
+    let (group, url) = (waiting.group(), sink.name());
+    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, limits) {
+        Ok(Sent::Tried { result, waits }) => (result, waits),
+        Ok(Sent::Gone | Sent::Busy) => return None,
+        Err(trouble) => return Some(untried(trouble)),
     };
     let mut said = Vec::new();
     match &mut result {
-        Ok(delivered) => delivered.notes.push(format!("sent {group}, which had waited, to '{}'", sink.name())),
-        Err(failure) if !waits => said.push(format!("a push of {group} that had waited is dropped: {failure}")),
+        Ok(delivered) => {
+            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
+            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", waiting.deed()));
+        }
+        Err(failure) if !waits => said.push(dropped(&group, failure)),
         Err(_) => {}
     }
     Some(Errand { result, said, waits })
@@ -228,54 +335,64 @@ pub(super) struct Place<'s> {
     destination: Destination,
 }
 
-/// A push that was written, if that was possible, and what has to be said.
+/// A push that was written, if that was possible.
 #[derive(Debug)]
-pub(super) struct Kept {
-    stored: Option<Waiting>,
-    said: Option<String>,
-}
+pub(super) struct Kept(Result<Stored, String>);
 
 impl Place<'_> {
     /// Writes the push, before it is sent.
     pub(super) fn keep(&self, push: &Push) -> Kept {
         let fresh = Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone());
-        match self.state.store(fresh, &self.spool.lasting) {
-            Ok((stored, said)) => Kept { stored: Some(stored), said },
-            Err(trouble) => Kept { stored: None, said: Some(format!("the push is not kept: {trouble}")) },
-        }
+        self.state.tidy();
+        Kept(self.state.store(fresh, &self.spool.lasting))
     }
 
-    /// What is said of a push that was kept and not taken.
-    pub(super) fn sentence(&self, kept: &Kept) -> Option<String> {
-        let shown = self.state.path().display();
-        kept.stored.as_ref().map(|_| format!("it waits in '{shown}' for the next run or 'pushwrap flush'"))
+    /// What is said of the push when it is not taken.
+    pub(super) fn sentence(&self, kept: &Kept) -> String {
+        match &kept.0 {
+            Err(why) | Ok(Stored { unkept: Some(why), .. }) => format!("the push is not kept: {why}"),
+            Ok(_) => {
+                let shown = self.state.path().display();
+                format!("it waits in '{shown}' for the next run or 'pushwrap flush'")
+            }
+        }
     }
 
     /// Sends it, kept or not. The lines have to be said.
     pub(super) fn deliver(&self, sink: &Sink, push: &Push, kept: Kept, limits: Limits<'_>) -> Handed {
         let sentence = self.sentence(&kept);
-        let Some(stored) = kept.stored else {
-            return Handed { said: kept.said.into_iter().collect(), ..sink.deliver(push, Turn::Final, limits) };
+        let mut said = Vec::new();
+        let handed = match kept.0 {
+            Err(_) => sink.deliver(push, Turn::Final, limits),
+            Ok(mut stored) => {
+                said.extend(stored.note.take());
+                self.send(stored, push, sink, limits)
+            }
         };
-        let handed = self.send(stored, sink, limits);
-        let waits = sentence.filter(|_| !is_settled(&handed.result));
-        Handed { said: kept.said.into_iter().chain(waits).collect(), ..handed }
+        said.extend(handed.said);
+        said.extend((!is_settled(&handed.result)).then_some(sentence));
+        Handed { said, ..handed }
     }
 
     /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
-    fn send(&self, stored: Waiting, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let lock_name = format!("{}.send", stored.name());
+    fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let Stored { waiting, inherited, unkept, .. } = stored;
+        let (name, is_kept) = (waiting.name(), unkept.is_none());
+        let lock_name = format!("{name}.send");
         let lock = self.state.lock_within(&lock_name, self.spool.budget.min(limits.deadline.left()) / 4).ok();
-        let newest = match (&lock, self.state.waiting_push(&stored.name())) {
-            (Some(_), Ok(None)) => None,
-            (Some(_), Ok(Some(there))) if there.token != stored.token => Some(there),
-            _ => Some(stored),
+        let there = lock.as_ref().filter(|_| is_kept).and_then(|_| self.state.look(&name).ok());
+        let newest = match there {
+            Some(None) => {
+                retire(&self.state, lock, &lock_name);
+                return Ok(unsent(Some("another run has sent it"))).into();
+            }
+            Some(Some(there)) => there,
+            None => waiting,
         };
-        let Some(newest) = newest else {
-            retire(&self.state, lock, &lock_name);
-            return Ok(sent_by_another()).into();
-        };
-        let handed = sink.deliver(&newest.push, Turn::Final, limits);
+        let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
+        if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
+            handed = self.send_alone(handed, own, sink, limits);
+        }
         // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
         if lock.is_some() && is_settled(&handed.result) {
             // One that stays is sent once more.
@@ -283,6 +400,20 @@ impl Place<'_> {
         }
         retire(&self.state, lock, &lock_name);
         handed
+    }
+
+    /// What was refused may be what had waited: this run's push must not go with it.
+    fn send_alone(&self, refused: Handed, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let handed = sink.deliver(own, Turn::Final, limits);
+        if !is_whole(&handed.result) {
+            return Handed { unanswered: refused.unanswered || handed.unanswered, ..refused };
+        }
+        let group = grouping_text(&self.spool.grouping);
+        let why = match refused.result {
+            Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
+            Err(failure) => failure.to_string(),
+        };
+        Handed { said: vec![dropped(&group, why)], ..handed }
     }
 }
 
@@ -292,8 +423,9 @@ fn retire(state: &State, lock: Option<Lock>, name: &str) {
     }
 }
 
-fn sent_by_another() -> Delivered {
-    Delivered { status: 200, tries: 0, salvaged: None, notes: vec!["another run has sent it".to_owned()] }
+/// There was nothing to send.
+fn unsent(note: Option<&str>) -> Delivered {
+    Delivered { status: 200, tries: 0, salvaged: None, notes: note.map(str::to_owned).into_iter().collect() }
 }
 
 impl Sink {
@@ -331,19 +463,26 @@ mod tests {
         (directory, state)
     }
 
+    /// What is sent of a push that was stored.
+    fn stored(state: &State, waiting: Waiting) -> Waiting {
+        let stored = state.store(waiting, &[]).unwrap();
+        assert_eq!((stored.note, stored.unkept), (None, None));
+        stored.waiting
+    }
+
     #[test]
     fn a_directory_holds_no_more_than_its_limit() {
         let (directory, state) = state();
         let other = File::create(directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)))).unwrap();
         let large = "x 1\n".repeat(1000);
         other.set_len(ROOM_BYTES - 1000).unwrap();
-        let (sent, _) = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap();
+        let sent = stored(&state, waiting(&large, Some("y 1\n")));
         assert_eq!(sent.push.body.len(), large.len(), "what is sent is whole");
         let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
         assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
         other.set_len(ROOM_BYTES).unwrap();
-        let full = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap_err();
-        assert!(full.contains("64 MiB"), "{full}");
+        let full = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap();
+        assert!(full.unkept.is_some_and(|why| why.contains("64 MiB")));
         assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
     }
 
@@ -352,7 +491,8 @@ mod tests {
         let (_directory, state) = state();
         let mut old = waiting("x 1\n", None);
         old.since = SystemTime::now() - LONGEST_WAIT - Duration::from_mins(1);
-        state.store(old.clone(), &[]).unwrap();
+        stored(&state, old.clone());
+        assert!(state.peek(&old.name()).unwrap_err().ends_with("has waited for a month"));
         assert!(state.waiting_push(&old.name()).unwrap_err().contains("has waited for a month: it is removed"));
         assert_eq!(state.waiting().unwrap(), Vec::<String>::new());
     }
@@ -360,8 +500,8 @@ mod tests {
     #[test]
     fn a_newer_push_is_not_discarded_with_an_older_one() {
         let (directory, state) = state();
-        let (older, _) = state.store(waiting("x 1\n", None), &[]).unwrap();
-        let (newer, _) = state.store(waiting("x 2\n", None), &[]).unwrap();
+        let older = stored(&state, waiting("x 1\n", None));
+        let newer = stored(&state, waiting("x 2\n", None));
         state.discard(&older).unwrap();
         assert_eq!(state.waiting().unwrap(), [newer.name()]);
         state.discard(&newer).unwrap();

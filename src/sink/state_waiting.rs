@@ -2,13 +2,15 @@
 //! tells a file that a disk or a person damaged.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::remains::remains;
 use super::state::digest;
 use super::{Method, Push};
-use crate::exposition::{Context, Source, encode, read};
+use crate::exposition::{Context, Family, Source, encode, read};
 
 /// The first line of the file.
 const HEAD: &str = "pushwrap push 1";
@@ -40,6 +42,15 @@ pub struct Destination {
     pub url: String,
 }
 
+/// What a push has taken over from an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inherited {
+    /// Nothing that it could be refused for.
+    Nothing,
+    /// Metrics.
+    Metrics,
+}
+
 /// A push that waits.
 #[derive(Debug, Clone)]
 pub struct Waiting {
@@ -66,8 +77,18 @@ impl Waiting {
     /// The group as in PromQL: `{job="backup", instance="db1"}`.
     #[must_use]
     pub fn group(&self) -> String {
-        let labels: Vec<String> = self.grouping.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        format!("{{{}}}", labels.join(", "))
+        grouping_text(&self.grouping)
+    }
+
+    /// What sending it does to the group, before the address: `pushed to`.
+    #[must_use]
+    pub fn deed(&self) -> &'static str {
+        match self.push.method {
+            _ if self.destination.door == Door::RemoteWrite => "written to",
+            Method::Add => "pushed to",
+            Method::Replace => "replaced at",
+            Method::Delete => "deleted at",
+        }
     }
 
     /// The name of everything that belongs to the group.
@@ -80,22 +101,30 @@ impl Waiting {
         format!("{}-{}", self.group_name(), destination_name(&self.destination))
     }
 
-    /// Takes over what the older push says and this one does not, as the gateway would have kept it: the last success above all.
-    pub(super) fn inherit(&mut self, older: &Self, lasting: &[String]) {
-        if self.push.method != Method::Add || older.push.method == Method::Delete {
-            return;
+    /// Makes one push of the older one and this one: the gateway holds afterwards what it would after both. A receiver of remote
+    /// write gives what it is told the time of now, so there only `lasting` families are told again: the last success.
+    ///
+    /// Whether it has metrics of the older one now, for which it can be refused.
+    pub(super) fn inherit(&mut self, older: &Self, lasting: &[String]) -> Inherited {
+        let is_gateway = self.destination.door == Door::Pushgateway;
+        if is_gateway && self.push.method != Method::Add {
+            return Inherited::Nothing;
         }
-        let sources = [Source::new("the older push", &*older.push.body)];
-        let families = read(&sources, &Context::default()).families;
-        let lacks = |name: &str| !has_family(&self.push.body, name);
-        let kept =
-            families.iter().filter(|family| lasting.iter().any(|name| name == family.name()) && lacks(family.name()));
-        let kept = encode(kept);
-        if !kept.is_empty() {
-            for body in std::iter::once(&mut self.push.body).chain(&mut self.push.salvage) {
-                *body = [&**body, &kept].concat().into();
-            }
+        if is_gateway && older.push.method != Method::Add {
+            // A PUT, and what a POST puts over it; a DELETE, and what a POST puts into the void.
+            self.push.method = Method::Replace;
         }
+        if is_gateway && older.push.method == Method::Delete {
+            return Inherited::Nothing;
+        }
+        let stays = |family: &Family<'_>| is_gateway || lasting.iter().any(|name| name == family.name());
+        let (own, before) = (self.push.clone(), &older.push);
+        self.push.body = overlaid(&own.body, &before.body, stays);
+        if own.salvage.is_some() || before.salvage.is_some() {
+            let [own, before] = [&own, before].map(|push| push.salvage.as_ref().unwrap_or(&push.body));
+            self.push.salvage = Some(overlaid(own, before, stays));
+        }
+        if self.push.body.len() > own.body.len() { Inherited::Metrics } else { Inherited::Nothing }
     }
 
     /// The same with the run's own metrics alone, where that is less.
@@ -150,6 +179,12 @@ impl Waiting {
     }
 }
 
+/// Labels as in PromQL.
+pub(super) fn grouping_text(grouping: &[(String, String)]) -> String {
+    let labels: Vec<String> = grouping.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", labels.join(", "))
+}
+
 /// The name of a destination within file names.
 pub(super) fn destination_name(destination: &Destination) -> String {
     let mut name = digest(&[destination.door.name().as_bytes(), b" ", destination.url.as_bytes()]);
@@ -157,10 +192,12 @@ pub(super) fn destination_name(destination: &Destination) -> String {
     name
 }
 
-/// Whether an exposition of ours has a family: each of them has a TYPE line.
-fn has_family(body: &[u8], name: &str) -> bool {
-    let head = format!("# TYPE {name} ");
-    body.split(|byte| *byte == b'\n').any(|line| line.starts_with(head.as_bytes()))
+/// The newer exposition, and behind it what stays of the older one.
+fn overlaid(newer: &[u8], older: &[u8], stays: impl Fn(&Family<'_>) -> bool) -> Arc<[u8]> {
+    let (sources, older) = ([Source::new("the push", newer)], [Source::new("the older push", older)]);
+    let new = read(&sources, &Context::default()).families;
+    let old = remains(&older, &new);
+    [newer, &encode(old.iter().filter(|family| stays(family)))].concat().into()
 }
 
 /// Lines of a name, a blank and a value.
@@ -230,19 +267,52 @@ mod tests {
         }
     }
 
+    /// What would be sent after `older` had waited and `newer` came: method, body, salvage.
+    fn both(mut older: Waiting, mut newer: Waiting, door: Door) -> (Method, String, Option<String>) {
+        older.destination.door = door;
+        newer.destination.door = door;
+        newer.inherit(&older, &["last".to_owned()]);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (newer.push.method, text(&newer.push.body), newer.push.salvage.as_deref().map(text))
+    }
+
+    const OLD: &str = "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx 1\n# TYPE h_sum gauge\nh_sum 1\n";
+    const NEW: &str = "# TYPE x gauge\nx 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
+    const LAST: &str = "# TYPE last gauge\nlast 5\n";
+
     #[test]
-    fn the_last_success_outlives_a_newer_failure_and_nothing_else_does() {
-        let older = waiting(Method::Add, "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx 1\n", None);
-        let lasting = ["last".to_owned()];
-        let mut newer = waiting(Method::Add, "# TYPE y gauge\ny 1\n", Some("# TYPE z gauge\nz 1\n"));
-        newer.inherit(&older, &lasting);
-        assert_eq!(&*newer.push.body, b"# TYPE y gauge\ny 1\n# TYPE last gauge\nlast 5\n");
-        assert_eq!(newer.push.salvage.as_deref().unwrap(), b"# TYPE z gauge\nz 1\n# TYPE last gauge\nlast 5\n");
-        let mut success = waiting(Method::Add, "# TYPE last gauge\nlast 6\n", None);
-        success.inherit(&older, &lasting);
-        assert_eq!(&*success.push.body, b"# TYPE last gauge\nlast 6\n");
-        let mut replacing = waiting(Method::Replace, "", None);
-        replacing.inherit(&older, &lasting);
-        assert_eq!(&*replacing.push.body, b"");
+    fn two_pushes_become_the_one_that_does_at_the_gateway_what_both_would_have_done() {
+        use Method::{Add, Delete, Replace};
+        let overlaid = format!("{NEW}{LAST}");
+        for (before, after, method, body) in [
+            (Add, Add, Add, overlaid.as_str()),
+            (Replace, Add, Replace, &overlaid),
+            (Delete, Add, Replace, NEW),
+            (Add, Replace, Replace, NEW),
+            (Delete, Replace, Replace, NEW),
+            (Add, Delete, Delete, NEW),
+            (Replace, Delete, Delete, NEW),
+        ] {
+            let did = both(waiting(before, OLD, None), waiting(after, NEW, None), Door::Pushgateway);
+            assert_eq!(did, (method, body.to_owned(), None), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_metrics_of_both_are_what_is_pushed_when_the_others_are_refused() {
+        let own = "# TYPE own gauge\nown 1\n";
+        let older = || waiting(Method::Add, &format!("{OLD}{own}"), Some(own));
+        let did = both(older(), waiting(Method::Add, NEW, None), Door::Pushgateway);
+        assert_eq!(did.2.unwrap(), format!("{NEW}{own}"));
+        let did = both(older(), waiting(Method::Add, NEW, Some("")), Door::Pushgateway);
+        assert_eq!(did.2.unwrap(), own);
+        let did = both(waiting(Method::Add, own, None), waiting(Method::Add, NEW, Some("")), Door::Pushgateway);
+        assert_eq!(did.2.unwrap(), own);
+    }
+
+    #[test]
+    fn remote_write_is_told_nothing_old_but_the_last_success() {
+        let did = both(waiting(Method::Add, OLD, None), waiting(Method::Add, "", None), Door::RemoteWrite);
+        assert_eq!(did, (Method::Add, LAST.to_owned(), None));
     }
 }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
 
 use super::harness::fake::CLOSED_PORT;
+use super::harness::pushwrap::NO_STATE;
 use super::harness::server::{self, Server};
 use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version, http, in_time, wait_for};
 
@@ -26,6 +28,13 @@ fn node_exporter(directory: &Path) -> Server {
 /// A run as `{job="j", zone="eu"}` whose report goes to this file and nowhere else.
 fn to(path: &Path) -> Pushwrap {
     Pushwrap::new().args(["--job", "j", "-l", "zone=eu", "--instance", "none", "--output"]).arg(path)
+}
+
+/// A shell script, without the machine's own state directory.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).env(NO_STATE.0, NO_STATE.1);
+    command
 }
 
 fn mode(path: &Path) -> u32 {
@@ -76,7 +85,7 @@ fn a_new_file_is_readable_whatever_the_umask_and_an_old_one_keeps_mode_and_owner
     let script = "umask 077; exec \"$0\" --job j --output \"$1\" -- true";
     let binary = super::harness::pushwrap::binary();
     let run = |path: &Path| {
-        let status = std::process::Command::new("sh").args(["-c", script]).arg(&binary).arg(path).status().unwrap();
+        let status = shell(script).arg(&binary).arg(path).status().unwrap();
         assert!(status.success());
     };
     run(&path);
@@ -98,10 +107,43 @@ fn a_link_keeps_pointing_to_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let (real, link) = (directory.path().join("real"), directory.path().join("j.prom"));
     fs::write(&real, "").unwrap();
-    symlink(&real, &link).unwrap();
+    symlink("real", &link).unwrap();
     to(&link).run(["true"]).exit(0).stderr("");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("pushwrap_success"));
+    // As the shell's > makes the file that a link leads to.
+    fs::remove_file(&real).unwrap();
+    to(&link).run(["true"]).exit(0).stderr("");
+    assert_eq!(names(directory.path()), ["j.prom", "real"]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(real).unwrap().contains("pushwrap_success"));
+}
+
+/// As the kernel has it (`protected_symlinks`): whoever can write to a shared directory must not choose what root replaces.
+#[test]
+fn a_strangers_link_in_a_shared_directory_is_not_followed() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let (real, link) = (directory.path().join("real"), directory.path().join("j.prom"));
+    fs::write(&real, "precious").unwrap();
+    symlink(&real, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
+    let said = format!("'{}' is a symbolic link of user 1234 in a shared directory\n", link.display());
+    to(&link).run(["true"]).exit(0).stderr_has(&said);
+    let metric = || Pushwrap::new().args(["metric", "set", "x", "1", "--textfile"]);
+    metric().arg(&link).call().exit(1).stderr_has(&said);
+    assert_eq!(fs::read_to_string(&real).unwrap(), "precious");
+    let inside = directory.path().join("state");
+    symlink(directory.path(), &inside).unwrap();
+    std::os::unix::fs::lchown(&inside, Some(1234), None).unwrap();
+    let run = to(Path::new("-")).arg("--state-dir").arg(&inside).run(["true"]).exit(0);
+    run.stderr_has(&format!(
+        "cannot use state directory '{0}': '{0}' is a symbolic link of user 1234",
+        inside.display()
+    ));
 }
 
 #[test]
@@ -157,8 +199,9 @@ fn a_dash_is_standard_error_and_never_standard_output() {
 fn a_file_that_cannot_be_written_is_said_and_changes_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let gateway = Pushgateway::start(Version::Newest);
+    let missing = directory.path().join("no");
     let refused: [(PathBuf, &str); 2] = [
-        (directory.path().join("no/j.prom"), "no such file or directory (its directory is not there)"),
+        (missing.join("j.prom"), &format!("there is no directory '{}'", missing.display())),
         (directory.path().to_owned(), "it is there and no regular file"),
     ];
     for (path, why) in refused {
@@ -182,8 +225,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
     let large = tempfile::NamedTempFile::new().unwrap();
     fs::write(large.path(), (0..5000).fold(String::new(), |text, n| text + &format!("x{{n=\"{n}\"}} 1\n"))).unwrap();
     let binary = super::harness::pushwrap::binary();
-    let mut command = std::process::Command::new("sh");
-    let out = command.args(["-c", script]).arg(&binary).args([&path, &large.path().to_owned()]).output().unwrap();
+    let out = shell(script).arg(&binary).args([&path, &large.path().to_owned()]).output().unwrap();
     assert!(out.status.success());
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.starts_with(&format!("pushwrap: cannot write '{}': file too large", path.display())), "{said}");
