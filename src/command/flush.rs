@@ -1,14 +1,15 @@
 //! `pushwrap flush`: sends what waits in the state directory, for a machine whose jobs run seldom or whose gateway is back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use super::shown::{age, print};
 use crate::config::FlushConfig;
 use crate::console::Voice;
-use crate::sink::{Cancel, Deadline, Destination, Limits, Sent, State, Waiting};
+use crate::sink::{Cancel, Deadline, Destination, Door, Limits, Sent, Sink, State, Waiting, dropped};
 
-/// Sends what waits and says what it sent. The exit status: 0, or 1 when something still waits or was refused.
+/// Sends what waits for the gateways that are named, or for all where none is, and says what came of it. The exit status: 0, or
+/// 1 when some of it still waits or was refused.
 #[must_use]
 pub fn run(config: &FlushConfig) -> u8 {
     let voice = Voice(config.volume);
@@ -22,17 +23,12 @@ pub fn run(config: &FlushConfig) -> u8 {
             return 1;
         }
     };
-    let names = state.waiting().unwrap_or_else(|trouble| {
-        voice.trouble(trouble);
-        Vec::new()
-    });
-    let mut flush = Flush { config, state: &state, voice, down: HashSet::new(), failed: false };
-    for name in &names {
-        flush.one(name);
+    if !config.dry_run {
+        state.tidy();
     }
-    if names.is_empty() {
-        voice.note(format!("nothing waits in '{}'", state.path().display()));
-    }
+    let (down, elsewhere) = (HashSet::new(), BTreeMap::new());
+    let mut flush = Flush { config, state: &state, voice, down, elsewhere, failed: false };
+    flush.all();
     u8::from(flush.failed)
 }
 
@@ -42,49 +38,78 @@ struct Flush<'c> {
     voice: Voice,
     /// Destinations that did not answer: one time-out each is enough.
     down: HashSet<Destination>,
+    /// How many pushes wait for addresses that were not named, and the option that names them.
+    elsewhere: BTreeMap<(String, &'static str), usize>,
     failed: bool,
 }
 
 impl Flush<'_> {
-    fn one(&mut self, name: &str) {
-        match self.state.waiting_push(name) {
-            Ok(Some(waiting)) if self.config.dry_run => self.say(&waiting, "waits for"),
-            Ok(Some(waiting)) => self.send(name, &waiting),
-            Ok(None) => {}
+    fn all(&mut self) {
+        match self.state.waiting() {
+            Ok(names) if names.is_empty() => {
+                self.voice.note(format!("nothing waits in '{}'", self.state.path().display()));
+            }
+            Ok(names) => names.iter().for_each(|name| self.one(name)),
             Err(trouble) => self.trouble(&trouble),
+        }
+        for ((url, option), number) in &self.elsewhere {
+            let wait = if *number == 1 { "1 push waits".to_owned() } else { format!("{number} pushes wait") };
+            self.voice.trouble(format!("{wait} for '{url}': name it with {option} to send what is for it"));
+        }
+        if let Some(strangers) = self.state.strangers() {
+            self.trouble(&strangers);
         }
     }
 
-    fn send(&mut self, name: &str, waiting: &Waiting) {
-        let Destination { url, .. } = &waiting.destination;
-        if self.down.contains(&waiting.destination) {
-            return self.trouble(&format!("a push of {} waits on for '{url}'", waiting.group()));
-        }
-        let Some(sink) = self.config.sink(waiting) else {
-            let hint = "name it with --url or --remote-write to send it";
-            return self.trouble(&format!("a push of {} waits for '{url}': {hint}", waiting.group()));
+    fn one(&mut self, name: &str) {
+        let found = if self.config.dry_run { self.state.peek(name) } else { self.state.waiting_push(name) };
+        let waiting = match found {
+            Ok(Some(waiting)) => waiting,
+            Ok(None) => return,
+            Err(trouble) => return self.trouble(&trouble),
         };
+        match self.config.sink(&waiting) {
+            Some(_) if self.config.dry_run => self.say(&waiting, "waits to be "),
+            Some(sink) => self.send(name, &waiting, &sink),
+            None => {
+                let option = match waiting.destination.door {
+                    Door::Pushgateway => "--url",
+                    Door::RemoteWrite => "--remote-write",
+                };
+                *self.elsewhere.entry((waiting.destination.url, option)).or_default() += 1;
+            }
+        }
+    }
+
+    fn send(&mut self, name: &str, waiting: &Waiting, sink: &Sink) {
+        let (group, url) = (waiting.group(), &waiting.destination.url);
+        if self.down.contains(&waiting.destination) {
+            return self.trouble(&format!("a push of {group} waits on for '{url}'"));
+        }
         let (timeout, cancel) = (self.config.push_timeout, Cancel::new());
         let limits = Limits { deadline: Deadline::after(timeout), cancel: &cancel };
-        match self.state.send_waiting(name, &sink, timeout, limits) {
+        match self.state.send_waiting(name, sink, timeout, limits) {
             Ok(Sent::Gone) => {}
-            Ok(Sent::Busy) => self.trouble(&format!("another pushwrap is sending the push of {}", waiting.group())),
-            Ok(Sent::Tried { result: Ok(_), .. }) => self.say(waiting, "sent to"),
+            Ok(Sent::Busy) => self.trouble(&format!("another pushwrap is sending the push of {group}")),
+            Ok(Sent::Tried { result: Ok(delivered), .. }) => {
+                self.say(waiting, "");
+                if let Some(refused) = delivered.refused(url) {
+                    self.trouble(&format!("{group}: {refused}"));
+                }
+            }
             Ok(Sent::Tried { result: Err(failure), waits: true }) => {
                 self.down.insert(waiting.destination.clone());
-                self.trouble(&format!("a push of {} waits on: {failure}", waiting.group()));
+                self.trouble(&format!("a push of {group} waits on: {failure}"));
             }
-            Ok(Sent::Tried { result: Err(failure), waits: false }) => {
-                self.trouble(&format!("a push of {} is dropped: {failure}", waiting.group()));
-            }
+            Ok(Sent::Tried { result: Err(failure), waits: false }) => self.trouble(&dropped(&group, failure)),
             Err(trouble) => self.trouble(&trouble),
         }
     }
 
     fn say(&mut self, waiting: &Waiting, what: &str) {
-        let (group, url) = (waiting.group(), &waiting.destination.url);
+        let (group, deed, url) = (waiting.group(), waiting.deed(), &waiting.destination.url);
         let since = age(SystemTime::now(), waiting.since);
-        self.failed |= !print(&format!("{group} {what} '{url}' (stored {since})\n"));
+        self.failed |= !print(&format!("{group} {what}{deed} '{url}' (stored {since})\n"));
     }
 
     fn trouble(&mut self, message: &str) {

@@ -146,7 +146,7 @@ fn what_a_receiver_does_not_take_waits_and_is_sent_later() {
     let text = fs::read_to_string(file).unwrap();
     assert!(text.contains("door remote-write\n") && text.contains("label zone=eu\n"), "{text}");
     let flush = Pushwrap::new().args(["flush", "--state-dir"]).arg(state.path()).call().exit(0).stderr("");
-    flush.stdout_has(&format!("{{job=\"j\", zone=\"eu\"}} sent to '{url}' (stored "));
+    flush.stdout_has(&format!("{{job=\"j\", zone=\"eu\"}} written to '{url}' (stored "));
     let sent = fake.wait_for_requests(2).remove(1);
     assert_eq!(sent.header("content-encoding").as_deref(), Some("snappy"));
     assert_eq!(sent.line(), "POST /api/v1/write HTTP/1.1");

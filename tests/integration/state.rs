@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -176,11 +176,9 @@ fn a_push_that_waits_holds_no_credentials_and_they_are_used_when_it_is_sent() {
     for secret in ["s3cret", "me:", "hidden", "bWU6czNjcmV0"] {
         assert!(!text.contains(secret), "{secret} in\n{text}");
     }
-    let other = flush(state.path()).args(["--url", "http://user:pw@other:1"]).call().exit(1).stdout("");
-    other.stderr_has(&format!("waits for '{}': name it with --url", fake.url()));
     let before = fake.connections();
     let sent = flush(state.path()).args(["--url", &with_password, "-H", "X-Key: hidden"]).call().exit(0).stderr("");
-    sent.stdout_has(&format!("{{job=\"j\"}} sent to '{}' (stored ", fake.url()));
+    sent.stdout_has(&format!("{{job=\"j\"}} pushed to '{}' (stored ", fake.url()));
     let request = fake.wait_for_requests(before + 1).pop().unwrap();
     assert_eq!(request.header("authorization").unwrap(), "Basic bWU6czNjcmV0");
     assert_eq!(request.header("x-key").unwrap(), "hidden");
@@ -213,10 +211,10 @@ fn the_last_success_survives_a_newer_failure() {
     failing(&late.url(), "j", state.path()).run(["sh", "-c", "exit 4"]).exit(4);
     assert_eq!(waiting(state.path()).len(), 1, "the newest alone");
     let gateway = late.start();
-    flush(state.path()).call().exit(0).stderr("").stdout_has("{job=\"j\"} sent to");
+    flush(state.path()).call().exit(0).stderr("").stdout_has("{job=\"j\"} pushed to");
     assert_eq!(number(&gateway, "j", "pushwrap_exit_code"), Some(4.0));
     assert!(number(&gateway, "j", "pushwrap_last_success_timestamp_seconds").is_some());
-    assert_eq!(number(&gateway, "j", "x"), None, "newer replaces older");
+    assert_eq!(number(&gateway, "j", "x"), Some(1.0), "a gateway keeps what a POST does not name");
     assert!((runs(&gateway, "j", "failure") - 2.0).abs() < 0.1);
 }
 
@@ -229,7 +227,7 @@ fn the_next_run_takes_along_the_last_success_of_its_group_and_the_pushes_of_othe
     failing("http://127.0.0.1:2", "b", state.path()).run(["true"]).exit(0);
     let gateway = late.start();
     let next = run(&late.url(), "a", state.path()).arg("-v").run(["false"]).exit(1);
-    next.stderr_has(&format!("sent {{job=\"b\"}}, which had waited, to '{}'\n", late.url()));
+    next.stderr_has(&format!("{{job=\"b\"}}, which had waited, was pushed to '{}'\n", late.url()));
     assert_eq!(number(&gateway, "a", "pushwrap_exit_code"), Some(1.0));
     assert!(number(&gateway, "a", "pushwrap_last_success_timestamp_seconds").is_some());
     assert_eq!(number(&gateway, "b", "pushwrap_exit_code"), Some(5.0));
@@ -237,14 +235,140 @@ fn the_next_run_takes_along_the_last_success_of_its_group_and_the_pushes_of_othe
 }
 
 #[test]
-fn a_delete_waits_too() {
-    let late = LateGateway::new();
-    let state = tempfile::tempdir().unwrap();
-    failing(&late.url(), "j", state.path()).arg("--delete-on-success").run(["true"]).exit(0);
+fn a_delete_and_a_replacement_wait_too_and_are_called_what_they_are() {
+    for (option, deed, after) in [("--delete-on-success", "deleted", None), ("--replace", "replaced", Some(1.0))] {
+        let late = LateGateway::new();
+        let state = tempfile::tempdir().unwrap();
+        failing(&late.url(), "j", state.path()).arg(option).textfile("x 1\n").run(["true"]).exit(0);
+        let said = flush(state.path()).arg("-n").call().exit(0).stderr("");
+        said.stdout_has(&format!("{{job=\"j\"}} waits to be {deed} at '{}' (stored ", late.url()));
+        let gateway = late.start();
+        gateway.push("PUT", "job/j", "old 1\n");
+        let said = flush(state.path()).call().exit(0).stderr("");
+        said.stdout_has(&format!("{{job=\"j\"}} {deed} at '{}' (stored ", late.url()));
+        assert_eq!(number(&gateway, "j", "x"), after);
+        assert_eq!(number(&gateway, "j", "old"), None);
+    }
+}
+
+/// What two runs have left at a gateway that was up all the time, in whatever order their kinds come, is left at one that was
+/// down meanwhile.
+#[test]
+fn a_gateway_that_was_down_holds_in_the_end_what_one_that_was_up_holds() {
+    let options: [&[&str]; 3] = [&[], &["--replace"], &["--delete-on-success"]];
+    for first in options {
+        for second in options {
+            let (late, state, up) =
+                (LateGateway::new(), tempfile::tempdir().unwrap(), Pushgateway::start(Version::Newest));
+            let both = |options: &[&str], metrics: &str| {
+                let call = failing(&late.url(), "j", state.path()).args(["--url", &up.url()]).args(options);
+                call.textfile(metrics).run(["true"]).exit(0).stderr_has("it waits in");
+            };
+            up.push("PUT", "job/j", "old 1\n");
+            both(first, "a 1\nb 1\n");
+            both(second, "b 2\nc 2\n");
+            let gateway = late.start();
+            gateway.push("PUT", "job/j", "old 1\n");
+            flush(state.path()).call().exit(0).stderr("");
+            for name in ["old", "a", "b", "c", "pushwrap_success"] {
+                let there = number(&up, "j", name);
+                assert_eq!(number(&gateway, "j", name), there, "{name} after {first:?} and {second:?}");
+            }
+        }
+    }
+}
+
+/// The gateway refuses what an older run had waiting: the newer run's metrics do not go with it.
+#[test]
+fn what_is_refused_of_an_older_push_takes_nothing_of_a_newer_one_with_it() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    failing(&late.url(), "j", state.path()).textfile("# TYPE x gauge\nx 1\n").run(["true"]).exit(0);
     let gateway = late.start();
-    gateway.push("PUT", "job/j", "old 1\n");
-    flush(state.path()).call().exit(0);
-    wait_for("the group to be gone", || gateway.group([("job", "j")]).is_none().then_some(()));
+    gateway.push("PUT", "job/other", "# TYPE x counter\nx 1\n");
+    let said = run(&late.url(), "j", state.path()).textfile("y 1\n").run(["true"]).exit(0);
+    said.stderr_has("pushwrap: a push of {job=\"j\"} that had waited is dropped: ").stderr_has("refused the command's");
+    assert_eq!((number(&gateway, "j", "x"), number(&gateway, "j", "y")), (None, Some(1.0)));
+    assert_eq!(number(&gateway, "j", "pushwrap_textfile_errors"), Some(0.0));
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+/// Two groups, the second of which has a metric that the gateway refuses.
+fn with_a_refused_metric(late: &LateGateway, state: &Path) -> Pushgateway {
+    failing(&late.url(), "good", state).textfile("y 1\n").run(["true"]).exit(0);
+    failing(&late.url(), "bad", state).textfile("# TYPE x gauge\nx 1\n").run(["true"]).exit(0);
+    let gateway = late.start();
+    gateway.push("PUT", "job/other", "# TYPE x counter\nx 1\n");
+    gateway
+}
+
+#[test]
+fn what_is_dropped_of_a_push_that_waited_is_said() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    let gateway = with_a_refused_metric(&late, state.path());
+    let said =
+        flush(state.path()).call().exit(1).stdout_has("{job=\"good\"} pushed").stdout_has("{job=\"bad\"} pushed");
+    let refused = format!("'{}' refused the command's metrics, only the run's own metrics were pushed: ", late.url());
+    said.stderr_has(&format!("pushwrap: {{job=\"bad\"}}: {refused}")).stderr_lacks("good");
+    assert_eq!((number(&gateway, "bad", "x"), number(&gateway, "bad", "pushwrap_success")), (None, Some(1.0)));
+
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    let _gateway = with_a_refused_metric(&late, state.path());
+    let said = run(&late.url(), "next", state.path()).run(["true"]).exit(0).stderr_lacks("good");
+    said.stderr_has("pushwrap: {job=\"bad\"}, which had waited: '")
+        .stderr_has("only the run's own metrics were pushed: ");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn flush_is_about_the_gateways_that_are_named() {
+    let state = tempfile::tempdir().unwrap();
+    for job in ["a", "b"] {
+        failing(CLOSED_PORT, job, state.path()).run(["true"]).exit(0);
+    }
+    let gateway = Pushgateway::start(Version::Newest);
+    let said = format!("pushwrap: 2 pushes wait for '{CLOSED_PORT}': name it with --url to send what is for it\n");
+    for options in [&["-n"][..], &[]] {
+        let named = || flush(state.path()).args(["--url", &gateway.url()]).args(options);
+        named().call().exit(0).stdout("").stderr(&said);
+        named().arg("-q").call().exit(0).stdout("").stderr("");
+    }
+    assert_eq!(waiting(state.path()).len(), 2);
+}
+
+#[test]
+fn a_dry_run_of_flush_changes_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    failing(CLOSED_PORT, "j", state.path()).run(["true"]).exit(0);
+    let [push] = waiting(state.path()).try_into().unwrap();
+    fs::write(&push, "pushwrap push 1\nnonsense").unwrap();
+    let left = fs::File::create(state.path().join(".new-killed")).unwrap();
+    left.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
+    let before = files(state.path(), "");
+    let said = format!("pushwrap: '{}' is damaged", push.display());
+    flush(state.path()).arg("-n").call().exit(1).stdout("").stderr(&format!("{said}\n"));
+    assert_eq!(files(state.path(), ""), before);
+    flush(state.path()).call().exit(1).stdout("").stderr(&format!("{said}: it is removed\n"));
+    assert_eq!(files(state.path(), "").len(), before.len() - 2);
+}
+
+/// A pushwrap that was killed leaves unfinished files and the lock of the push that it was sending.
+#[test]
+fn what_killed_runs_left_is_cleared_away_when_it_is_old_and_nobody_holds_it() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    let name =
+        |digit: &str, ending: &str| state.path().join(format!("{}-{}{ending}", digit.repeat(32), digit.repeat(16)));
+    let old = [name("a", ".send"), name("b", ".send"), state.path().join(".new-x"), state.path().join("notes.send")];
+    for path in &old {
+        let file = fs::File::create(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
+    }
+    fs::write(name("c", ".send"), "").unwrap();
+    let held = fs::File::open(&old[1]).unwrap();
+    held.lock().unwrap();
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let there: Vec<bool> = old.iter().chain([&name("c", ".send")]).map(|path| path.exists()).collect();
+    assert_eq!(there, [false, true, false, true, true]);
 }
 
 #[test]
@@ -264,7 +388,7 @@ fn flush_says_what_waits_and_when_nothing_does() {
     flush(state.path()).call().exit(0).stdout("").stderr("");
     failing(CLOSED_PORT, "j", state.path()).run(["true"]).exit(0);
     let said = flush(state.path()).arg("-n").call().exit(0).stderr("");
-    said.stdout_has(&format!("{{job=\"j\"}} waits for '{CLOSED_PORT}' (stored "));
+    said.stdout_has(&format!("{{job=\"j\"}} waits to be pushed to '{CLOSED_PORT}' (stored "));
     let missing = state.path().join("missing");
     flush(&missing)
         .call()
@@ -407,22 +531,31 @@ fn five_hundred_runs_leave_five_hundred_groups() {
     assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
 }
 
+fn belongs_to(user: u32) -> String {
+    format!(
+        "belongs to user {user}, and a state directory is for one user: run as that user, or name another directory"
+    )
+}
+
 #[test]
 fn a_directory_that_cannot_be_used_is_said_and_the_run_reported() {
     let gateway = Pushgateway::start(Version::Newest);
     let above = tempfile::tempdir().unwrap();
     let file = above.path().join("file");
     fs::write(&file, "").unwrap();
-    let mut unusable = vec![(file.clone(), "file exists"), (file.join("below"), "not a directory")];
+    let mut unusable = vec![
+        (file.clone(), "it is not a directory".to_owned()),
+        (file.join("below"), format!("'{}' is not a directory", file.display())),
+    ];
     let foreign = above.path().join("foreign");
     if geteuid().is_root() {
         fs::create_dir(&foreign).unwrap();
         std::os::unix::fs::chown(&foreign, Some(1234), None).unwrap();
-        unusable.push((foreign, "it belongs to user 1234"));
+        unusable.push((foreign, format!("it {}", belongs_to(1234))));
     } else {
         fs::create_dir(&foreign).unwrap();
         fs::set_permissions(&foreign, fs::Permissions::from_mode(0o500)).unwrap();
-        unusable.push((foreign, "permission denied"));
+        unusable.push((foreign, "permission denied".to_owned()));
     }
     for (path, why) in unusable {
         let said = format!("pushwrap: cannot use state directory '{}': {why}\n", path.display());
@@ -435,24 +568,72 @@ fn a_directory_that_cannot_be_used_is_said_and_the_run_reported() {
     }
 }
 
+/// Several users in one directory: each can still use what is theirs, and is told once that it is not meant for this.
+#[test]
+fn files_of_others_are_left_to_them_and_said_once() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    for job in ["theirs", "too"] {
+        failing(CLOSED_PORT, job, state.path()).run(["true"]).exit(0);
+    }
+    for file in files(state.path(), "") {
+        std::os::unix::fs::chown(&file, Some(1234), None).unwrap();
+    }
+    failing(CLOSED_PORT, "own", state.path()).run(["true"]).exit(0);
+    let said = format!("pushwrap: '{}' has a push that {}\n", state.path().display(), belongs_to(1234));
+    let own = flush(state.path()).arg("-n").call().exit(1).stderr(&said);
+    own.stdout_has("{job=\"own\"} waits").stdout_lacks("theirs");
+    let counted = run(&gateway.url(), "theirs", state.path()).run(["true"]).exit(0);
+    assert_eq!(counted.stderr.matches(&belongs_to(1234)).count(), 1, "{}", counted.stderr);
+    counted.pushed(&gateway, "theirs", "pushwrap_success 1\n");
+}
+
+#[test]
+fn a_link_in_place_of_a_file_is_said_and_not_followed() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let [counts] = files(state.path(), ".runs").try_into().unwrap();
+    let target = state.path().join("target");
+    fs::rename(&counts, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &counts).unwrap();
+    let before = fs::read(&target).unwrap();
+    let shown = counts.file_name().unwrap().to_string_lossy().into_owned();
+    let said = run(&gateway.url(), "j", state.path()).run(["true"]).exit(0);
+    said.stderr_has(&format!("'{shown}' is a symbolic link, which is not followed: remove it\n"));
+    assert_eq!(fs::read(&target).unwrap(), before);
+}
+
 /// SIGXFSZ is ignored, so that the limit of the file size is an error of write(2), as a full disk is.
 #[test]
-fn a_full_disk_keeps_what_waited_and_reports_the_run() {
+fn a_full_disk_loses_nothing_that_waited_and_lets_nothing_overtake() {
     let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
-    failing(&late.url(), "j", state.path()).textfile("x 1\n").run(["true"]).exit(0);
+    failing(&late.url(), "j", state.path()).textfile("x 1\ny 1\n").run(["true"]).exit(0);
     let before = fs::read(&waiting(state.path())[0]).unwrap();
-    let gateway = late.start();
-    let script =
-        "trap '' XFSZ; ulimit -f 0; exec \"$0\" --url \"$1\" --job j --instance none --state-dir \"$2\" -- true";
-    let mut command = Command::new("sh");
-    let out: Output = command.args(["-c", script]).arg(binary()).arg(late.url()).arg(state.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.success(), "{said}");
-    assert!(said.contains("the run is not counted: state directory") && said.contains("file too large"), "{said}");
+    let full = |command: &str| {
+        let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" --url \"$1\" --job j --instance none --push-timeout 1 \
+                      --state-dir \"$2\" --textfile \"$3\" -- sh -c \"$4\"";
+        let metrics = tempfile::NamedTempFile::new().unwrap();
+        fs::write(metrics.path(), "x 2\n").unwrap();
+        let mut call = Command::new("sh");
+        call.args(["-c", script]).arg(binary()).arg(late.url()).arg(state.path()).arg(metrics.path()).arg(command);
+        let out = call.output().unwrap();
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    let said = full("exit 3");
     assert!(said.contains("the push is not kept: state directory"), "{said}");
+    assert_eq!(fs::read(&waiting(state.path())[0]).unwrap(), before, "what waited is as it was");
+    let gateway = late.start();
+    let said = full("exit 0");
+    assert!(said.contains("the run is not counted: state directory") && said.contains("file too large"), "{said}");
+    assert!(!said.contains("not kept"), "it was sent: {said}");
     assert_eq!(number(&gateway, "j", "pushwrap_success"), Some(1.0));
-    assert_eq!(number(&gateway, "j", "pushwrap_consecutive_failures"), None);
-    assert_eq!(fs::read(&waiting(state.path())[0]).unwrap(), before);
+    assert_eq!(number(&gateway, "j", "x"), Some(2.0));
+    assert_eq!(number(&gateway, "j", "y"), Some(1.0), "what waited went with it");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new(), "an older push must not follow a newer one");
 }
 
 #[test]
