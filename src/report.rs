@@ -177,6 +177,14 @@ pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage) -> Vec<Family<
     report.families
 }
 
+/// The metrics of counts alone, as [`compose`] has them.
+#[must_use]
+pub fn compose_counts(identity: &Identity, counts: RunCounts) -> Vec<Family<'static>> {
+    let mut report = Report { identity, families: Vec::new() };
+    report.counts(counts);
+    report.families
+}
+
 struct Report<'i> {
     identity: &'i Identity,
     families: Vec<Family<'static>>,
@@ -241,11 +249,15 @@ impl Report<'_> {
             self.gauge(TIMEOUT, seconds(timeout));
         }
         if let Some(counts) = facts.counts {
-            let count = |outcome: Outcome| (vec![("outcome", outcome.name())], counts.runs(outcome).to_string());
-            self.labelled(RUNS_TOTAL, &Outcome::ALL.map(count));
-            self.number(CONSECUTIVE_FAILURES, counts.consecutive_failures);
+            self.counts(counts);
         }
         self.info();
+    }
+
+    fn counts(&mut self, counts: RunCounts) {
+        let count = |outcome: Outcome| (vec![("outcome", outcome.name())], counts.runs(outcome).to_string());
+        self.labelled(RUNS_TOTAL, &Outcome::ALL.map(count));
+        self.number(CONSECUTIVE_FAILURES, counts.consecutive_failures);
     }
 
     fn info(&mut self) {

@@ -12,10 +12,10 @@ use crate::console::{Voice, Volume, write_stderr};
 use crate::exit::Outcome;
 use crate::exposition::{self, Context, Diagnostic, Reading, encode};
 use crate::grouping::GroupingKey;
-use crate::report::{Facts, Identity, Stage, compose};
+use crate::report::{Facts, Identity, Stage, compose, compose_counts};
 use crate::sink::{
-    Courier, Deadline, Delivered, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report, RunCounts,
-    Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
+    CountsText, Courier, Deadline, Delivered, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
+    RunCounts, Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
 };
 use crate::textfile::{Found, Textfile, Writer, say_findings};
 
@@ -81,7 +81,10 @@ struct Composed {
 impl Materials {
     fn spool(&self) -> Spool {
         let lasting = self.identity.lasting_names();
-        Spool { state_dir: self.state_dir.clone(), grouping: self.grouping.clone(), lasting, budget: self.budget }
+        let identity = self.identity.clone();
+        let counts_text = CountsText::new(move |counts| encode(&compose_counts(&identity, counts)));
+        let (state_dir, grouping) = (self.state_dir.clone(), self.grouping.clone());
+        Spool { state_dir, grouping, lasting, counts_text, budget: self.budget }
     }
 
     /// Counts a run that has ended, where there is a state directory.

@@ -474,10 +474,10 @@ pub fn deliver_all(gateways: &[Gateway], push: &Push, deadline: Deadline) -> Vec
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::sync::Arc;
+    use std::sync::{Arc, mpsc};
 
-    use super::{Courier, Deadline, Duration, Gateway, Job, Parcel, Push, Turn, thread};
-    use crate::sink::Method;
+    use super::{Courier, Deadline, Duration, Gateway, Job, Parcel, Push, Spool, Turn, thread};
+    use crate::sink::{CountsText, Method, StateDir};
 
     fn push() -> Parcel {
         Push { method: Method::Add, path: "/metrics/job/a".to_owned(), body: Arc::from(*b"x 1\n"), salvage: None }
@@ -505,5 +505,39 @@ mod tests {
         assert_eq!((reports.len(), reports[0].turn), (1, Turn::Final));
         assert!(reports[0].result.is_ok(), "{reports:?}");
         assert!(served.join().unwrap() > 0 && !courier.busy());
+    }
+
+    /// A courier to a gateway that is down, with a state directory.
+    fn keeping(directory: &tempfile::TempDir) -> Courier {
+        let state_dir = StateDir::Named(directory.path().to_owned());
+        let (counts_text, budget) = (CountsText::new(|_| Vec::new()), Duration::from_secs(1));
+        let spool = Spool { state_dir, grouping: Vec::new(), lasting: Vec::new(), counts_text, budget };
+        Courier::new(vec![Gateway::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
+    }
+
+    #[test]
+    fn a_push_that_is_not_written_in_time_is_said_to_be_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut courier = keeping(&directory);
+        let (_never, hangs) = mpsc::channel::<()>();
+        let slow = Parcel::new(move || {
+            let _ = hangs.recv();
+            panic!("nobody waits for this any more")
+        });
+        let deadline = Deadline::after(Duration::from_millis(1));
+        courier.submit(Turn::Final, &slow, deadline);
+        let said: Vec<Vec<String>> = courier.wait(deadline).into_iter().map(|report| report.said).collect();
+        assert_eq!(said, [["the push may be lost: it was not written to the state directory in time"]]);
+    }
+
+    #[test]
+    fn a_push_that_cannot_even_be_composed_is_said_to_be_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut courier = keeping(&directory);
+        let deadline = Deadline::after(Duration::from_secs(10));
+        courier.submit(Turn::Final, &Parcel::new(|| panic!("a defect")), deadline);
+        let reports = courier.wait(deadline);
+        assert!(matches!(&reports[0].result, Err(failure) if failure.to_string().contains("a defect")), "{reports:?}");
+        assert!(reports[0].said[0].starts_with("the push may be lost"), "{reports:?}");
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 /// How far a try had come when time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for another pushwrap that sends a push of the same group.
+    Turn,
     /// Reading password, token or certificate files.
     Setup,
     /// Waiting for DNS.
@@ -29,6 +31,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Turn => "another pushwrap was still sending a push of this group when time was up",
             Self::Setup => "time was up before the settings were read",
             Self::Lookup => "the look-up of its name took too long",
             Self::Connect => "no connection in time",

@@ -46,7 +46,7 @@ pub use secret::Secret;
 pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};
 pub use state::{DEFAULT_STATE_DIR, State, StateDir};
 pub use state_counts::RunCounts;
-pub use state_spool::{Sent, Spool, dropped};
+pub use state_spool::{CountsText, Sent, Spool, dropped};
 pub use state_waiting::{Destination, Door, Waiting};
 pub use url::{BaseUrl, Scheme, UrlError};
 

@@ -5,11 +5,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use nix::unistd::{AccessFlags, eaccess, geteuid};
 use tempfile::NamedTempFile;
 
+use super::deadline::Deadline;
 use crate::place::{followed, words, words_about};
 
 /// The state directory that is used without being named, where it exists and is writable.
@@ -88,6 +89,15 @@ pub(super) struct Lock {
     _file: File,
 }
 
+/// Why a lock was not had.
+#[derive(Debug)]
+pub(super) enum NoLock {
+    /// Somebody held it for too long.
+    Busy(String),
+    /// It cannot be had here.
+    Failed(String),
+}
+
 /// A file in a state directory.
 #[derive(Debug)]
 pub(super) struct StateFile {
@@ -135,21 +145,27 @@ impl State {
 
     /// Takes the lock of this name, or gives up after `patience`.
     pub(super) fn lock_within(&self, name: &str, patience: Duration) -> Result<Lock, String> {
+        let until = Deadline::after(patience);
+        self.lock_while(name, || !until.passed()).map_err(|(NoLock::Busy(why) | NoLock::Failed(why))| why)
+    }
+
+    /// Takes the lock of this name, or gives up when it is not to be waited for any more.
+    pub(super) fn lock_while(&self, name: &str, waits: impl Fn() -> bool) -> Result<Lock, NoLock> {
         let path = self.file(name);
-        let until = Instant::now() + patience;
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-            let file = options.open(&path).map_err(|error| self.trouble(&self.explained(name, error)))?;
+            let file =
+                options.open(&path).map_err(|error| NoLock::Failed(self.trouble(&self.explained(name, error))))?;
             match file.try_lock() {
                 // Whoever held it may have removed it: then it is nobody's lock any more.
                 Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
                 Ok(()) => continue,
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {}
+                Err(TryLockError::WouldBlock) if waits() => {}
                 Err(TryLockError::WouldBlock) => {
-                    return Err(format!("another pushwrap keeps '{}' locked", path.display()));
+                    return Err(NoLock::Busy(format!("another pushwrap keeps '{}' locked", path.display())));
                 }
-                Err(TryLockError::Error(error)) => return Err(self.trouble(&error)),
+                Err(TryLockError::Error(error)) => return Err(NoLock::Failed(self.trouble(&error))),
             }
             std::thread::sleep(Duration::from_millis(fastrand::u64(1..8)));
         }

@@ -59,6 +59,12 @@ impl RunCounts {
 }
 
 impl State {
+    /// The counts of a group as they are now, where they can be read.
+    pub(super) fn counts(&self, group_name: &str) -> Option<RunCounts> {
+        let content = self.read(&format!("{group_name}.runs")).ok()??;
+        std::str::from_utf8(&content).ok().and_then(RunCounts::from_text)
+    }
+
     /// Counts a run of this group (the path of its grouping key) and returns the new counts, with what has to be said
     /// although it worked.
     ///

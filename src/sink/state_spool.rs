@@ -2,16 +2,19 @@
 //! KILL loses nothing, and goes out under a lock of its own, so that an older one never overtakes a newer one.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
 use super::Push;
 use super::courier::Turn;
+use super::deadline::Deadline;
 use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
-use super::failure::{Failure, Fault};
-use super::state::{Lock, State, StateDir, StateFile, belongs_to};
+use super::failure::{Failure, Fault, Phase};
+use super::state::{Lock, NoLock, State, StateDir, StateFile, belongs_to};
+use super::state_counts::RunCounts;
 use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
 
 /// No more waits in one directory, in bytes.
@@ -28,10 +31,30 @@ pub struct Spool {
     pub state_dir: StateDir,
     /// The labels of the run's group.
     pub grouping: Vec<(String, String)>,
-    /// The families of an older push that a newer one does not take with it.
+    /// The families of an older push that a receiver of remote write is told again.
     pub lasting: Vec<String>,
+    /// How counts stand in a push.
+    pub counts_text: CountsText,
     /// The budget of a push; locks may cost a part of it.
     pub budget: Duration,
+}
+
+/// Writes the families of counts as they stand in a push.
+#[derive(Clone)]
+pub struct CountsText(Arc<dyn Fn(RunCounts) -> Vec<u8> + Send + Sync>);
+
+impl CountsText {
+    /// Counts are written by `encode`.
+    #[must_use]
+    pub fn new(encode: impl Fn(RunCounts) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(encode))
+    }
+}
+
+impl std::fmt::Debug for CountsText {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("CountsText").finish_non_exhaustive()
+    }
 }
 
 /// What became of a push that waited.
@@ -175,7 +198,7 @@ impl State {
     ///
     /// # Errors
     /// Why nothing is known of an older one.
-    fn store(&self, mut waiting: Waiting, lasting: &[String]) -> Result<Stored, String> {
+    fn store(&self, mut waiting: Waiting, spool: &Spool) -> Result<Stored, String> {
         let name = waiting.name();
         let _lock = self.lock(&group_lock(&name))?;
         let (older, note) = match self.look(&name) {
@@ -183,7 +206,11 @@ impl State {
             Err(Unsendable::Useless(why)) => (None, Some(format!("{why}: it is removed"))),
             Err(Unsendable::Unreadable(why)) => (None, Some(why)),
         };
-        let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, lasting));
+        let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, &spool.lasting));
+        // Another run may have been counted later and have been faster here: a counter never falls.
+        if let Some(counts) = self.counts(&waiting.group_name()) {
+            waiting.recount(&(spool.counts_text.0)(counts));
+        }
         let unkept = self.write(&name, &waiting).err();
         if let (Some(_), Some(older)) = (&unkept, older) {
             // What is sent now has the older one in it, so that one goes with it.
@@ -344,7 +371,7 @@ impl Place<'_> {
     pub(super) fn keep(&self, push: &Push) -> Kept {
         let fresh = Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone());
         self.state.tidy();
-        Kept(self.state.store(fresh, &self.spool.lasting))
+        Kept(self.state.store(fresh, self.spool))
     }
 
     /// What is said of the push when it is not taken.
@@ -374,26 +401,39 @@ impl Place<'_> {
         Handed { said, ..handed }
     }
 
+    /// Waits until nobody else sends a push of this group: an older one that is still on its way must not arrive after this one.
+    /// What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
+    fn turn(&self, lock_name: &str, is_kept: bool, limits: Limits<'_>) -> Result<Lock, NoLock> {
+        let quarter = Deadline::after(self.spool.budget.min(limits.deadline.left()) / 4);
+        let until = if is_kept { limits.deadline } else { quarter };
+        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
+        self.state.lock_while(lock_name, || !until.passed() && !stopped())
+    }
+
     /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
     fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
         let Stored { waiting, inherited, unkept, .. } = stored;
         let (name, is_kept) = (waiting.name(), unkept.is_none());
         let lock_name = format!("{name}.send");
-        let lock = self.state.lock_within(&lock_name, self.spool.budget.min(limits.deadline.left()) / 4).ok();
-        let there = lock.as_ref().filter(|_| is_kept).and_then(|_| self.state.look(&name).ok());
+        let lock = match self.turn(&lock_name, is_kept, limits) {
+            Err(NoLock::Busy(_)) if is_kept => return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into(),
+            lock => lock.ok(),
+        };
+        let there = is_kept.then(|| self.state.look(&name).ok()).flatten();
         let newest = match there {
             Some(None) => {
                 retire(&self.state, lock, &lock_name);
                 return Ok(unsent(Some("another run has sent it"))).into();
             }
-            Some(Some(there)) => there,
-            None => waiting,
+            Some(Some(there)) if there.token != waiting.token => there,
+            // What waits may be less than what there is to send.
+            _ => waiting,
         };
         let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
         if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
             handed = self.send_alone(handed, own, sink, limits);
         }
-        // Without the lock an older push may still be on its way: then this one waits, and the next run repeats it.
+        // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
         if lock.is_some() && is_settled(&handed.result) {
             // One that stays is sent once more.
             let _ = self.state.discard(&newest);
@@ -445,7 +485,8 @@ mod tests {
     use std::fs::{self, File};
     use std::time::{Duration, SystemTime};
 
-    use super::{LONGEST_WAIT, ROOM_BYTES};
+    use super::{CountsText, LONGEST_WAIT, ROOM_BYTES, RunCounts, Spool};
+    use crate::exit::Outcome;
     use crate::sink::state_waiting::{Destination, Door, Waiting};
     use crate::sink::{Method, Push, State, StateDir};
 
@@ -463,9 +504,34 @@ mod tests {
         (directory, state)
     }
 
+    /// Counts as `n` and the number of successes.
+    fn spool() -> Spool {
+        let text = |counts: RunCounts| format!("# TYPE n counter\nn {}\n", counts.runs(Outcome::Success)).into_bytes();
+        let (state_dir, budget) = (StateDir::None, Duration::from_secs(1));
+        let counts_text = CountsText::new(text);
+        Spool { state_dir, grouping: Vec::new(), lasting: Vec::new(), counts_text, budget }
+    }
+
+    #[test]
+    fn who_comes_late_with_an_older_count_pushes_the_newer_one() {
+        let (_directory, state) = state();
+        let path = "/metrics/job/a";
+        for _ in 0..2 {
+            state.count(path, Outcome::Success).unwrap();
+        }
+        let text = |waiting: Waiting| String::from_utf8(waiting.push.body.to_vec()).unwrap();
+        let late = stored(&state, waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", None));
+        assert_eq!(text(late), "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n");
+        let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", None));
+        state.discard(&uncounted).unwrap();
+        let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", Some("# TYPE n counter\nn 0\n")));
+        assert_eq!(uncounted.push.salvage.as_deref().unwrap(), b"# TYPE n counter\nn 2\n");
+        assert_eq!(text(uncounted), "# TYPE x gauge\nx 1\n", "a run that could not be counted stays uncounted");
+    }
+
     /// What is sent of a push that was stored.
     fn stored(state: &State, waiting: Waiting) -> Waiting {
-        let stored = state.store(waiting, &[]).unwrap();
+        let stored = state.store(waiting, &spool()).unwrap();
         assert_eq!((stored.note, stored.unkept), (None, None));
         stored.waiting
     }
@@ -481,7 +547,7 @@ mod tests {
         let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
         assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
         other.set_len(ROOM_BYTES).unwrap();
-        let full = state.store(waiting(&large, Some("y 1\n")), &[]).unwrap();
+        let full = state.store(waiting(&large, Some("y 1\n")), &spool()).unwrap();
         assert!(full.unkept.is_some_and(|why| why.contains("64 MiB")));
         assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
     }

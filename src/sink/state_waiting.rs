@@ -127,6 +127,17 @@ impl Waiting {
         if self.push.body.len() > own.body.len() { Inherited::Metrics } else { Inherited::Nothing }
     }
 
+    /// Puts these counts into the place of others.
+    pub(super) fn recount(&mut self, counts: &[u8]) {
+        let Some(head) = counts.split_inclusive(|byte| *byte == b'\n').next() else { return };
+        let contains = |body: &[u8], part: &[u8]| body.windows(part.len()).any(|window| window == part);
+        for body in std::iter::once(&mut self.push.body).chain(&mut self.push.salvage) {
+            if contains(body, head) && !contains(body, counts) {
+                *body = overlaid(counts, body, |_| true);
+            }
+        }
+    }
+
     /// The same with the run's own metrics alone, where that is less.
     pub(super) fn lightened(&self) -> Option<Self> {
         let body = self.push.salvage.clone()?;

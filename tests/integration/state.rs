@@ -417,6 +417,44 @@ fn an_older_push_never_overtakes_a_newer_one() {
     assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
 }
 
+/// A gateway that is slow has not taken the older push when the newer run's time is up: the newer one waits, it does not overtake.
+#[test]
+fn a_push_waits_while_an_older_one_of_its_group_is_on_its_way() {
+    let slow = Reply::ok().after(Duration::from_secs(4));
+    let fake = FakeGateway::start([slow, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let older = run(&fake.url(), "j", state.path()).textfile("n 1\n").spawn(["true"]);
+    wait_for("the older push to be on its way", || (fake.connections() == 1).then_some(()));
+    let newer = run(&fake.url(), "j", state.path()).args(["--push-timeout", "1"]).textfile("n 2\n").run(["true"]);
+    newer.exit(0).stderr_has("another pushwrap was still sending a push of this group").stderr_has("it waits in");
+    assert_eq!(fake.connections(), 1);
+    older.wait().exit(0).stderr("");
+    flush(state.path()).call().exit(0).stderr("");
+    let bodies: Vec<String> = fake.requests().iter().map(super::harness::fake::Request::body).collect();
+    assert_eq!(bodies.len(), 2);
+    assert!(bodies[0].contains("\nn 1\n") && bodies[1].contains("\nn 2\n"), "{bodies:?}");
+}
+
+/// Who is counted last need not be the first to push. A counter that falls is taken for a new one, and all of it for an increase.
+#[test]
+fn runs_at_the_same_time_let_no_counter_fall() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..48 {
+            scope.spawn(|| run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr(""));
+        }
+    });
+    let count = |request: &super::harness::fake::Request| -> u64 {
+        let body = request.body();
+        let count = body.lines().find_map(|line| line.strip_prefix("pushwrap_runs_total{outcome=\"success\"} "));
+        count.unwrap().parse().unwrap()
+    };
+    let counts: Vec<u64> = fake.requests().iter().map(count).collect();
+    assert!(counts.is_sorted(), "{counts:?}");
+    assert_eq!(counts.last(), Some(&48));
+}
+
 /// An hour of cron with the gateway down: twenty runs each of three jobs, which run at the same time to save some. Then it is up.
 fn an_hour_without_a_gateway(state: &Path, late: &LateGateway) {
     let one = |job: &str, minute: usize| {
