@@ -207,10 +207,7 @@ impl State {
             Err(Unsendable::Unreadable(why)) => (None, Some(why)),
         };
         let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, &spool.lasting));
-        // Another run may have been counted later and have been faster here: a counter never falls.
-        if let Some(counts) = self.counts(&waiting.group_name()) {
-            waiting.recount(&(spool.counts_text.0)(counts));
-        }
+        spool.recount(self, &mut waiting);
         let unkept = self.write(&name, &waiting).err();
         if let (Some(_), Some(older)) = (&unkept, older) {
             // What is sent now has the older one in it, so that one goes with it.
@@ -297,6 +294,18 @@ impl Spool {
         Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?.within(self.budget), destination })
     }
 
+    /// Puts in the counts as they are now: another run may have been counted later and have been faster, and no counter may fall.
+    fn recount(&self, state: &State, waiting: &mut Waiting) {
+        if let Some(counts) = state.counts(&waiting.group_name()) {
+            waiting.recount(&(self.counts_text.0)(counts));
+        }
+    }
+
+    /// Leaves the counts out: who sends without the lock may arrive after others with higher ones.
+    fn uncount(&self, waiting: &mut Waiting) {
+        waiting.uncount(&(self.counts_text.0)(RunCounts::default()));
+    }
+
     /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
     pub(super) fn send_others(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Vec<Errand> {
         let (Some(destination), Ok(Some(state))) = (sink.destination(), self.state_dir.open()) else {
@@ -369,9 +378,12 @@ pub(super) struct Kept(Result<Stored, String>);
 impl Place<'_> {
     /// Writes the push, before it is sent.
     pub(super) fn keep(&self, push: &Push) -> Kept {
-        let fresh = Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone());
         self.state.tidy();
-        Kept(self.state.store(fresh, self.spool))
+        Kept(self.state.store(self.waiting(push), self.spool))
+    }
+
+    fn waiting(&self, push: &Push) -> Waiting {
+        Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone())
     }
 
     /// What is said of the push when it is not taken.
@@ -390,7 +402,11 @@ impl Place<'_> {
         let sentence = self.sentence(&kept);
         let mut said = Vec::new();
         let handed = match kept.0 {
-            Err(_) => sink.deliver(push, Turn::Final, limits),
+            Err(_) => {
+                let mut waiting = self.waiting(push);
+                self.spool.uncount(&mut waiting);
+                sink.deliver(&waiting.push, Turn::Final, limits)
+            }
             Ok(mut stored) => {
                 said.extend(stored.note.take());
                 self.send(stored, push, sink, limits)
@@ -420,7 +436,7 @@ impl Place<'_> {
             lock => lock.ok(),
         };
         let there = is_kept.then(|| self.state.look(&name).ok()).flatten();
-        let newest = match there {
+        let mut newest = match there {
             Some(None) => {
                 retire(&self.state, lock, &lock_name);
                 return Ok(unsent(Some("another run has sent it"))).into();
@@ -429,6 +445,12 @@ impl Place<'_> {
             // What waits may be less than what there is to send.
             _ => waiting,
         };
+        match &lock {
+            Some(_) if is_kept => {}
+            // Others may have been counted, and have sent their pushes, while this one waited for its turn.
+            Some(_) => self.spool.recount(&self.state, &mut newest),
+            None => self.spool.uncount(&mut newest),
+        }
         let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
         if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
             handed = self.send_alone(handed, own, sink, limits);
@@ -527,6 +549,10 @@ mod tests {
         let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", Some("# TYPE n counter\nn 0\n")));
         assert_eq!(uncounted.push.salvage.as_deref().unwrap(), b"# TYPE n counter\nn 2\n");
         assert_eq!(text(uncounted), "# TYPE x gauge\nx 1\n", "a run that could not be counted stays uncounted");
+        let mut unlocked = waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", Some("# TYPE n counter\nn 1\n"));
+        spool().uncount(&mut unlocked);
+        assert_eq!(unlocked.push.salvage.as_deref().unwrap(), b"");
+        assert_eq!(text(unlocked), "# TYPE x gauge\nx 1\n", "it may arrive after others");
     }
 
     /// What is sent of a push that was stored.

@@ -138,6 +138,17 @@ impl Waiting {
         }
     }
 
+    /// Takes the families of these counts out.
+    pub(super) fn uncount(&mut self, counts: &[u8]) {
+        let sources = [Source::new("the counts", counts)];
+        let counts = read(&sources, &Context::default()).families;
+        for body in std::iter::once(&mut self.push.body).chain(&mut self.push.salvage) {
+            let own = [Source::new("the push", &**body)];
+            let own = encode(&remains(&own, &counts));
+            *body = own.into();
+        }
+    }
+
     /// The same with the run's own metrics alone, where that is less.
     pub(super) fn lightened(&self) -> Option<Self> {
         let body = self.push.salvage.clone()?;
