@@ -103,16 +103,21 @@ pub enum Sub {
     /// says the same whether it had the group or not.
     Delete(Box<Delete>),
     /// Send what is waiting in the state directory
+    ///
+    /// With --url or --remote-write only what waits for these, with their credentials; without, everything. Prints what
+    /// it pushed, replaced and deleted; what the gateway refused is said. Exit status 1 when some of it still waits or
+    /// was refused.
     Flush(Box<Flush>),
     /// Copy this binary, for images without cp
     ///
     /// The copy is written beside PATH and renamed: executable for everybody, never half there, and whoever runs the
-    /// old one keeps running.
+    /// old one keeps running. What is there and not a regular file (a device, a FIFO) stays; a link is replaced.
     Install(Install),
     /// Write a metric from inside a job
     ///
     /// Changes one series in the job's metrics file, or in that of --textfile, as a client library would. Parallel writers
-    /// lose nothing, and a reader never sees half a change; what cannot be read in the file is left alone. A counter's name
+    /// lose nothing, and a reader never sees half a change; one that stands still holds up a call for two seconds, which
+    /// then exits 1. What cannot be read in the file is left alone. A counter's name
     /// gets the suffix '_total'. Without a file it says so and exits 0; for a bad name or value, or another type than the
     /// file's, it exits 2 and the file stays as it is. The command of 'time' runs in any case, and its exit status is passed
     /// on.

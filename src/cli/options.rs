@@ -172,7 +172,8 @@ pub struct Doors {
     /// Keep failed pushes and run counts here
     ///
     /// A push that failed waits there and goes out with the next run or with pushwrap flush: one for each gateway and
-    /// group, the newest, without credentials. Runs are counted there too. Without it /var/lib/pushwrap, where that
+    /// group, in which newer runs are put over older ones, without credentials. Runs are counted there too. The directory
+    /// is for one user. Without it /var/lib/pushwrap, where that
     /// exists and is writable; 'none' keeps nothing.
     #[arg(long, help_heading = "How", value_name = "DIR", hide_short_help = true)]
     pub state_dir: Option<PathBuf>,

@@ -379,7 +379,7 @@ fn run_lane(shared: &Shared, gateway: usize) {
             before
         };
         if job.turn == Turn::Final && result.is_ok() && before.is_some_and(|moment| moment.elapsed() < LATEST) {
-            repeat(&shared.sinks[gateway], &job, &cancel);
+            repeat(shared, gateway, &job, &cancel);
         }
         let mut state = shared.state();
         let lane = &mut state.lanes[gateway];
@@ -451,11 +451,16 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
 
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
-fn repeat(sink: &Sink, job: &Job, cancel: &Cancel) {
+fn repeat(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
     let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
     let watch = super::deadline::Watch::new(pause, cancel.clone());
-    if watch.sleep(SETTLE).is_err() && cancel.until().is_none() {
-        let _ = sink.deliver(&job.push, job.turn, Limits { deadline: job.deadline, cancel });
+    if watch.sleep(SETTLE).is_ok() || cancel.until().is_some() {
+        return;
+    }
+    let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });
+    match shared.spool.as_ref().and_then(|spool| spool.place(sink)) {
+        Some(place) => place.repeat(sink, &job.push, limits),
+        None => drop(sink.deliver(&job.push, job.turn, limits)),
     }
 }
 

@@ -19,6 +19,8 @@ use super::state_waiting::{Destination, Inherited, Waiting, destination_name, gr
 
 /// No more waits in one directory, in bytes.
 const ROOM_BYTES: u64 = 64 << 20;
+/// What is said of that.
+const FULL: &str = "no more than 64 MiB wait there";
 /// What has waited longer says nothing any more.
 const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 /// A waiting push is not begun with less time than this.
@@ -81,8 +83,24 @@ struct Stored {
     inherited: Inherited,
     /// What has to be said in any case.
     note: Option<String>,
-    /// Why it does not wait, where it could not be written; an older one that waits is still as it was.
-    unkept: Option<String>,
+    written: Written,
+}
+
+/// What of a push waits.
+#[derive(Debug, PartialEq, Eq)]
+enum Written {
+    /// All of it.
+    Whole,
+    /// The run's own metrics: there is no room for more.
+    OwnMetrics,
+    /// Nothing, for this reason; an older one that waits is still as it was.
+    Nothing(String),
+}
+
+impl Written {
+    fn waits(&self) -> bool {
+        !matches!(self, Self::Nothing(_))
+    }
 }
 
 /// Why a push that waits is not sent.
@@ -208,23 +226,25 @@ impl State {
         };
         let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, &spool.lasting));
         spool.recount(self, &mut waiting);
-        let unkept = self.write(&name, &waiting).err();
-        if let (Some(_), Some(older)) = (&unkept, older) {
+        let written = self.write(&name, &waiting).unwrap_or_else(Written::Nothing);
+        if let Some(older) = older.filter(|_| !written.waits()) {
             // What is sent now has the older one in it, so that one goes with it.
             waiting.token = older.token;
         }
-        Ok(Stored { waiting, inherited, note, unkept })
+        Ok(Stored { waiting, inherited, note, written })
     }
 
-    fn write(&self, name: &str, waiting: &Waiting) -> Result<(), String> {
+    fn write(&self, name: &str, waiting: &Waiting) -> Result<Written, String> {
         let file = format!("{name}.push");
         let room = self.room(&file)?;
         let fits = |content: &Vec<u8>| content.len() as u64 <= room;
-        let content = Some(waiting.to_bytes()).filter(fits);
+        let whole = Some(waiting.to_bytes()).filter(fits).map(|content| (content, Written::Whole));
         let light = || waiting.lightened().map(|light| light.to_bytes()).filter(fits);
-        let full = || format!("state directory '{}': it holds {} MiB already", self.path().display(), ROOM_BYTES >> 20);
-        let content = content.or_else(light).ok_or_else(full)?;
-        self.replace(&file, &content).map_err(|error| self.trouble(&error))
+        let content = whole.or_else(|| light().map(|content| (content, Written::OwnMetrics)));
+        let (content, written) =
+            content.ok_or_else(|| format!("state directory '{}': {FULL}", self.path().display()))?;
+        self.replace(&file, &content).map_err(|error| self.trouble(&error))?;
+        Ok(written)
     }
 
     /// How many bytes a file may have beside all others.
@@ -388,12 +408,13 @@ impl Place<'_> {
 
     /// What is said of the push when it is not taken.
     pub(super) fn sentence(&self, kept: &Kept) -> String {
+        let shown = self.state.path().display();
         match &kept.0 {
-            Err(why) | Ok(Stored { unkept: Some(why), .. }) => format!("the push is not kept: {why}"),
-            Ok(_) => {
-                let shown = self.state.path().display();
-                format!("it waits in '{shown}' for the next run or 'pushwrap flush'")
+            Err(why) | Ok(Stored { written: Written::Nothing(why), .. }) => format!("the push is not kept: {why}"),
+            Ok(Stored { written: Written::OwnMetrics, .. }) => {
+                format!("it waits in '{shown}' without the command's metrics: {FULL}")
             }
+            Ok(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
         }
     }
 
@@ -428,8 +449,8 @@ impl Place<'_> {
 
     /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
     fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let Stored { waiting, inherited, unkept, .. } = stored;
-        let (name, is_kept) = (waiting.name(), unkept.is_none());
+        let Stored { waiting, inherited, written, .. } = stored;
+        let (name, is_kept) = (waiting.name(), written.waits());
         let lock_name = format!("{name}.send");
         let lock = match self.turn(&lock_name, is_kept, limits) {
             Err(NoLock::Busy(_)) if is_kept => return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into(),
@@ -462,6 +483,19 @@ impl Place<'_> {
         }
         retire(&self.state, lock, &lock_name);
         handed
+    }
+
+    /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
+    pub(super) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
+        let own = self.waiting(push);
+        let lock_name = format!("{}.send", own.name());
+        let Ok(lock) = self.state.lock_within(&lock_name, Duration::ZERO) else { return };
+        let mut newest = own.clone();
+        self.spool.recount(&self.state, &mut newest);
+        if newest.push.body == own.push.body {
+            sink.deliver(push, Turn::Final, limits);
+        }
+        self.state.retire(lock, &lock_name);
     }
 
     /// What was refused may be what had waited: this run's push must not go with it.
@@ -507,7 +541,7 @@ mod tests {
     use std::fs::{self, File};
     use std::time::{Duration, SystemTime};
 
-    use super::{CountsText, LONGEST_WAIT, ROOM_BYTES, RunCounts, Spool};
+    use super::{CountsText, LONGEST_WAIT, ROOM_BYTES, RunCounts, Spool, Stored, Written};
     use crate::exit::Outcome;
     use crate::sink::state_waiting::{Destination, Door, Waiting};
     use crate::sink::{Method, Push, State, StateDir};
@@ -558,7 +592,7 @@ mod tests {
     /// What is sent of a push that was stored.
     fn stored(state: &State, waiting: Waiting) -> Waiting {
         let stored = state.store(waiting, &spool()).unwrap();
-        assert_eq!((stored.note, stored.unkept), (None, None));
+        assert_eq!((stored.note, stored.written), (None, Written::Whole));
         stored.waiting
     }
 
@@ -568,13 +602,14 @@ mod tests {
         let other = File::create(directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)))).unwrap();
         let large = "x 1\n".repeat(1000);
         other.set_len(ROOM_BYTES - 1000).unwrap();
-        let sent = stored(&state, waiting(&large, Some("y 1\n")));
+        let Stored { waiting: sent, written, .. } = state.store(waiting(&large, Some("y 1\n")), &spool()).unwrap();
         assert_eq!(sent.push.body.len(), large.len(), "what is sent is whole");
+        assert_eq!(written, Written::OwnMetrics);
         let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
         assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
         other.set_len(ROOM_BYTES).unwrap();
         let full = state.store(waiting(&large, Some("y 1\n")), &spool()).unwrap();
-        assert!(full.unkept.is_some_and(|why| why.contains("64 MiB")));
+        assert!(matches!(full.written, Written::Nothing(why) if why.contains("64 MiB")));
         assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
     }
 

@@ -435,6 +435,23 @@ fn a_push_waits_while_an_older_one_of_its_group_is_on_its_way() {
     assert!(bodies[0].contains("\nn 1\n") && bodies[1].contains("\nn 2\n"), "{bodies:?}");
 }
 
+/// A heartbeat was left unanswered, so the final push is sent again after two seconds: not over that of a newer run.
+#[test]
+fn a_final_push_is_not_repeated_over_a_newer_one() {
+    let fake = FakeGateway::start([Reply::NoAnswer, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let gate = state.path().join("gate");
+    let script = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
+    let older = run(&fake.url(), "j", state.path()).textfile("n 1\n").spawn(["sh", "-c", &script]);
+    wait_for("the heartbeat", || (fake.connections() == 1).then_some(()));
+    fs::write(gate, "").unwrap();
+    wait_for("the final push", || (fake.connections() == 2).then_some(()));
+    run(&fake.url(), "j", state.path()).textfile("n 2\n").run(["true"]).exit(0).stderr("");
+    older.wait().exit(0);
+    let bodies: Vec<String> = fake.requests().iter().map(super::harness::fake::Request::body).collect();
+    assert!(bodies.last().unwrap().contains("\nn 2\n"), "{} requests", bodies.len());
+}
+
 /// Who is counted last need not be the first to push. A counter that falls is taken for a new one, and all of it for an increase.
 #[test]
 fn runs_at_the_same_time_let_no_counter_fall() {
@@ -672,6 +689,16 @@ fn a_full_disk_loses_nothing_that_waited_and_lets_nothing_overtake() {
     assert_eq!(number(&gateway, "j", "x"), Some(2.0));
     assert_eq!(number(&gateway, "j", "y"), Some(1.0), "what waited went with it");
     assert_eq!(waiting(state.path()), Vec::<PathBuf>::new(), "an older push must not follow a newer one");
+}
+
+#[test]
+fn what_there_is_no_room_for_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let other = state.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
+    fs::File::create(other).unwrap().set_len((64 << 20) - 8000).unwrap();
+    let large = (0..1000).fold(String::new(), |text, n| text + &format!("a_metric_with_a_long_name{{n=\"{n}\"}} 1\n"));
+    let call = failing(CLOSED_PORT, "j", state.path()).textfile(large);
+    call.run(["true"]).exit(0).stderr_has("without the command's metrics: no more than 64 MiB wait there\n");
 }
 
 #[test]
