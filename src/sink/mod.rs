@@ -24,6 +24,7 @@ mod secret;
 mod settings;
 mod state;
 mod state_counts;
+mod state_place;
 mod state_spool;
 mod state_waiting;
 mod tls;

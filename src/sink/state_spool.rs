@@ -1,5 +1,5 @@
-//! Pushes that failed wait in the state directory, one for each destination and group. Each is written before it is sent, so that a
-//! KILL loses nothing, and goes out under a lock of its own, so that an older one never overtakes a newer one.
+//! Pushes that failed wait in the state directory, one for each destination and group: written, folded into one, found and removed
+//! under the lock of their group, and sent under one of their own, so that an older one never overtakes a newer one.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -7,24 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
-use super::Push;
 use super::courier::Turn;
-use super::deadline::Deadline;
 use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
-use super::failure::{Failure, Fault, Phase};
-use super::state::{Lock, NoLock, State, StateDir, StateFile, belongs_to};
+use super::failure::{Failure, Fault};
+use super::state::{State, StateDir, StateFile, belongs_to};
 use super::state_counts::RunCounts;
-use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
+use super::state_waiting::{Destination, Inherited, Waiting};
 
 /// No more waits in one directory, in bytes.
 const ROOM_BYTES: u64 = 64 << 20;
 /// What is said of that.
-const FULL: &str = "no more than 64 MiB wait there";
+pub(super) const FULL: &str = "no more than 64 MiB wait there";
 /// What has waited longer says nothing any more.
 const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
-/// A waiting push is not begun with less time than this.
-const TOO_LATE: Duration = Duration::from_millis(300);
 
 /// Where the final push of a run waits when it fails.
 #[derive(Debug, Clone)]
@@ -77,18 +73,18 @@ pub enum Sent {
 
 /// A push that takes the place of an older one.
 #[derive(Debug)]
-struct Stored {
+pub(super) struct Stored {
     /// What is to be sent: this push, and what it has taken over.
-    waiting: Waiting,
-    inherited: Inherited,
+    pub(super) waiting: Waiting,
+    pub(super) inherited: Inherited,
     /// What has to be said in any case.
-    note: Option<String>,
-    written: Written,
+    pub(super) note: Option<String>,
+    pub(super) written: Written,
 }
 
 /// What of a push waits.
 #[derive(Debug, PartialEq, Eq)]
-enum Written {
+pub(super) enum Written {
     /// All of it.
     Whole,
     /// The run's own metrics: there is no room for more.
@@ -98,14 +94,14 @@ enum Written {
 }
 
 impl Written {
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         !matches!(self, Self::Nothing(_))
     }
 }
 
 /// Why a push that waits is not sent.
 #[derive(Debug)]
-enum Unsendable {
+pub(super) enum Unsendable {
     /// It never will be.
     Useless(String),
     /// It cannot be read.
@@ -160,7 +156,7 @@ impl State {
         self.look(name).map_err(|(Unsendable::Useless(why) | Unsendable::Unreadable(why))| why)
     }
 
-    fn look(&self, name: &str) -> Result<Option<Waiting>, Unsendable> {
+    pub(super) fn look(&self, name: &str) -> Result<Option<Waiting>, Unsendable> {
         let file = format!("{name}.push");
         let content = self.read(&file).map_err(|error| Unsendable::Unreadable(self.trouble(&error)))?;
         let Some(content) = content else { return Ok(None) };
@@ -216,7 +212,7 @@ impl State {
     ///
     /// # Errors
     /// Why nothing is known of an older one.
-    fn store(&self, mut waiting: Waiting, spool: &Spool) -> Result<Stored, String> {
+    pub(super) fn store(&self, mut waiting: Waiting, spool: &Spool) -> Result<Stored, String> {
         let name = waiting.name();
         let _lock = self.lock(&group_lock(&name))?;
         let (older, note) = match self.look(&name) {
@@ -254,7 +250,7 @@ impl State {
     }
 
     /// Removes a push that was sent, unless a newer one has taken its place.
-    fn discard(&self, sent: &Waiting) -> Result<(), String> {
+    pub(super) fn discard(&self, sent: &Waiting) -> Result<(), String> {
         let name = sent.name();
         let _lock = self.lock(&group_lock(&name))?;
         match self.look(&name) {
@@ -288,13 +284,8 @@ pub fn dropped(group: &str, why: impl std::fmt::Display) -> String {
     format!("a push of {group} that had waited is dropped: {why}")
 }
 
-/// Whether everything in a push was taken.
-fn is_whole(result: &Result<Delivered, Failure>) -> bool {
-    matches!(result, Ok(Delivered { salvaged: None, .. }))
-}
-
 /// Whether a push need not wait any more: it was taken, or what is in it was refused and will be again.
-fn is_settled(result: &Result<Delivered, Failure>) -> bool {
+pub(super) fn is_settled(result: &Result<Delivered, Failure>) -> bool {
     match result {
         Ok(_) => true,
         Err(failure) => matches!(failure.fault, Fault::Status { status: 400 | 413 | 422, .. }),
@@ -307,221 +298,17 @@ impl Spool {
         self.state_dir != StateDir::None && sink.destination().is_some()
     }
 
-    /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
-    /// when the run is counted.
-    pub(super) fn place(&self, sink: &Sink) -> Option<Place<'_>> {
-        let destination = sink.destination()?;
-        Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?.within(self.budget), destination })
-    }
-
     /// Puts in the counts as they are now: another run may have been counted later and have been faster, and no counter may fall.
-    fn recount(&self, state: &State, waiting: &mut Waiting) {
+    pub(super) fn recount(&self, state: &State, waiting: &mut Waiting) {
         if let Some(counts) = state.counts(&waiting.group_name()) {
             waiting.recount(&(self.counts_text.0)(counts));
         }
     }
 
     /// Leaves the counts out: who sends without the lock may arrive after others with higher ones.
-    fn uncount(&self, waiting: &mut Waiting) {
+    pub(super) fn uncount(&self, waiting: &mut Waiting) {
         waiting.uncount(&(self.counts_text.0)(RunCounts::default()));
     }
-
-    /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
-    pub(super) fn send_others(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Vec<Errand> {
-        let (Some(destination), Ok(Some(state))) = (sink.destination(), self.state_dir.open()) else {
-            return Vec::new();
-        };
-        let ending = format!("-{}", destination_name(&destination));
-        let own = Waiting::new(destination, &self.grouping, own.clone()).name();
-        let names = state.waiting().unwrap_or_default();
-        let mut errands = Vec::new();
-        for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
-            if limits.deadline.left() < TOO_LATE || limits.cancel.until().is_some() {
-                break;
-            }
-            let errand = run_errand(&state, name, sink, limits);
-            let goes_on = errand.as_ref().is_none_or(|errand| !errand.waits);
-            errands.extend(errand);
-            if !goes_on {
-                break;
-            }
-        }
-        errands
-    }
-}
-
-/// What came of a push of another group that waited.
-#[derive(Debug)]
-pub(super) struct Errand {
-    pub(super) result: Result<Delivered, Failure>,
-    pub(super) said: Vec<String>,
-    waits: bool,
-}
-
-/// `None` where there was nothing to do.
-fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
-    let untried = |trouble| Errand { result: Ok(unsent(None)), said: vec![trouble], waits: false };
-    let waiting = match state.waiting_push(name) {
-        Ok(waiting) => waiting?,
-        Err(trouble) => return Some(untried(trouble)),
-    };
-    let (group, url) = (waiting.group(), sink.name());
-    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, limits) {
-        Ok(Sent::Tried { result, waits }) => (result, waits),
-        Ok(Sent::Gone | Sent::Busy) => return None,
-        Err(trouble) => return Some(untried(trouble)),
-    };
-    let mut said = Vec::new();
-    match &mut result {
-        Ok(delivered) => {
-            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
-            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", waiting.deed()));
-        }
-        Err(failure) if !waits => said.push(dropped(&group, failure)),
-        Err(_) => {}
-    }
-    Some(Errand { result, said, waits })
-}
-
-/// Where the final push of a run to one sink is kept until it is taken.
-#[derive(Debug)]
-pub(super) struct Place<'s> {
-    spool: &'s Spool,
-    state: State,
-    destination: Destination,
-}
-
-/// A push that was written, if that was possible.
-#[derive(Debug)]
-pub(super) struct Kept(Result<Stored, String>);
-
-impl Place<'_> {
-    /// Writes the push, before it is sent.
-    pub(super) fn keep(&self, push: &Push) -> Kept {
-        self.state.tidy();
-        Kept(self.state.store(self.waiting(push), self.spool))
-    }
-
-    fn waiting(&self, push: &Push) -> Waiting {
-        Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone())
-    }
-
-    /// What is said of the push when it is not taken.
-    pub(super) fn sentence(&self, kept: &Kept) -> String {
-        let shown = self.state.path().display();
-        match &kept.0 {
-            Err(why) | Ok(Stored { written: Written::Nothing(why), .. }) => format!("the push is not kept: {why}"),
-            Ok(Stored { written: Written::OwnMetrics, .. }) => {
-                format!("it waits in '{shown}' without the command's metrics: {FULL}")
-            }
-            Ok(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
-        }
-    }
-
-    /// Sends it, kept or not. The lines have to be said.
-    pub(super) fn deliver(&self, sink: &Sink, push: &Push, kept: Kept, limits: Limits<'_>) -> Handed {
-        let sentence = self.sentence(&kept);
-        let mut said = Vec::new();
-        let handed = match kept.0 {
-            Err(_) => {
-                let mut waiting = self.waiting(push);
-                self.spool.uncount(&mut waiting);
-                sink.deliver(&waiting.push, Turn::Final, limits)
-            }
-            Ok(mut stored) => {
-                said.extend(stored.note.take());
-                self.send(stored, push, sink, limits)
-            }
-        };
-        said.extend(handed.said);
-        said.extend((!is_settled(&handed.result)).then_some(sentence));
-        Handed { said, ..handed }
-    }
-
-    /// Waits until nobody else sends a push of this group: an older one that is still on its way must not arrive after this one.
-    /// What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
-    fn turn(&self, lock_name: &str, is_kept: bool, limits: Limits<'_>) -> Result<Lock, NoLock> {
-        let quarter = Deadline::after(self.spool.budget.min(limits.deadline.left()) / 4);
-        let until = if is_kept { limits.deadline } else { quarter };
-        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
-        self.state.lock_while(lock_name, || !until.passed() && !stopped())
-    }
-
-    /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
-    fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let Stored { waiting, inherited, written, .. } = stored;
-        let (name, is_kept) = (waiting.name(), written.waits());
-        let lock_name = format!("{name}.send");
-        let lock = match self.turn(&lock_name, is_kept, limits) {
-            Err(NoLock::Busy(_)) if is_kept => return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into(),
-            lock => lock.ok(),
-        };
-        let there = is_kept.then(|| self.state.look(&name).ok()).flatten();
-        let mut newest = match there {
-            Some(None) => {
-                retire(&self.state, lock, &lock_name);
-                return Ok(unsent(Some("another run has sent it"))).into();
-            }
-            Some(Some(there)) if there.token != waiting.token => there,
-            // What waits may be less than what there is to send.
-            _ => waiting,
-        };
-        match &lock {
-            Some(_) if is_kept => {}
-            // Others may have been counted, and have sent their pushes, while this one waited for its turn.
-            Some(_) => self.spool.recount(&self.state, &mut newest),
-            None => self.spool.uncount(&mut newest),
-        }
-        let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
-        if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
-            handed = self.send_alone(handed, own, sink, limits);
-        }
-        // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
-        if lock.is_some() && is_settled(&handed.result) {
-            // One that stays is sent once more.
-            let _ = self.state.discard(&newest);
-        }
-        retire(&self.state, lock, &lock_name);
-        handed
-    }
-
-    /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
-    pub(super) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
-        let own = self.waiting(push);
-        let lock_name = format!("{}.send", own.name());
-        let Ok(lock) = self.state.lock_within(&lock_name, Duration::ZERO) else { return };
-        let mut newest = own.clone();
-        self.spool.recount(&self.state, &mut newest);
-        if newest.push.body == own.push.body {
-            sink.deliver(push, Turn::Final, limits);
-        }
-        self.state.retire(lock, &lock_name);
-    }
-
-    /// What was refused may be what had waited: this run's push must not go with it.
-    fn send_alone(&self, refused: Handed, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let handed = sink.deliver(own, Turn::Final, limits);
-        if !is_whole(&handed.result) {
-            return Handed { unanswered: refused.unanswered || handed.unanswered, ..refused };
-        }
-        let group = grouping_text(&self.spool.grouping);
-        let why = match refused.result {
-            Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
-            Err(failure) => failure.to_string(),
-        };
-        Handed { said: vec![dropped(&group, why)], ..handed }
-    }
-}
-
-fn retire(state: &State, lock: Option<Lock>, name: &str) {
-    if let Some(lock) = lock {
-        state.retire(lock, name);
-    }
-}
-
-/// There was nothing to send.
-fn unsent(note: Option<&str>) -> Delivered {
-    Delivered { status: 200, tries: 0, salvaged: None, notes: note.map(str::to_owned).into_iter().collect() }
 }
 
 impl Sink {

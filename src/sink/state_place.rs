@@ -1,0 +1,228 @@
+//! What a run does with the state directory: its final push is kept there before it is sent, so that a KILL loses nothing, is sent
+//! when no other of its group is on its way, and stays where it is not taken. Then pushes of other groups that wait go out.
+
+use std::time::Duration;
+
+use super::Push;
+use super::courier::Turn;
+use super::deadline::Deadline;
+use super::deliver::Delivered;
+use super::doors::{Handed, Limits, Sink};
+use super::failure::{Failure, Fault, Phase};
+use super::state::{Lock, NoLock, State};
+use super::state_spool::{FULL, Sent, Spool, Stored, Written, dropped, is_settled};
+use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
+
+/// A waiting push is not begun with less time than this.
+const TOO_LATE: Duration = Duration::from_millis(300);
+
+impl Spool {
+    /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
+    /// when the run is counted.
+    pub(super) fn place(&self, sink: &Sink) -> Option<Place<'_>> {
+        let destination = sink.destination()?;
+        Some(Place { spool: self, state: self.state_dir.open().ok().flatten()?.within(self.budget), destination })
+    }
+
+    /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
+    pub(super) fn send_others(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Vec<Errand> {
+        let (Some(destination), Ok(Some(state))) = (sink.destination(), self.state_dir.open()) else {
+            return Vec::new();
+        };
+        let ending = format!("-{}", destination_name(&destination));
+        let own = Waiting::new(destination, &self.grouping, own.clone()).name();
+        let names = state.waiting().unwrap_or_default();
+        let mut errands = Vec::new();
+        for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
+            if limits.deadline.left() < TOO_LATE || limits.cancel.until().is_some() {
+                break;
+            }
+            let errand = run_errand(&state, name, sink, limits);
+            let goes_on = errand.as_ref().is_none_or(|errand| !errand.waits);
+            errands.extend(errand);
+            if !goes_on {
+                break;
+            }
+        }
+        errands
+    }
+}
+
+/// What came of a push of another group that waited.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) result: Result<Delivered, Failure>,
+    pub(super) said: Vec<String>,
+    waits: bool,
+}
+
+/// `None` where there was nothing to do.
+fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
+    let untried = |trouble| Errand { result: Ok(unsent(None)), said: vec![trouble], waits: false };
+    let waiting = match state.waiting_push(name) {
+        Ok(waiting) => waiting?,
+        Err(trouble) => return Some(untried(trouble)),
+    };
+    let (group, url) = (waiting.group(), sink.name());
+    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, limits) {
+        Ok(Sent::Tried { result, waits }) => (result, waits),
+        Ok(Sent::Gone | Sent::Busy) => return None,
+        Err(trouble) => return Some(untried(trouble)),
+    };
+    let mut said = Vec::new();
+    match &mut result {
+        Ok(delivered) => {
+            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
+            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", waiting.deed()));
+        }
+        Err(failure) if !waits => said.push(dropped(&group, failure)),
+        Err(_) => {}
+    }
+    Some(Errand { result, said, waits })
+}
+
+/// Where the final push of a run to one sink is kept until it is taken.
+#[derive(Debug)]
+pub(super) struct Place<'s> {
+    spool: &'s Spool,
+    state: State,
+    destination: Destination,
+}
+
+/// A push that was written, if that was possible.
+#[derive(Debug)]
+pub(super) struct Kept(Result<Stored, String>);
+
+impl Place<'_> {
+    /// Writes the push, before it is sent.
+    pub(super) fn keep(&self, push: &Push) -> Kept {
+        self.state.tidy();
+        Kept(self.state.store(self.waiting(push), self.spool))
+    }
+
+    fn waiting(&self, push: &Push) -> Waiting {
+        Waiting::new(self.destination.clone(), &self.spool.grouping, push.clone())
+    }
+
+    /// What is said of the push when it is not taken.
+    pub(super) fn sentence(&self, kept: &Kept) -> String {
+        let shown = self.state.path().display();
+        match &kept.0 {
+            Err(why) | Ok(Stored { written: Written::Nothing(why), .. }) => format!("the push is not kept: {why}"),
+            Ok(Stored { written: Written::OwnMetrics, .. }) => {
+                format!("it waits in '{shown}' without the command's metrics: {FULL}")
+            }
+            Ok(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
+        }
+    }
+
+    /// Sends it, kept or not. The lines have to be said.
+    pub(super) fn deliver(&self, sink: &Sink, push: &Push, kept: Kept, limits: Limits<'_>) -> Handed {
+        let sentence = self.sentence(&kept);
+        let mut said = Vec::new();
+        let handed = match kept.0 {
+            Err(_) => {
+                let mut waiting = self.waiting(push);
+                self.spool.uncount(&mut waiting);
+                sink.deliver(&waiting.push, Turn::Final, limits)
+            }
+            Ok(mut stored) => {
+                said.extend(stored.note.take());
+                self.send(stored, push, sink, limits)
+            }
+        };
+        said.extend(handed.said);
+        said.extend((!is_settled(&handed.result)).then_some(sentence));
+        Handed { said, ..handed }
+    }
+
+    /// Waits until nobody else sends a push of this group: an older one that is still on its way must not arrive after this one.
+    /// What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
+    fn turn(&self, lock_name: &str, is_kept: bool, limits: Limits<'_>) -> Result<Lock, NoLock> {
+        let quarter = Deadline::after(self.spool.budget.min(limits.deadline.left()) / 4);
+        let until = if is_kept { limits.deadline } else { quarter };
+        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
+        self.state.lock_while(lock_name, || !until.passed() && !stopped())
+    }
+
+    /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
+    fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let Stored { waiting, inherited, written, .. } = stored;
+        let (name, is_kept) = (waiting.name(), written.waits());
+        let lock_name = format!("{name}.send");
+        let lock = match self.turn(&lock_name, is_kept, limits) {
+            Err(NoLock::Busy(_)) if is_kept => return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into(),
+            lock => lock.ok(),
+        };
+        let there = is_kept.then(|| self.state.look(&name).ok()).flatten();
+        let mut newest = match there {
+            Some(None) => {
+                retire(&self.state, lock, &lock_name);
+                return Ok(unsent(Some("another run has sent it"))).into();
+            }
+            Some(Some(there)) if there.token != waiting.token => there,
+            // What waits may be less than what there is to send.
+            _ => waiting,
+        };
+        match &lock {
+            Some(_) if is_kept => {}
+            // Others may have been counted, and have sent their pushes, while this one waited for its turn.
+            Some(_) => self.spool.recount(&self.state, &mut newest),
+            None => self.spool.uncount(&mut newest),
+        }
+        let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
+        if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
+            handed = self.send_alone(handed, own, sink, limits);
+        }
+        // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
+        if lock.is_some() && is_settled(&handed.result) {
+            // One that stays is sent once more.
+            let _ = self.state.discard(&newest);
+        }
+        retire(&self.state, lock, &lock_name);
+        handed
+    }
+
+    /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
+    pub(super) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
+        let own = self.waiting(push);
+        let lock_name = format!("{}.send", own.name());
+        let Ok(lock) = self.state.lock_within(&lock_name, Duration::ZERO) else { return };
+        let mut newest = own.clone();
+        self.spool.recount(&self.state, &mut newest);
+        if newest.push.body == own.push.body {
+            sink.deliver(push, Turn::Final, limits);
+        }
+        self.state.retire(lock, &lock_name);
+    }
+
+    /// What was refused may be what had waited: this run's push must not go with it.
+    fn send_alone(&self, refused: Handed, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let handed = sink.deliver(own, Turn::Final, limits);
+        if !is_whole(&handed.result) {
+            return Handed { unanswered: refused.unanswered || handed.unanswered, ..refused };
+        }
+        let group = grouping_text(&self.spool.grouping);
+        let why = match refused.result {
+            Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
+            Err(failure) => failure.to_string(),
+        };
+        Handed { said: vec![dropped(&group, why)], ..handed }
+    }
+}
+
+fn retire(state: &State, lock: Option<Lock>, name: &str) {
+    if let Some(lock) = lock {
+        state.retire(lock, name);
+    }
+}
+
+/// There was nothing to send.
+fn unsent(note: Option<&str>) -> Delivered {
+    Delivered { status: 200, tries: 0, salvaged: None, notes: note.map(str::to_owned).into_iter().collect() }
+}
+
+/// Whether everything in a push was taken.
+fn is_whole(result: &Result<Delivered, Failure>) -> bool {
+    matches!(result, Ok(Delivered { salvaged: None, .. }))
+}
