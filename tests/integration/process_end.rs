@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, like_direct};
-use super::harness::pushwrap::{bare, binary};
+use super::harness::pushwrap::{NO_STATE, bare, binary};
 use super::harness::{FakeGateway, Pushwrap, Reply, Through, wait_for};
 
 #[test]
@@ -92,6 +92,7 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
         .arg(binary())
         .args(["--url", &gateway.url(), "--job", "j", "--"])
         .args(sleeper.words())
+        .env(NO_STATE.0, NO_STATE.1)
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(124));
