@@ -236,6 +236,15 @@ fn mode_and_links_stay() {
 }
 
 #[test]
+fn a_link_in_place_of_the_lock_is_said() {
+    let place = Place::with("x 1\n");
+    symlink("m.prom", place.directory.path().join(".m.prom.lock")).unwrap();
+    let refused = place.call(&["set", "x", "2"]).exit(1);
+    refused.stderr_has("/.m.prom.lock' is a symbolic link, which is not followed: remove it\n");
+    assert_eq!(place.text(), "x 1\n");
+}
+
+#[test]
 fn nothing_but_a_regular_file_is_touched() {
     let place = Place::new();
     fs::create_dir(&place.file).unwrap();

@@ -97,10 +97,16 @@ fn open_lock(beside: &Path) -> io::Result<File> {
     options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     // Without O_CREAT first: in a sticky directory the kernel refuses that for files of others (proc(5),
     // protected_regular), and for the lock reading is enough.
-    match options.open(beside) {
+    let opened = match options.open(beside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => options.write(true).create(true).open(beside),
         opened => opened,
-    }
+    };
+    opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            io::Error::other(format!("'{}' is a symbolic link, which is not followed: remove it", beside.display()))
+        }
+        _ => error,
+    })
 }
 
 fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
