@@ -536,6 +536,16 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_kept_nothing_is_said_to_be_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut courier = keeping(&directory);
+        Arc::get_mut(&mut courier.shared).unwrap().spool.as_mut().unwrap().state_dir = StateDir::None;
+        let deadline = Deadline::after(Duration::from_secs(10));
+        courier.submit(Turn::Final, &Parcel::new(|| panic!("a defect")), deadline);
+        assert_eq!(courier.wait(deadline)[0].said, Vec::<String>::new());
+    }
+
+    #[test]
     fn a_push_that_cannot_even_be_composed_is_said_to_be_lost() {
         let directory = tempfile::tempdir().unwrap();
         let mut courier = keeping(&directory);

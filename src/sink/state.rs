@@ -34,6 +34,15 @@ pub enum StateDir {
 }
 
 impl StateDir {
+    /// Whether something is to be kept: there is a directory, or somebody named one.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self {
+            Self::Default => Path::new(DEFAULT_STATE_DIR).is_dir(),
+            Self::None => false,
+            Self::Named(_) => true,
+        }
+    }
+
     /// The directory, ready to be used.
     ///
     /// # Errors

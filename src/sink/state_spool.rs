@@ -295,7 +295,7 @@ pub(super) fn is_settled(result: &Result<Delivered, Failure>) -> bool {
 impl Spool {
     /// Whether a final push to this sink waits when it fails, where the directory can be used.
     pub(super) fn keeps(&self, sink: &Sink) -> bool {
-        self.state_dir != StateDir::None && sink.destination().is_some()
+        self.state_dir.is_wanted() && sink.destination().is_some()
     }
 
     /// Puts in the counts as they are now: another run may have been counted later and have been faster, and no counter may fall.
