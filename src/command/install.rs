@@ -8,6 +8,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result, anyhow, bail};
+
 use crate::console::say;
 use crate::place::{directory_of, words, words_about};
 
@@ -19,27 +21,30 @@ const OWN_BINARY: &str = "/proc/self/exe";
 pub fn run(path: &Path) -> u8 {
     match install(path) {
         Ok(()) => 0,
-        Err(trouble) => {
-            say(trouble);
+        Err(error) => {
+            say(format!("{error:#}"));
             1
         }
     }
 }
 
-/// Writes beside the target and renames: a pushwrap that runs from there keeps running, and nobody sees half a binary.
-fn install(path: &Path) -> Result<(), String> {
+fn install(path: &Path) -> Result<()> {
     let target = if path.is_dir() { path.join(own_name()) } else { path.to_owned() };
-    let failed = |why: String| format!("cannot install to '{}': {why}", target.display());
-    if path.as_os_str().as_bytes().ends_with(b"/") && !path.is_dir() {
-        return Err(failed("there is no such directory".to_owned()));
-    }
-    // A link is replaced, not followed. A device or a FIFO is what others may be using.
-    if fs::symlink_metadata(&target).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-        return Err(failed("it is there and not a regular file".to_owned()));
-    }
-    write(&target).map_err(|error| failed(words_about(&target, &error)))
+    replace(path, &target).with_context(|| format!("cannot install to '{}'", target.display()))
 }
 
+fn replace(path: &Path, target: &Path) -> Result<()> {
+    if path.as_os_str().as_bytes().ends_with(b"/") && !path.is_dir() {
+        bail!("there is no such directory");
+    }
+    // A link is replaced, not followed. A device or a FIFO is what others may be using.
+    if fs::symlink_metadata(target).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        bail!("it is there and not a regular file");
+    }
+    write(target).map_err(|error| anyhow!(words_about(target, &error)))
+}
+
+/// Writes beside the target and renames: a pushwrap that runs from there keeps running, and nobody sees half a binary.
 fn write(target: &Path) -> io::Result<()> {
     let mut binary = File::open(OWN_BINARY)
         .map_err(|error| io::Error::other(format!("cannot read its own binary '{OWN_BINARY}': {}", words(&error))))?;

@@ -11,7 +11,8 @@ use clap::CommandFactory as _;
 use super::layers::{DEFAULT_ENV_FILE, Given, Layers, Origin, items, variable};
 use super::{Reporting, Usage};
 use crate::cli::Cli;
-use crate::console::{without_user, words};
+use crate::console::without_user;
+use crate::place::words;
 
 /// How many characters of a wrong value are shown.
 const LONGEST_QUOTE: usize = 200;

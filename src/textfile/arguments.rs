@@ -12,8 +12,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Found, Textfile, Writer, too_large};
-use crate::console::words;
 use crate::exposition::{Diagnostic, Source};
+use crate::place::words;
 
 /// How many bytes are read of one of them: 64 MiB, far more than a gateway should have to hold.
 const LIMIT: u64 = super::DEFAULT_LIMIT;
