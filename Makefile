@@ -75,7 +75,7 @@ bench: build servers ## speed and memory, as README quotes them
 
 .PHONY: generated
 generated: tools ## write man/, completions/ and the help in README anew from the command line's definition
-	UPDATE=1 cargo test --locked --test integration -- generated readme
+	UPDATE=1 cargo test --locked --test integration -- are_current readme::
 
 # Not built here: `sudo make install` has no toolchain, as a rule.
 .PHONY: install
