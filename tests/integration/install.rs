@@ -5,8 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::Pushwrap;
 use super::harness::pushwrap::binary;
+use super::harness::{InTime as _, Pushwrap};
 
 fn install(path: &Path) -> Pushwrap {
     Pushwrap::new().arg("install").arg(path)
@@ -17,7 +17,7 @@ fn install(path: &Path) -> Pushwrap {
 fn runs(path: &Path) {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o755);
     assert!(fs::read(path).unwrap() == fs::read(binary()).unwrap(), "'{}' is another file", path.display());
-    let output = Command::new(path).arg("--version").output().unwrap();
+    let output = Command::new(path).arg("--version").output_in_time();
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("pushwrap {}\n", env!("CARGO_PKG_VERSION")));
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".pushwrap-")), "something is left: {names:?}");
@@ -34,7 +34,7 @@ fn a_path_is_a_file_or_a_directory() {
     runs(&root.path().join("bin").join(&name));
     // Relative, and from a copy that has another name.
     let copy = root.path().join("pw");
-    let status = Command::new(&copy).args(["install", "other"]).current_dir(root.path().join("bin")).status().unwrap();
+    let status = Command::new(&copy).args(["install", "other"]).current_dir(root.path().join("bin")).status_in_time();
     assert!(status.success());
     runs(&root.path().join("bin/other"));
 }
@@ -46,7 +46,7 @@ fn the_umask_does_not_matter_and_what_was_there_is_replaced() {
     fs::write(&target, "old").unwrap();
     fs::set_permissions(&target, fs::Permissions::from_mode(0o400)).unwrap();
     let script = format!("umask 077; exec '{}' install '{}'", binary().display(), target.display());
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &script]).status_in_time().success());
     runs(&target);
     // A link is replaced, not followed.
     let link = root.path().join("link");
@@ -61,7 +61,7 @@ fn a_binary_that_runs_is_replaced_by_another_file() {
     let target = root.path().join("pw");
     install(&target).call().exit(0);
     let before = fs::metadata(&target).unwrap().ino();
-    assert!(Command::new(&target).arg("install").arg(&target).status().unwrap().success());
+    assert!(Command::new(&target).arg("install").arg(&target).status_in_time().success());
     runs(&target);
     assert_ne!(fs::metadata(&target).unwrap().ino(), before);
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::harness::pushwrap::binary;
-use super::harness::{Pushgateway, Pushwrap, Run, Version, http};
+use super::harness::{InTime as _, Pushgateway, Pushwrap, Run, Version, http};
 
 /// A directory with a metrics file, which is not there at first.
 struct Place {
@@ -139,7 +139,7 @@ fn outside_pushwrap_a_script_runs_on() {
         if let Some(empty) = set {
             command.env("PUSHWRAP_TEXTFILE", empty);
         }
-        let out = command.output().unwrap();
+        let out = command.output_in_time();
         assert_eq!(out.status.code(), Some(0));
         assert_eq!(String::from_utf8_lossy(&out.stdout), "step\ndone\n");
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -231,7 +231,7 @@ fn mode_and_links_stay() {
     // A new file is as the shell's own > makes it.
     let beside = place.directory.path().join("new.prom");
     let script = "umask 027; \"$0\" metric set x 1 --textfile \"$1\"";
-    assert!(Command::new("sh").args(["-c", script]).arg(binary()).arg(&beside).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", script]).arg(binary()).arg(&beside).status_in_time().success());
     assert_eq!(fs::metadata(&beside).unwrap().mode() & 0o7777, 0o640);
 }
 
@@ -392,7 +392,7 @@ fn a_write_that_does_not_fit_leaves_the_old_file() {
     let script = "ulimit -f 4; \"$0\" metric set x 1";
     let call = |script: &str| {
         let mut shell = Command::new("bash");
-        shell.args(["-c", script]).arg(binary()).env("PUSHWRAP_TEXTFILE", &place.file).output().unwrap()
+        shell.args(["-c", script]).arg(binary()).env("PUSHWRAP_TEXTFILE", &place.file).output_in_time()
     };
     let ignored = call(&format!("trap '' XFSZ; {script}"));
     assert_eq!(ignored.status.code(), Some(1));

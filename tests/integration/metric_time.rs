@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::harness::probe::{action, given};
 use super::harness::pushwrap::binary;
-use super::harness::{Pushwrap, Through};
+use super::harness::{InTime as _, Pushwrap, Through};
 
 fn value(file: &Path, sample: &str) -> f64 {
     let text = fs::read_to_string(file).unwrap();
@@ -117,8 +117,8 @@ fn the_command_finds_what_it_would_find_without() {
         let mut timed: Vec<std::ffi::OsString> = vec![program.into()];
         timed.extend(["metric", "time", "--textfile", file, "x", "--"].map(Into::into));
         timed.extend(command.iter().cloned());
-        let direct = given(conditions, Through::Nothing, &command).output().unwrap();
-        let timed = given(conditions, Through::Nothing, &timed).output().unwrap();
+        let direct = given(conditions, Through::Nothing, &command).output_in_time();
+        let timed = given(conditions, Through::Nothing, &timed).output_in_time();
         assert_eq!(timed.status, direct.status, "{conditions:?} {command:?}");
         assert_eq!(String::from_utf8_lossy(&timed.stdout), String::from_utf8_lossy(&direct.stdout), "{conditions:?}");
         assert_eq!(String::from_utf8_lossy(&timed.stderr), String::from_utf8_lossy(&direct.stderr), "{conditions:?}");

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use super::harness::fake::CLOSED_PORT;
 use super::harness::pushwrap::NO_STATE;
 use super::harness::server::{self, Server};
-use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version, http, in_time, wait_for};
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, http, in_time, wait_for};
 
 /// A node_exporter that has the textfile collector alone.
 fn node_exporter(directory: &Path) -> Server {
@@ -85,7 +85,7 @@ fn a_new_file_is_readable_whatever_the_umask_and_an_old_one_keeps_mode_and_owner
     let script = "umask 077; exec \"$0\" --job j --output \"$1\" -- true";
     let binary = super::harness::pushwrap::binary();
     let run = |path: &Path| {
-        let status = shell(script).arg(&binary).arg(path).status().unwrap();
+        let status = shell(script).arg(&binary).arg(path).status_in_time();
         assert!(status.success());
     };
     run(&path);
@@ -225,7 +225,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
     let large = tempfile::NamedTempFile::new().unwrap();
     fs::write(large.path(), (0..5000).fold(String::new(), |text, n| text + &format!("x{{n=\"{n}\"}} 1\n"))).unwrap();
     let binary = super::harness::pushwrap::binary();
-    let out = shell(script).arg(&binary).args([&path, &large.path().to_owned()]).output().unwrap();
+    let out = shell(script).arg(&binary).args([&path, &large.path().to_owned()]).output_in_time();
     assert!(out.status.success());
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.starts_with(&format!("pushwrap: cannot write '{}': file too large", path.display())), "{said}");

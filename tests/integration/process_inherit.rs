@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use super::harness::probe::{action, given, like_direct, probe};
-use super::harness::{Through, wait_for};
+use super::harness::{InTime as _, Through, wait_for};
 
 /// Signals that a program can ignore or block; 32 and 33 are libc's own, and yet they are inherited.
 fn signals() -> impl Iterator<Item = String> {
@@ -49,8 +49,8 @@ fn c04_closed_standard_streams_stay_closed() {
     for conditions in [&all[..2], &all[2..4], &all[4..], &all] {
         let [direct, env, pushwrap] = Through::ALL.map(|through| {
             let list = directory.path().join("list");
-            let status = given(conditions, through, &action(&["descriptors", list.to_str().unwrap()])).status();
-            assert!(status.unwrap().success());
+            let status = given(conditions, through, &action(&["descriptors", list.to_str().unwrap()])).status_in_time();
+            assert!(status.success());
             fs::read_to_string(list).unwrap()
         });
         assert_eq!(env, direct, "through env");
@@ -66,7 +66,7 @@ fn c05_inherited_descriptors_arrive_and_no_others() {
     let lists = Through::ALL.map(|through| {
         let conditions = ["close-rest", "open", "7", "/dev/zero", "open", "200", "/dev/full"];
         let command = action(&["descriptors", list.to_str().unwrap()]);
-        assert!(given(&conditions, through, &command).output().unwrap().status.success());
+        assert!(given(&conditions, through, &command).output_in_time().status.success());
         fs::read_to_string(&list).unwrap()
     });
     for found in &lists {
@@ -80,7 +80,7 @@ fn c05_inherited_descriptors_arrive_and_no_others() {
 fn c05_process_substitution_and_the_jobserver_of_make_work() {
     for through in Through::ALL {
         let words = through.shell_words();
-        let output = Command::new("bash").args(["-c", &format!("{words}cat <(echo substituted)")]).output().unwrap();
+        let output = Command::new("bash").args(["-c", &format!("{words}cat <(echo substituted)")]).output_in_time();
         assert_eq!(text(&output), "substituted\n", "{through:?}");
     }
     let directory = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn c05_process_substitution_and_the_jobserver_of_make_work() {
         fs::write(directory.path().join("inner"), "all: a b\na b:\n\t@echo $@\n").unwrap();
         let mut make = Command::new("make");
         make.args(["--no-print-directory", "-j4", "-f", "outer"]).current_dir(&directory).env_remove("MAKEFLAGS");
-        let output = make.output().expect("this test needs make: install make");
+        let output = make.output_in_time();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{through:?}: no 'jobserver unavailable'");
         assert!(text(&output).contains("a\n") && text(&output).contains("b\n"), "{through:?}");
     }
@@ -121,8 +121,7 @@ fn c07_umask_directory_priority_and_limits_are_the_callers() {
 
 #[test]
 fn c08_the_environment_keeps_every_byte() {
-    let environment =
-        |through| given(&["odd-environment"], through, &action(&["environment"])).output().unwrap().stdout;
+    let environment = |through| given(&["odd-environment"], through, &action(&["environment"])).output_in_time().stdout;
     let [direct, env, pushwrap] = Through::ALL.map(environment);
     assert_eq!(env, direct, "through env");
     let mut pushwrap: Vec<&[u8]> = pushwrap.split_inclusive(|byte| *byte == 0).collect();
@@ -153,7 +152,7 @@ fn c10_the_command_sees_its_name_as_it_was_typed() {
 #[test]
 fn c20_a_caller_that_ignores_sigchld_gets_the_status() {
     for through in Through::ALL {
-        let status = given(&["ignore", "17"], through, &action(&["exit", "5"])).status().unwrap();
+        let status = given(&["ignore", "17"], through, &action(&["exit", "5"])).status_in_time();
         assert_eq!(status.code(), Some(5), "{through:?}");
     }
 }
@@ -163,7 +162,7 @@ fn c39_an_orphan_has_the_parent_that_it_has_without_pushwrap() {
     let directory = tempfile::tempdir().unwrap();
     let parents = Through::ALL.map(|through| {
         let list = directory.path().join(format!("{through:?}"));
-        assert!(given(&[], through, &action(&["daemon", list.to_str().unwrap()])).status().unwrap().success());
+        assert!(given(&[], through, &action(&["daemon", list.to_str().unwrap()])).status_in_time().success());
         let line = wait_for("the daemon to say who it is", || {
             fs::read_to_string(&list).ok().filter(|line| line.ends_with('\n'))
         });
@@ -195,7 +194,7 @@ fn c39_the_command_does_not_die_with_pushwrap() {
 fn with_a_single_free_descriptor_the_command_runs_all_the_same() {
     // 7 is RLIMIT_NOFILE. The loader of a dynamic program needs the one there is beside the standard streams.
     for through in Through::ALL {
-        let call = given(&["close-rest", "limit", "7", "4"], through, &action(&["exit", "3"])).output().unwrap();
+        let call = given(&["close-rest", "limit", "7", "4"], through, &action(&["exit", "3"])).output_in_time();
         assert_eq!(call.status.code(), Some(3), "{through:?}: {}", String::from_utf8_lossy(&call.stderr));
     }
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -13,43 +15,73 @@ use nix::unistd::Pid;
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given};
 use super::harness::pushwrap::bare;
-use super::harness::{FakeGateway, Reply, Through, wait_for};
+use super::harness::{FakeGateway, InTime as _, PATIENCE, Reply, Through, wait_for, wait_in_time};
 
-/// A wrapper over a command whose lines are read.
+/// A wrapper over a command whose lines are read. Dropping it kills the wrapper.
 struct Talk {
     wrapper: Child,
-    lines: BufReader<ChildStdout>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Talk {
     fn start(mut call: Command) -> Self {
         let mut wrapper = call.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(wrapper.stdout.take().unwrap());
+        let stream = BufReader::new(wrapper.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stream.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { wrapper, lines }
     }
 
     /// A counting command, and its pid.
     fn count(through: Through) -> (Self, i32) {
-        let mut talk = Self::start(given(&[], through, &action(&["count"])));
+        let talk = Self::start(given(&[], through, &action(&["count"])));
         let line = talk.line();
         let pid = line.strip_prefix("ready ").unwrap_or_else(|| panic!("'{line}'")).parse().unwrap();
         (talk, pid)
     }
 
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+    /// The next line, or `None` at the end.
+    #[track_caller]
+    fn next_line(&self) -> Option<String> {
+        let line = self.lines.recv_timeout(PATIENCE);
+        assert_ne!(line, Err(RecvTimeoutError::Timeout), "neither a line nor the end of the command");
+        line.ok()
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.next_line().expect("a line before the end")
     }
 
     fn pid(&self) -> Pid {
         Pid::from_raw(self.wrapper.id().cast_signed())
     }
 
+    /// Waits until the wrapper has taken every signal that it was sent.
+    fn wait_until_heard(&self) {
+        let pending = "ShdPnd:\t0000000000000000";
+        wait_for("the signals to be taken", || {
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?.contains(pending).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        wait_in_time(&mut self.wrapper, &"the wrapper")
+    }
+
     /// All lines up to the end, and the wrapper's status.
-    fn rest(mut self) -> (Vec<String>, std::process::ExitStatus) {
-        let lines = self.lines.lines().map(Result::unwrap).collect();
-        (lines, self.wrapper.wait().unwrap())
+    #[track_caller]
+    fn rest(mut self) -> (Vec<String>, ExitStatus) {
+        let lines = std::iter::from_fn(|| self.next_line()).collect();
+        (lines, self.wait())
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.wrapper.kill();
+        let _ = self.wrapper.wait();
     }
 }
 
@@ -62,12 +94,13 @@ fn send(pid: Pid, signal: i32) {
 fn c21_a_signal_sent_to_pushwrap_reaches_the_command_exactly_once() {
     for through in Through::ALL {
         for signal in [15, 1, 2, 3, 10, 12, 14, 18, 20, 23, 28, 30, 34, 40, 63] {
-            let (mut talk, command) = Talk::count(through);
+            let (talk, command) = Talk::count(through);
             send(talk.pid(), signal);
-            let got = talk.line();
-            // The end signal goes to the command alone: had the other been doubled, the double would be read before it.
-            assert_eq!(got, format!("got {signal}"), "{through:?}");
-            std::thread::sleep(Duration::from_millis(5));
+            assert_eq!(talk.line(), format!("got {signal}"), "{through:?}");
+            // pushwrap takes one signal after the other: when the next has come through it is done with the first. The end
+            // signal goes to the command alone, which takes it last: a double would be read before.
+            send(talk.pid(), 36);
+            assert_eq!(talk.line(), "got 36", "{through:?}: after {signal}");
             send(Pid::from_raw(command), 64);
             let (rest, status) = talk.rest();
             assert_eq!(rest, Vec::<String>::new(), "{through:?}: {signal} came again");
@@ -79,7 +112,7 @@ fn c21_a_signal_sent_to_pushwrap_reaches_the_command_exactly_once() {
 #[test]
 fn c21_a_queued_signal_keeps_its_value() {
     for through in Through::ALL {
-        let (mut talk, command) = Talk::count(through);
+        let (talk, command) = Talk::count(through);
         for signal in ["40", "10"] {
             let pid = talk.pid().to_string();
             let sent = Command::new(super::harness::probe::probe()).args(["queue", &pid, signal, "4711"]).status();
@@ -93,7 +126,7 @@ fn c21_a_queued_signal_keeps_its_value() {
 
 #[test]
 fn c21_sigchld_and_sigpipe_are_pushwraps_own() {
-    let (mut talk, command) = Talk::count(Through::Pushwrap);
+    let (talk, command) = Talk::count(Through::Pushwrap);
     send(talk.pid(), libc::SIGCHLD);
     send(talk.pid(), libc::SIGPIPE);
     send(talk.pid(), libc::SIGUSR1);
@@ -133,7 +166,7 @@ fn c27_a_stopped_command_does_not_stop_pushwrap_where_no_shell_waits() {
     let mut call = bare();
     call.args(["--url", &url, "--job", "j", "--push-interval", "1s", "--"]).args(action(&["count"]));
     // A session of its own has no terminal.
-    let mut talk = Talk::start(call);
+    let talk = Talk::start(call);
     let command: i32 = talk.line().strip_prefix("ready ").unwrap().parse().unwrap();
     kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
     wait_for("the command to be stopped", || (state(command) == "T").then_some(()));
@@ -180,7 +213,7 @@ fn c29_a_signal_of_the_command_to_its_own_group_is_not_an_order_to_stop() {
     let mut call = bare();
     call.args(["--url", &gateway.url(), "--job", "j", "--"]);
     call.args(["sh", "-c", "n=0; trap 'n=$((n+1))' TERM; kill 0; sleep 0.2; exit $((40+n))"]).process_group(0);
-    let status = call.status().unwrap();
+    let status = call.status_in_time();
     assert_eq!(status.code(), Some(41), "once: its own, no echo");
     let pushes: Vec<String> = gateway.wait_for_requests(1).iter().map(super::harness::fake::Request::body).collect();
     assert_eq!(pushes.len(), 1, "no interim push");
@@ -190,7 +223,7 @@ fn c29_a_signal_of_the_command_to_its_own_group_is_not_an_order_to_stop() {
 #[test]
 fn c29_nor_is_one_of_a_descendant() {
     let script = "trap 'exit 50' TERM; sh -c \"kill -TERM $PPID; sleep 0.2\"; exit 6";
-    let status = given(&[], Through::Pushwrap, &["sh", "-c", script]).status().unwrap();
+    let status = given(&[], Through::Pushwrap, &["sh", "-c", script]).status_in_time();
     assert_eq!(status.code(), Some(6), "PPID is pushwrap; the descendant meant it and not the command");
 }
 
@@ -202,16 +235,18 @@ fn c38_an_order_to_stop_during_the_push_shortens_it_and_a_second_ends_it() {
         call.args(["--url", &gateway.url(), "--push-timeout", "30s", "--", "sh", "-c", "echo over; exit 3"]);
         let mut talk = Talk::start(call);
         assert_eq!(talk.line(), "over");
-        let (rest, pid) = (talk.line(), talk.pid());
-        assert_eq!(rest, "", "the command has ended");
-        // Not within the 100 ms in which an equal signal could be the one that ended the command.
-        std::thread::sleep(Duration::from_millis(200));
+        let pid = talk.pid();
+        // An order that came before would be one to the command.
+        wait_for("the command to be reaped", || {
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.is_empty().then_some(())
+        });
         let start = Instant::now();
         for _ in 0..orders {
             kill(pid, Signal::SIGTERM).unwrap();
-            std::thread::sleep(Duration::from_millis(50));
+            // Two that are pending together are one.
+            talk.wait_until_heard();
         }
-        let status = talk.wrapper.wait().unwrap();
+        let status = talk.wait();
         assert_eq!(status.code(), Some(3), "the command's status");
         assert!(start.elapsed() < limit, "{orders} orders: {:?}", start.elapsed());
     }

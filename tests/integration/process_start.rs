@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::harness::probe::given;
 use super::harness::pushwrap::{bare, binary};
-use super::harness::{FakeGateway, Reply, Through};
+use super::harness::{FakeGateway, InTime as _, Reply, Through};
 
 /// A directory with one file of each kind that can and cannot be run.
 fn workshop() -> tempfile::TempDir {
@@ -43,7 +43,7 @@ fn both(directory: &Path, path: &str, command: &[&str]) -> (i32, i32, String) {
     let run = |wrapper: &[&str]| {
         let mut call = Command::new(wrapper[0]);
         call.args(&wrapper[1..]).args(command).current_dir(directory).env("PATH", path).stdin(Stdio::null());
-        call.output().unwrap()
+        call.output_in_time()
     };
     let binary = binary();
     let pushwrap = run(&[binary.to_str().unwrap(), "--url", "none", "--"]);
@@ -92,8 +92,8 @@ fn c11_what_cannot_be_run_ends_as_with_timeout_and_is_explained() {
 #[test]
 fn c11_a_command_that_did_not_start_is_a_run_that_is_pushed() {
     let gateway = FakeGateway::start([Reply::ok()]);
-    let output = bare().args(["--url", &gateway.url(), "--job", "j", "--", "/nowhere/cmd"]).output();
-    assert_eq!(output.unwrap().status.code(), Some(127));
+    let output = bare().args(["--url", &gateway.url(), "--job", "j", "--", "/nowhere/cmd"]).output_in_time();
+    assert_eq!(output.status.code(), Some(127));
     let body = gateway.wait_for_requests(1)[0].body();
     assert!(body.contains("pushwrap_outcome{outcome=\"not_started\"} 1"), "{body}");
     assert!(body.contains("pushwrap_exit_code 127"), "{body}");
@@ -110,7 +110,7 @@ fn c12_a_script_without_an_interpreter_runs_by_the_shell() {
     ] {
         for through in Through::ALL.into_iter().skip(1) {
             let mut call = given(&["setenv", "PATH", &path], through, &command);
-            let output = call.current_dir(&workshop).output().unwrap();
+            let output = call.current_dir(&workshop).output_in_time();
             assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{command:?} {through:?}");
             assert!(output.status.success() && output.stderr.is_empty(), "{command:?} {through:?}");
         }
@@ -147,7 +147,7 @@ fn c13_without_path_the_systems_own_directories_are_searched() {
     for (command, status) in [("true", 0), ("bare-script", 127)] {
         let mut call = bare();
         call.args(["--url", "none", "--", command]).current_dir(&workshop).env_remove("PATH");
-        assert_eq!(call.output().unwrap().status.code(), Some(status), "{command}");
+        assert_eq!(call.output_in_time().status.code(), Some(status), "{command}");
     }
 }
 
@@ -156,10 +156,10 @@ fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
     // MAX_ARG_STRLEN is 32 pages with the end of the string (execve(2)). The longest argument goes through; one that is a
     // byte longer cannot even be given to pushwrap, so there the variable that pushwrap adds is what is too long.
     let longest = "x".repeat(131_071);
-    let output = bare().args(["--url", "none", "--", "true", &longest]).output().unwrap();
+    let output = bare().args(["--url", "none", "--", "true", &longest]).output_in_time();
     assert!(output.status.success(), "{output:?}");
     let file = format!("--textfile={}", "/".repeat(131_060));
-    let output = bare().args(["--url", "none", &file, "--", "true"]).output().unwrap();
+    let output = bare().args(["--url", "none", &file, "--", "true"]).output_in_time();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(126), "{said}");
     assert!(said.contains("too long"), "{said}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::harness::fake::CLOSED_PORT;
 use super::harness::probe::{action, probe};
 use super::harness::pushwrap::bare;
-use super::harness::{CHANCES, FakeGateway, Reply, wait_for};
+use super::harness::{CHANCES, FakeGateway, InTime as _, Reply, wait_for};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -16,7 +16,7 @@ fn pushed<A: AsRef<std::ffi::OsStr>>(options: &[&str], command: &[A]) -> String 
     let gateway = FakeGateway::start((0..20).map(|_| Reply::ok()));
     let mut call = bare();
     call.args(["--url", &gateway.url(), "--job", "j"]).args(options).arg("--").args(command);
-    let output = call.stdin(Stdio::null()).output().unwrap();
+    let output = call.stdin(Stdio::null()).output_in_time();
     gateway.requests().last().unwrap_or_else(|| panic!("nothing was pushed: {output:?}")).body()
 }
 
@@ -40,7 +40,7 @@ fn c40_the_measured_peak_is_not_pushwraps_own() {
         call.args(["--url", CLOSED_PORT, "--push-timeout", "1s", "--summary=json", option])
             .arg(file)
             .args(["--", "true"]);
-        let said = String::from_utf8(call.output().unwrap().stderr).unwrap();
+        let said = String::from_utf8(call.output_in_time().stderr).unwrap();
         let peak = said.split("\"peak_rss_bytes\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
         let peak: f64 = peak.unwrap_or_else(|| panic!("no peak: {said}")).parse().unwrap();
         assert!(peak > 0.0 && peak < 4.0 * MIB, "with {option}: {peak}");

@@ -17,7 +17,7 @@ use nix::unistd::geteuid;
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::pushwrap::binary;
-use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Run, Version, wait_for};
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Run, Version, wait_for};
 
 /// A run of `{job="…"}` at this address with this state directory.
 fn run(url: &str, job: &str, state: &Path) -> Pushwrap {
@@ -675,7 +675,7 @@ fn a_full_disk_loses_nothing_that_waited_and_lets_nothing_overtake() {
         fs::write(metrics.path(), "x 2\n").unwrap();
         let mut call = Command::new("sh");
         call.args(["-c", script]).arg(binary()).arg(late.url()).arg(state.path()).arg(metrics.path()).arg(command);
-        let out = call.output().unwrap();
+        let out = call.output_in_time();
         String::from_utf8_lossy(&out.stderr).into_owned()
     };
     let said = full("exit 3");

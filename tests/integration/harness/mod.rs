@@ -5,6 +5,7 @@
 
 pub(crate) mod fake;
 pub(crate) mod http;
+pub(crate) mod in_time;
 pub(crate) mod nginx;
 pub(crate) mod probe;
 pub(crate) mod prometheus;
@@ -16,6 +17,7 @@ pub(crate) mod tinyproxy;
 pub(crate) mod tls;
 
 pub(crate) use fake::{FakeGateway, Reply};
+pub(crate) use in_time::{InTime, wait_in_time};
 pub(crate) use probe::Through;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use pty::Terminal;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::in_time::InTime as _;
 use super::pushwrap::binary;
 
 /// The probe, compiled when it is first needed; static, so that it also runs in an empty container.
@@ -78,8 +79,7 @@ pub(crate) fn action(words: &[&str]) -> Vec<OsString> {
 /// Runs the command all three ways under the same conditions; each must give what the direct run gives.
 #[track_caller]
 pub(crate) fn like_direct<A: AsRef<OsStr>>(conditions: &[&str], command: &[A]) -> Output {
-    let [direct, env, pushwrap] =
-        Through::ALL.map(|through| given(conditions, through, command).output().expect("the probe runs"));
+    let [direct, env, pushwrap] = Through::ALL.map(|through| given(conditions, through, command).output_in_time());
     assert_eq!(shown(&env), shown(&direct), "through env, under {conditions:?}: the test itself is wrong");
     assert_eq!(shown(&pushwrap), shown(&direct), "through pushwrap, under {conditions:?}");
     direct
