@@ -1,5 +1,6 @@
 //! How pushwrap ends: as the command ended, when the command has ended, and whatever the command has left behind.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, like_direct};
 use super::harness::pushwrap::{NO_STATE, bare, binary};
-use super::harness::{FakeGateway, Pushwrap, Reply, Through, wait_for};
+use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply, Through, wait_for, wait_in_time};
 
 #[test]
 fn c14_every_exit_status_is_passed_on() {
@@ -27,7 +28,7 @@ fn c15_death_by_a_signal_is_passed_on_as_such() {
         for through in Through::ALL {
             // No core file (RLIMIT_CORE is 4), so that the statuses are comparable.
             let command = action(&["die", &signal.to_string()]);
-            let status = given(&["limit", "4", "0"], through, &command).status().unwrap();
+            let status = given(&["limit", "4", "0"], through, &command).status_in_time();
             assert_eq!(status.signal(), Some(signal), "{through:?}: {status}");
         }
     }
@@ -50,7 +51,7 @@ fn c16_only_the_command_dumps_core() {
     let mut shell = Command::new("bash");
     shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
     // The last command is executed by bash, so this is pushwrap's own status.
-    assert_eq!(shell.output().unwrap().status.signal(), Some(libc::SIGQUIT));
+    assert_eq!(shell.output_in_time().status.signal(), Some(libc::SIGQUIT));
     if pattern.starts_with(['|', '/']) {
         // The kernel puts cores elsewhere: then only the next test tells.
         return;
@@ -66,7 +67,7 @@ fn c16_pushwrap_itself_dies_without_a_core() {
         let script = format!("ulimit -c unlimited; exec {}\"$@\"", through.shell_words());
         let mut shell = Command::new("bash");
         shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
-        shell.output().unwrap().status
+        shell.output_in_time().status
     });
     assert_eq!(statuses.map(|status| status.signal()), [Some(libc::SIGQUIT); 3]);
     // The flag is the one difference: it cannot be passed on without dumping. (Where the kernel hands cores to a program
@@ -93,8 +94,7 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
         .args(["--url", &gateway.url(), "--job", "j", "--"])
         .args(sleeper.words())
         .env(NO_STATE.0, NO_STATE.1)
-        .output()
-        .unwrap();
+        .output_in_time();
     assert_eq!(output.status.code(), Some(124));
     wait_for("the final push", || {
         let last = gateway.requests().last()?.body();
@@ -105,17 +105,23 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
 
 #[test]
 fn c33_a_process_left_behind_holds_nothing_up_and_lives() {
-    let directory = tempfile::tempdir().unwrap();
-    for through in Through::ALL {
-        let pid = directory.path().join(format!("{through:?}"));
-        let script = format!("sleep 60 & echo $! > {}; exit 0", pid.display());
-        let start = Instant::now();
-        let status = given(&[], through, &["sh", "-c", &script]).stdout(Stdio::null()).status().unwrap();
-        // The contract says 100 ms; the machine may be busy.
-        assert!(status.success() && start.elapsed() < Duration::from_secs(10), "{through:?}: {:?}", start.elapsed());
-        let left: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
-        let left = nix::unistd::Pid::from_raw(left);
-        nix::sys::signal::kill(left, nix::sys::signal::Signal::SIGKILL).expect("it lives");
+    let pushwrap = || Through::Pushwrap.words().into_iter();
+    let limited = pushwrap().take(3).chain(["--timeout", "1h", "--"].map(OsString::from));
+    let wrappers: [Vec<OsString>; 4] = [vec![], vec!["env".into()], pushwrap().collect(), limited.collect()];
+    // Also a process that pushwrap has seen when it looked at the tree.
+    for script in ["$0 $1 & exit 0", "$0 $1 & sleep 0.5; exit 0"] {
+        for wrapper in &wrappers {
+            let sleeper = Sleeper::new();
+            let command = [&["sh", "-c", script], &sleeper.words()[..]].concat();
+            let mut call = given(&[], Through::Nothing, wrapper);
+            // Its streams are pipes, as from cron: the one that is left behind holds them, and nobody reads to their end.
+            let start = Instant::now();
+            let mut call = call.args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            assert!(wait_in_time(&mut call, wrapper).success());
+            // The contract says 100 ms; the machine may be busy.
+            assert!(start.elapsed() < Duration::from_secs(10), "{wrapper:?} {script}: {:?}", start.elapsed());
+            wait_for(&format!("the one left behind by {wrapper:?} {script}"), || sleeper.runs().then_some(()));
+        }
     }
 }
 
@@ -149,7 +155,7 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
     // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
     let script =
         format!("cat {0} & {words}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait", fifo.display());
-    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let output = Command::new("bash").args(["-c", &script]).output_in_time();
     assert!(!sleeper.runs(), "{output:?}");
 }
 
@@ -157,7 +163,7 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
 fn c46_a_writer_whose_reader_has_gone_dies_by_sigpipe() {
     for through in Through::ALL {
         let script = format!("{}yes | head -1; echo ${{PIPESTATUS[0]}}", through.shell_words());
-        let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output().unwrap();
+        let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output_in_time();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "y\n141\n", "{through:?}");
     }
 }
@@ -170,6 +176,41 @@ fn c45_a_good_run_says_nothing() {
 }
 
 #[test]
+fn c45_nor_does_one_that_uses_everything() {
+    // The first push is put off for longer than there is time, so that it waits in the state directory.
+    let busy = Reply::with_headers("503 Service Unavailable", &["Retry-After: 60"], "");
+    let gateway = FakeGateway::start([busy, Reply::ok()]);
+    let (second, receiver) = (FakeGateway::start([Reply::ok()]), FakeGateway::start([Reply::ok()]));
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let to = ["--url", &gateway.url(), "--state-dir", directory.path().to_str().unwrap()].map(ToOwned::to_owned);
+    Pushwrap::new().args(&to).args(["--job", "earlier", "--push-timeout", "2s"]).run(["true"]).stderr_has("503");
+
+    let more = [
+        "--url",
+        &second.url(),
+        "--remote-write",
+        &format!("{}/api/v1/write", receiver.url()),
+        "--output",
+        &path("out.prom"),
+        "--job",
+        "j",
+    ];
+    let still_more =
+        ["--timeout", "1h", "--max-age", "26h", "-l", "zone=eu", "--info", "commit=1", "--push-interval", "1s"];
+    let (repaired, go) = ("\u{feff}b 1\r\n# TYPE a counter\r\n a  2 \r\nc{x=\"\"} 1e0", path("go"));
+    let run = Pushwrap::new().args(&to).args(more).args(still_more).textfile(repaired);
+    let run = run.spawn(["sh", "-c", "until [ -e \"$0\" ]; do sleep 0.05; done; echo out", &go]);
+    for door in [&gateway, &second, &receiver] {
+        door.wait_for_requests(2);
+    }
+    fs::write(go, "").unwrap();
+    run.wait().exit(0).stdout("out\n").stderr("");
+    let earlier = gateway.requests().iter().filter(|push| push.line().contains("/job/earlier ")).count();
+    assert_eq!(earlier, 2, "refused first, sent by this run");
+}
+
+#[test]
 fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
     for through in Through::ALL {
         let words = through.shell_words();
@@ -179,7 +220,7 @@ fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
             (format!("setsid -w {words}sh -c 'exit 5'; exit $?"), 5),
             (format!("setsid -w {words}sh -c 'kill -9 $$'; exit $?"), 137),
         ] {
-            let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output().unwrap();
+            let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output_in_time();
             assert_eq!(output.status.code(), Some(status), "{script}: {output:?}");
         }
     }
