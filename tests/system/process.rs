@@ -16,13 +16,16 @@ use super::engine::{Image, need_program, need_root};
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, probe};
 use super::harness::pushwrap::binary;
-use super::harness::{FakeGateway, Reply, Through, wait_for};
+use super::harness::{FakeGateway, InTime as _, Reply, Through, wait_for, wait_in_time};
 
-/// An image with nothing but pushwrap and the probe, both static.
+/// An image with nothing but pushwrap and the probe, both static, and a script that no shell is there for.
 fn image() -> Image {
     static MADE: OnceLock<Image> = OnceLock::new();
     MADE.get_or_init(|| {
-        Image::of_files("pushwrap-test-probe", &[("pushwrap", binary()), ("probe", probe().to_owned())])
+        let script = tempfile::NamedTempFile::new().unwrap();
+        fs::write(script.path(), "exit 0\n").unwrap();
+        let script = ("script", script.path().to_owned());
+        Image::of_files("pushwrap-test-probe", &[("pushwrap", binary()), ("probe", probe().to_owned()), script])
     })
     .clone()
 }
@@ -96,7 +99,7 @@ impl Drop for Namespace {
 fn c17_pid_1_ends_with_the_command_and_waits_for_nobody() {
     // By its status alone: it may have ended before anybody can look for its PID 1.
     let start = Instant::now();
-    let status = Namespace::call(&Namespace::words(&["leave", "11"])).status().unwrap();
+    let status = Namespace::call(&Namespace::words(&["leave", "11"])).status_in_time();
     assert_eq!(status.code(), Some(139));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
@@ -177,24 +180,47 @@ fn c19_without_being_pid_1_orphans_go_where_they_always_go() {
     assert_eq!(pushwrap.wait().unwrap().code(), Some(7));
 }
 
+/// How long sampling is watched.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// CPU time that pushwrap has used after [`PERIOD`] over this script, and how often it has waited and gone on: that is once for
+/// each sample, and now and then besides.
+fn watched(script: &str) -> (Duration, u64) {
+    let mut pushwrap = given(&[], Through::Pushwrap, &["sh", "-c", script]).spawn().unwrap();
+    let start = Instant::now();
+    wait_for("ten seconds to pass", || (start.elapsed() > PERIOD).then_some(()));
+    let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", pushwrap.id())).unwrap();
+    let used = Duration::from_nanos(read("schedstat").split(' ').next().unwrap().parse().unwrap());
+    let status = read("status");
+    let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    let waits = waits.trim().parse().unwrap();
+    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
+    wait_in_time(&mut pushwrap, &script);
+    (used, waits)
+}
+
 #[test]
 fn c43_what_else_the_host_runs_costs_nothing() {
     need_root("five thousand processes");
     let output = tempfile::NamedTempFile::new().unwrap();
     let mut crowd = Command::new(probe()).args(["crowd", "5000"]).stdout(output.reopen().unwrap()).spawn().unwrap();
     wait_for("the crowd", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
-    let mut call = given(&[], Through::Pushwrap, &["sh", "-c", "while :; do sleep 0.05; done"]);
-    let mut pushwrap = call.spawn().unwrap();
-    let (start, period) = (Instant::now(), Duration::from_secs(10));
-    wait_for("ten seconds to pass", || (start.elapsed() > period).then_some(()));
-    let used = fs::read_to_string(format!("/proc/{}/schedstat", pushwrap.id())).unwrap();
-    let used = Duration::from_nanos(used.split(' ').next().unwrap().parse().unwrap());
-    kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
-    pushwrap.wait().unwrap();
+    let (used, waits) = watched("while :; do sleep 0.05; done");
     crowd.kill().unwrap();
     crowd.wait().unwrap();
-    // Half a hundredth for a tree that changes with every sample, and the start of pushwrap itself.
-    assert!(used < period / 200 + Duration::from_millis(5), "{used:?} in {period:?}");
+    // A tree that changes with every sample: sooner at first and then every second. A scan of the host would cost more or,
+    // because what is dear is done rarely, come too late.
+    assert!(used < PERIOD / 500 + Duration::from_millis(5), "{used:?} in {PERIOD:?}");
+    assert!((11..=45).contains(&waits), "{waits} samples or so in {PERIOD:?}");
+}
+
+#[test]
+fn c43_a_large_tree_is_sampled_rarely() {
+    need_root("a thousand processes");
+    let crowd = format!("{} crowd 1000 >/dev/null & trap \"kill $!; exit\" TERM", probe().display());
+    let (used, waits) = watched(&format!("{crowd}; while :; do sleep 0.05; done"));
+    // Each sample costs some thirty milliseconds: at a second's pace there would be a dozen of them.
+    assert!(waits < 10, "{waits} samples or so in {PERIOD:?}, {used:?}");
 }
 
 /// The outcome that the one-line summary names.
@@ -225,9 +251,37 @@ fn c47_in_the_barest_container_it_runs_and_says_what_it_does_without() {
     assert!(said.contains("pushwrap_exit_code 3"), "it reports where it can: {said}");
     let output = image().run(&options, &as_init(&[], &["environment"]));
     assert!(!text(&output.stdout).contains("PUSHWRAP_TEXTFILE"));
-    // No /bin/sh to run a file without '#!'.
-    let output = image().run(&options, &["/pushwrap", "--url", "none", "--", "/etc/hosts"]);
-    assert_eq!(output.status.code(), Some(126), "{}", text(&output.stderr));
+    for (command, status, why) in [
+        ("/etc/hosts", 126, "is not executable"),
+        // No /bin/sh to run a file without '#!'.
+        ("/script", 126, "nor a script that starts with '#!', and '/bin/sh' did not run it"),
+        ("/missing", 127, "no such file or directory"),
+    ] {
+        let output = image().run(&options, &["/pushwrap", "--url", "none", "--", command]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{command}: {said}");
+        assert!(said.contains(why), "{command}: {said}");
+    }
+}
+
+#[test]
+fn c47_without_proc_and_devices_it_runs_too() {
+    need_root("another root directory");
+    let root = tempfile::tempdir_in("/var/tmp").unwrap();
+    let script = "chmod 755 $0; install -m 755 $1 $0/pushwrap; install -m 755 $2 $0/probe";
+    let mut install = Command::new("sh");
+    install.args(["-euc", script]).arg(root.path()).args([&binary(), probe()]);
+    assert!(install.status().unwrap().success());
+    for options in [&[][..], &["--timeout", "60"]] {
+        let mut call = Command::new(need_program("chroot", "coreutils"));
+        call.arg("--userspec=12345:12345").arg(root.path()).args(as_init(options, &["memory", "1", "400"]));
+        let output = call.env_clear().output_in_time();
+        let said = text(&output.stderr);
+        // Long enough for two samples, where there is nothing to take them from.
+        assert_eq!(output.status.code(), Some(0), "{options:?}: {said}");
+        assert!(said.contains("cannot create a file for metrics"), "{said}");
+        assert!(said.contains("pushwrap_success 1") && !said.contains("tree_peak"), "{said}");
+    }
 }
 
 /// Runs a script in a private mount namespace with directories of the system covered, so that nothing of it stays.
@@ -235,7 +289,7 @@ fn covered(script: &str) -> Output {
     need_root("covering directories of the system");
     let mut call = Command::new(need_program("unshare", "util-linux"));
     call.args(["--mount", "--propagation", "private", "sh", "-euc", script]).stdin(Stdio::null());
-    call.output().unwrap()
+    call.output_in_time()
 }
 
 #[test]
@@ -275,7 +329,7 @@ fn a_command_of_another_user_is_passed_on_like_any_other() {
     let su = need_program("su", "util-linux");
     for through in Through::ALL {
         let command = [su.to_str().unwrap(), "nobody", "-s", "/bin/sh", "-c", "exit 5"];
-        assert_eq!(given(&[], through, &command).status().unwrap().code(), Some(5), "{through:?}");
+        assert_eq!(given(&[], through, &command).status_in_time().code(), Some(5), "{through:?}");
     }
 }
 
@@ -302,7 +356,7 @@ fn a_command_that_may_not_be_signalled_ends_by_itself() {
 fn done_3_ten_thousand_runs_of_true() {
     let words = Through::Pushwrap.words();
     for run in 0..10_000 {
-        let status = Command::new(&words[0]).args(&words[1..]).arg("true").status().unwrap();
+        let status = Command::new(&words[0]).args(&words[1..]).arg("true").status_in_time();
         assert!(status.success(), "run {run}: {status}");
     }
 }
@@ -360,7 +414,7 @@ fn where_no_process_may_be_added_the_message_names_the_limit() {
         probe().display()
     );
     // 6 is RLIMIT_NPROC, which counts the processes of the user and does not hold for root.
-    let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+    let output = Command::new("sh").args(["-euc", &script]).output_in_time();
     assert_eq!(output.status.code(), Some(126), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("the limit on processes is reached"), "{}", text(&output.stderr));
 }
@@ -376,7 +430,7 @@ fn sudo_as_the_command_and_as_the_caller() {
         (vec![own, "--url", "none", "--", sudo, "-n", "sh", "-c", "exit 5"], 5),
         (vec![sudo, "-n", own, "--url", "none", "--", "sh", "-c", "exit 6"], 6),
     ] {
-        let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
+        let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output_in_time();
         assert_eq!(output.status.code(), Some(status), "{words:?}: {}", text(&output.stderr));
     }
     // TERM to pushwrap reaches the command below sudo.
