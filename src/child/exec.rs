@@ -73,15 +73,23 @@ pub(super) struct Refusal {
 
 /// What the child tells its parent before it ends without having executed anything. In memory shared by both: a pipe
 /// would need descriptors, and the command has to run when there are none left as well.
+#[derive(Debug)]
 struct Page {
     errno: AtomicI32,
     file: AtomicUsize,
 }
 
 /// The mapping of a [`Page`]; it goes when this goes.
-struct Shared(*mut Page);
+#[derive(Debug)]
+pub(super) struct Shared(*mut Page);
 
 impl Shared {
+    /// Why the child has executed nothing; to be asked when it has ended.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let errno = self.page().errno.load(Ordering::Relaxed);
+        (errno != 0).then(|| Refusal { errno, file: self.page().file.load(Ordering::Relaxed) })
+    }
+
     fn new() -> io::Result<Self> {
         // SAFETY: a fresh anonymous mapping; it is page-aligned and zeroed, which is a valid Page.
         let page = unsafe {
@@ -110,31 +118,24 @@ impl Drop for Shared {
     }
 }
 
-/// Starts the image in a new process and returns its pid once it has been executed, or why it could not be.
+/// Starts the image in a new process: its pid, and where it says why it has executed nothing, should that be so when it has
+/// ended. Nobody waits for its execve(2): that can take long (a file system that hangs), or the process is stopped before it.
 ///
 /// # Errors
-/// The outer error is that of mmap(2) or clone(2): no process was started.
-pub(super) fn start(image: &mut Image, ground: &Ground) -> io::Result<Result<i32, Refusal>> {
+/// Those of mmap(2) and clone(2): no process was started.
+pub(super) fn start(image: &mut Image, ground: &Ground) -> io::Result<(i32, Shared)> {
     let shared = Shared::new()?;
     let mut call = Call::new(image);
 
-    // CLONE_VFORK without CLONE_VM: the parent goes on when the child has executed or ended, so the answer is exact; but
-    // the child has its own copy of the memory as after fork(2), and its ru_maxrss does not start at our peak (vfork's does).
-    // SAFETY: a plain fork as far as memory goes, made while there is one thread; the child calls only what is
-    // async-signal-safe and never returns from `become_command`.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_VFORK | libc::SIGCHLD, 0, 0, 0, 0) };
+    // Not vfork(2): the child has its own copy of the memory, so that its ru_maxrss does not start at our peak.
+    // SAFETY: a plain fork, made while there is one thread; the child calls only what is async-signal-safe and never returns
+    // from `become_command`.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     match pid {
-        -1 => return Err(io::Error::last_os_error()),
+        -1 => Err(io::Error::last_os_error()),
         0 => become_command(&mut call, ground, shared.page()),
-        _ => {}
+        _ => Ok((i32::try_from(pid).unwrap_or(-1), shared)),
     }
-    let pid = i32::try_from(pid).unwrap_or(-1);
-    let errno = shared.page().errno.load(Ordering::Relaxed);
-    if errno == 0 {
-        return Ok(Ok(pid));
-    }
-    sys::reap(pid);
-    Ok(Err(Refusal { errno, file: shared.page().file.load(Ordering::Relaxed) }))
 }
 
 /// The arguments of execve(2) as pointers into an [`Image`].

@@ -41,7 +41,7 @@ impl Program {
     }
 
     /// The command as it was typed.
-    fn name(&self) -> &OsStr {
+    pub(super) fn name(&self) -> &OsStr {
         self.argv.first().map_or(OsStr::new(""), OsString::as_os_str)
     }
 
@@ -132,8 +132,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Puts it into words.
-    pub(super) fn at(self, program: &Program, started: SystemTime, duration: Duration) -> SpawnError {
-        let name = program.name();
+    pub(super) fn at(self, name: &OsStr, started: SystemTime, duration: Duration) -> SpawnError {
         let (reason, errno, message) = match self {
             Self::NoProcess(error) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);

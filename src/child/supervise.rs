@@ -1,13 +1,14 @@
 //! The one loop that supervises the command: it waits for the next signal or the next point in time, and does nothing in
 //! between. Whatever happens to the command is seen here, in order, by one thread.
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
 
 use super::cgroup::MemoryCgroup;
-use super::exec;
+use super::exec::{self, Shared};
 use super::expiry::Limit;
 use super::inherited::{BLOCKED, Inherited, is_init};
 use super::procfs::{self, Stat};
@@ -18,11 +19,12 @@ use super::tree::{Orphans, Sampler, Tree};
 use super::{Ended, Event, Plan, Program, Progress, SpawnError};
 use crate::exit::{Cause, End, Expiry, OWN_FAILURE, Status};
 
-/// A command that has been started.
+/// A command that has been started: a process that has executed it, or is about to.
 #[derive(Debug)]
 pub struct Child<'a> {
     inherited: &'a mut Inherited,
     pid: i32,
+    attempt: Attempt,
     started: SystemTime,
     clock: Instant,
     tree: Tree,
@@ -53,10 +55,10 @@ impl Watermark {
 }
 
 /// Starts the command. To be called while pushwrap is small, because its size is the floor of the command's measured peak,
-/// and while it has one thread. When it returns the command has been executed.
+/// and while it has one thread.
 ///
 /// # Errors
-/// The command could not be started: 127 or 126, and the sentence that says why.
+/// There is no process for the command: 126 or 127, and the sentence that says why.
 pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) -> Result<Child<'a>, SpawnError> {
     let memory = Watermark::read();
     if plan.timeout.is_some() {
@@ -68,13 +70,14 @@ pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) ->
         if inherited.reaps_orphans { Orphans::Ours { older: procfs::own_children() } } else { Orphans::Elsewhere };
     let started = SystemTime::now();
     let clock = Instant::now();
-    let pid = start(program, inherited);
+    let process = start(program, inherited);
     // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
     inherited.release();
-    let pid = pid.map_err(|failure| failure.at(program, started, clock.elapsed()))?;
+    let (pid, attempt) = process.map_err(|failure| failure.at(program.name(), started, clock.elapsed()))?;
     Ok(Child {
         inherited,
         pid,
+        attempt,
         started,
         clock,
         tree: Tree::new(pid, orphans),
@@ -86,16 +89,30 @@ pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) ->
     })
 }
 
+/// What is needed when it turns out that nothing was executed.
+#[derive(Debug)]
+struct Attempt {
+    name: OsString,
+    files: Vec<CString>,
+    shared: Shared,
+}
+
+impl Attempt {
+    /// Why nothing was executed; to be asked when the process has ended.
+    fn failure(&self) -> Option<Failure> {
+        let refusal = self.shared.refusal()?;
+        Some(Failure::Refused { refusal, file: self.files.get(refusal.file).cloned() })
+    }
+}
+
 /// Starts the process. A limit on processes is often reached for a moment only, so like a shell it tries again for a while.
-fn start(program: &Program, inherited: &Inherited) -> Result<i32, Failure> {
+fn start(program: &Program, inherited: &Inherited) -> Result<(i32, Attempt), Failure> {
     let mut image = program.image().map_err(|refusal| Failure::Refused { refusal, file: None })?;
     let mut pause = Duration::from_millis(100);
     loop {
         match exec::start(&mut image, &inherited.ground()) {
-            Ok(Ok(pid)) => return Ok(pid),
-            Ok(Err(refusal)) => {
-                let file = image.files.into_iter().nth(refusal.file);
-                return Err(Failure::Refused { refusal, file });
+            Ok((pid, shared)) => {
+                return Ok((pid, Attempt { name: program.name().to_owned(), files: image.files, shared }));
             }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && pause < Duration::from_secs(2) => {
                 std::thread::sleep(pause);
@@ -109,7 +126,10 @@ fn start(program: &Program, inherited: &Inherited) -> Result<i32, Failure> {
 impl Child<'_> {
     /// Supervises the command until it has ended: hands signals on, follows its stops, enforces the limit on its time,
     /// samples its memory, and calls `on_event`, which must not take long.
-    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Ended {
+    ///
+    /// # Errors
+    /// It could not be executed: 127 or 126, and the sentence that says why.
+    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Result<Ended, SpawnError> {
         loop {
             match sys::next_signal(BLOCKED, self.time_left()) {
                 Some(received) if received.signal == libc::SIGCHLD => {}
@@ -119,7 +139,10 @@ impl Child<'_> {
             // Always, and before any deadline is acted on: SIGCHLD merges with the ones before it, and a command that has
             // ended in time has not run out of it.
             if let Some((status, usage)) = self.look_after_children() {
-                return self.ended(status, usage);
+                return match self.attempt.failure() {
+                    Some(failure) => Err(failure.at(&self.attempt.name, self.started, self.clock.elapsed())),
+                    None => Ok(self.ended(status, usage)),
+                };
             }
             self.keep_time(on_event);
         }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{self, Child, Ended, Event, Inherited, Plan, Program, Schedule, SpawnError};
+use crate::child::{self, Child, Ended, Event, Inherited, Plan, Program, Progress, Schedule, SpawnError};
 use crate::config::{Config, Summary};
 use crate::console::Voice;
 use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
@@ -56,11 +56,12 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
 
 /// Until the command has ended, or because it could not be started.
 fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, voice: Voice) -> Over {
-    match spawned {
-        Ok(child) => Over::of(&child.supervise(&mut |event, progress| {
-            let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
-            reporter.meanwhile(stage, Moment::of(progress));
-        })),
+    let mut on_event = |event, progress: &Progress| {
+        let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
+        reporter.meanwhile(stage, Moment::of(progress));
+    };
+    match spawned.and_then(|child| child.supervise(&mut on_event)) {
+        Ok(ended) => Over::of(&ended),
         Err(error) => {
             voice.trouble(&error);
             Over::not_started(&error)

@@ -86,9 +86,9 @@ fn time(
         (Some(textfile), Ok(timing)) => Some((textfile, timing)),
     };
     let program = Program { argv: program, ..Program::default() };
-    match child::spawn(&program, Plan::default(), &mut inherited) {
-        Ok(child) => {
-            let ended = child.supervise(&mut |_, _| {});
+    let child = child::spawn(&program, Plan::default(), &mut inherited);
+    match child.and_then(|child| child.supervise(&mut |_, _| {})) {
+        Ok(ended) => {
             if let Some((textfile, timing)) = measured {
                 write(textfile, &timing.change(ended.duration));
             }
