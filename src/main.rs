@@ -1,6 +1,10 @@
 //! The process boundary: parse, run, exit status. Nothing else.
 
+use std::ffi::OsString;
 use std::io::Write as _;
+use std::thread;
+
+use nix::sys::resource::{Resource, getrlimit};
 
 use pushwrap::child::{self, Inherited};
 use pushwrap::cli::{self, Cli, Stop, Sub};
@@ -16,7 +20,7 @@ fn main() {
     // What fails where delivery catches it must read like everything else that is said.
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
-    let exit = match cli::parse(&arguments) {
+    let exit = match parse(&arguments) {
         Ok(Cli { subcommand: None, run }) => {
             config::resolve(run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, inherited))
         }
@@ -28,6 +32,20 @@ fn main() {
         Err(Stop::Wrong { message, subcommand }) => refuse(&message, if subcommand { BAD_USAGE } else { OWN_FAILURE }),
     };
     child::leave(exit)
+}
+
+/// Below this limit on the stack (`ulimit -s`), of which arguments and environment take their part, it may be too small for
+/// clap, which needs some 30 KiB.
+const SMALL_STACK: u64 = 256 * 1024;
+
+/// Parses the command line; where our stack is small, on that of a thread, which is over before the command is started.
+fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
+    let small = getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(limit, _)| limit < SMALL_STACK);
+    thread::scope(|scope| {
+        let lent = small.then(|| thread::Builder::new().spawn_scoped(scope, || cli::parse(arguments)).ok()).flatten();
+        let parsed = lent.and_then(|thread| thread.join().ok());
+        parsed.unwrap_or_else(|| cli::parse(arguments))
+    })
 }
 
 fn perform(subcommand: Sub, inherited: Inherited) -> Result<Exit, Usage> {

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use super::harness::probe::{action, given, like_direct, probe};
+use super::harness::pushwrap::is_debug_build;
 use super::harness::{InTime as _, Through, wait_for};
 
 /// Signals that a program can ignore or block; 32 and 33 are libc's own, and yet they are inherited.
@@ -197,4 +198,12 @@ fn with_a_single_free_descriptor_the_command_runs_all_the_same() {
         let call = given(&["close-rest", "limit", "7", "4"], through, &action(&["exit", "3"])).output_in_time();
         assert_eq!(call.status.code(), Some(3), "{through:?}: {}", String::from_utf8_lossy(&call.stderr));
     }
+}
+
+#[test]
+fn with_a_small_stack_the_command_runs_all_the_same() {
+    // 3 is RLIMIT_STACK. The kernel puts the environment on the stack as well.
+    let filling = "x".repeat(if is_debug_build() { 0 } else { 28 * 1024 });
+    let output = like_direct(&["setenv", "FILLING", &filling, "limit", "3", "65536"], &action(&["state"]));
+    assert!(text(&output).contains("limit 3 65536 65536\n"), "{}", text(&output));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::probe::{action, probe};
-use super::harness::pushwrap::bare;
+use super::harness::pushwrap::{bare, is_debug_build};
 use super::harness::{CHANCES, FakeGateway, InTime as _, Reply, wait_for};
 
 const MIB: f64 = 1_048_576.0;
@@ -92,11 +92,6 @@ fn cpu_time(pid: u32) -> Duration {
     Duration::from_nanos(tasks.filter_map(|task| of_task(task.ok()?.path())).sum())
 }
 
-/// Whether the binary under test is the one that users get.
-fn is_release() -> bool {
-    !cfg!(debug_assertions) || std::env::var_os("PUSHWRAP_TEST_BINARY").is_some()
-}
-
 #[test]
 fn done_4_waiting_costs_next_to_nothing() {
     let gateway = FakeGateway::start((0..100).map(|_| Reply::ok()));
@@ -112,7 +107,7 @@ fn done_4_waiting_costs_next_to_nothing() {
         cpu_time(pushwrap.id()).saturating_sub(before)
     };
     // 5 ms in a minute for the binary that users get; a debug build needs some times that.
-    let limit = if is_release() { Duration::from_millis(1) } else { Duration::from_millis(10) };
+    let limit = if is_debug_build() { Duration::from_millis(10) } else { Duration::from_millis(1) };
     let mut used = Vec::new();
     while used.len() < CHANCES && used.last().is_none_or(|used| *used >= limit) {
         used.push(stretch());
@@ -125,7 +120,7 @@ fn done_4_waiting_costs_next_to_nothing() {
     pushwrap.kill().unwrap();
     pushwrap.wait().unwrap();
     // The promise is for the binary that users get; a debug build is some sixty megabytes of file to begin with.
-    let most = if is_release() { 8 } else { 16 };
+    let most = if is_debug_build() { 16 } else { 8 };
     assert!(field("VmHWM") < most * 1024, "{} KiB", field("VmHWM"));
     assert!(field("Threads") <= 2, "{} threads", field("Threads"));
     assert!(used.last().is_some_and(|used| *used < limit), "{used:?} in ten seconds each");

@@ -25,6 +25,11 @@ pub(crate) fn binary() -> PathBuf {
     path
 }
 
+/// Whether the binary under test is the debug build, which needs more of everything than the one that users get.
+pub(crate) fn is_debug_build() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("PUSHWRAP_TEST_BINARY").is_none()
+}
+
 /// Where nothing else is said, no test touches the machine's own state directory.
 pub(crate) const NO_STATE: (&str, &str) = ("PUSHWRAP_STATE_DIR", "none");
 
