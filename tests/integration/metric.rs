@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::harness::pushwrap::binary;
-use super::harness::{InTime as _, Pushgateway, Pushwrap, Run, Version, http};
+use super::harness::{InTime as _, Pushgateway, Pushwrap, Run, Version, http, wait_in_time};
 
 /// A directory with a metrics file, which is not there at first.
 struct Place {
@@ -339,8 +339,10 @@ fn sixteen_writers_lose_nothing_and_a_reader_sees_whole_files() {
             looks
         });
         let writers: Vec<_> = (0..16).map(|writer| loop_of(writer).spawn().unwrap()).collect();
-        let all_well =
-            writers.into_iter().map(|mut writer| writer.wait().unwrap().success()).fold(true, |all, one| all & one);
+        let all_well = writers
+            .into_iter()
+            .map(|mut writer| wait_in_time(&mut writer, &"a writer").success())
+            .fold(true, |all, one| all & one);
         over.store(true, Ordering::Relaxed);
         assert!(all_well && reader.join().unwrap() > 10);
     });
@@ -369,7 +371,7 @@ fn a_writer_that_is_killed_leaves_a_file_that_the_gateway_takes() {
         let mut writer = metric(&place.file, &["add", "n"]).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(fastrand::u64(0..12_000)));
         writer.kill().unwrap();
-        let was_killed = writer.wait().unwrap().signal().is_some();
+        let was_killed = wait_in_time(&mut writer, &"a writer").signal().is_some();
         killed += u32::from(was_killed);
         let after = count();
         assert!(after == before + 1 || (was_killed && after == before), "{before} {after}");

@@ -177,7 +177,7 @@ fn c19_without_being_pid_1_orphans_go_where_they_always_go() {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", pushwrap.id())).unwrap();
     assert_eq!(children.split_whitespace().count(), 1, "the command alone");
     kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(pushwrap.wait().unwrap().code(), Some(7));
+    assert_eq!(wait_in_time(&mut pushwrap, &"pushwrap").code(), Some(7));
 }
 
 /// How long sampling is watched.
@@ -349,7 +349,7 @@ fn a_command_that_may_not_be_signalled_ends_by_itself() {
     let mut pushwrap = call.args(["all-root", "700"]).stdout(output.reopen().unwrap()).spawn().unwrap();
     wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
     kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(pushwrap.wait().unwrap().code(), Some(0));
+    assert_eq!(wait_in_time(&mut pushwrap, &"pushwrap").code(), Some(0));
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn sudo_as_the_command_and_as_the_caller() {
     let mut pushwrap = call.stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
     wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
     kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(pushwrap.wait().unwrap().code(), Some(9));
+    assert_eq!(wait_in_time(&mut pushwrap, &"pushwrap").code(), Some(9));
     assert_eq!(fs::read_to_string(output.path()).unwrap().matches("told 15").count(), 1);
 }
 
