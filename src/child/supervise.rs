@@ -219,11 +219,15 @@ impl Child<'_> {
         if !follows || is_init() || leads_session() || !self.is_stopped() {
             return;
         }
-        sys::undergo(signal);
+        // It has come already: what is pending now would be lost with our stop, and nobody would send it again.
+        let pending = || sys::next_signal(SignalSet::of(&[libc::SIGCONT]), Some(Duration::ZERO));
+        if let Some(continued) = pending() {
+            return self.relay(&continued, &mut |_, _| {});
+        }
+        sys::undergo_if(signal, || self.is_stopped());
         // Only when something has continued us: in an orphaned process group the kernel discards the stop. A shell
         // continues the whole group, an administrator perhaps pushwrap alone.
-        let continued = sys::next_signal(SignalSet::of(&[libc::SIGCONT]), Some(Duration::ZERO)).is_some();
-        if continued && self.is_stopped() {
+        if pending().is_some() && self.is_stopped() {
             sys::send(self.pid, libc::SIGCONT);
         }
     }

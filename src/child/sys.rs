@@ -211,10 +211,19 @@ pub(super) fn pass_on(pid: i32, received: &Received) {
 /// Lets the default action of `signal` happen to this process now: it stops, or dies, or (an ignored stop in an orphaned
 /// process group) nothing happens. Afterwards mask and disposition are as before.
 pub(super) fn undergo(signal: i32) {
+    undergo_if(signal, || true);
+}
+
+/// The same, unless `still_due` says no when the signal, which has to be blocked, is pending already: a CONT that comes after
+/// that takes a stop back, one that came before was taken back by it (signal(7)). A STOP happens before anybody is asked.
+pub(super) fn undergo_if(signal: i32, still_due: impl FnOnce() -> bool) {
     let ignored = is_ignored(signal);
     set_disposition(signal, Disposition::Default);
     // SAFETY: tgkill has no memory arguments. It is used instead of raise(3), which refuses nothing but caches ids.
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::syscall(libc::SYS_gettid), signal) };
+    if !still_due() {
+        next_signal(SignalSet::of(&[signal]), Some(Duration::ZERO));
+    }
     let before = change_mask(libc::SIG_UNBLOCK, SignalSet::of(&[signal]));
     set_mask(before);
     if ignored {

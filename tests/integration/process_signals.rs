@@ -208,6 +208,24 @@ fn c28_a_stop_and_a_continue_sent_to_pushwrap_alone_are_followed() {
 }
 
 #[test]
+fn c28_a_continue_that_comes_before_the_stop_was_followed_is_not_lost() {
+    let sleeper = Sleeper::new();
+    let mut call = given(&[], Through::Pushwrap, &["sh", "-c", &format!("echo $$; exec {sleeper}")]);
+    // A process group of its own, whose parent is of the same session, can be stopped.
+    call.process_group(0);
+    let talk = Talk::start(call);
+    let (pushwrap, command) = (talk.pid(), Pid::from_raw(talk.line().parse().unwrap()));
+    let stopped = |pid: Pid| state(pid.as_raw()) == "T";
+    // When pushwrap runs again it finds both: that the command has stopped, and the order to continue.
+    for (pid, signal) in [(pushwrap, Signal::SIGSTOP), (command, Signal::SIGTSTP)] {
+        kill(pid, signal).unwrap();
+        wait_for("the stop", || stopped(pid).then_some(()));
+    }
+    kill(pushwrap, Signal::SIGCONT).unwrap();
+    wait_for("both to go on", || (!stopped(command) && !stopped(pushwrap)).then_some(()));
+}
+
+#[test]
 fn c29_a_signal_of_the_command_to_its_own_group_is_not_an_order_to_stop() {
     let gateway = FakeGateway::start((0..8).map(|_| Reply::ok()));
     let mut call = bare();
