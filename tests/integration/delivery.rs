@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pushwrap::sink::{Cancel, Deadline, Delivered, Failure, Fault, Gateway, Method, Phase, Push, deliver, deliver_all};
 
 use super::harness::fake::{CLOSED_PORT, FullBacklog};
-use super::harness::{FakeGateway, Pushgateway, Reply, Version, in_time, wait_for};
+use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for, within_limit};
 
 pub(crate) fn gateway(url: &str) -> Gateway {
     Gateway::at(url.parse().unwrap())
@@ -210,7 +210,7 @@ fn every_fault_ends_within_the_budget_with_its_own_message() {
 
 #[track_caller]
 fn check_fault(name: &str, url: &str, message: &str, budget: Duration, whole_budget: bool) {
-    let (failure, took) = in_time(budget + Duration::from_millis(300), || {
+    let (failure, took) = within_limit(budget + Duration::from_millis(300), || {
         let started = Instant::now();
         (send_within(&gateway(url), &sample(), budget).expect_err(name), started.elapsed())
     });
@@ -252,7 +252,7 @@ fn a_redirect_within_the_origin_keeps_method_and_body() {
 fn a_large_body_to_a_reader_that_stops_ends_in_time() {
     let fake = FakeGateway::start([Reply::Silence]);
     let large = push(Method::Add, "/metrics/job/a", &"x 1\n".repeat(4_000_000));
-    let failure = in_time(Duration::from_millis(1300), || {
+    let failure = within_limit(Duration::from_millis(1300), || {
         send_within(&gateway(&fake.url()), &large, Duration::from_secs(1)).unwrap_err()
     });
     assert_eq!(failure.fault, Fault::Timeout(Phase::Send), "{failure}");
@@ -345,7 +345,7 @@ fn a_delivery_can_be_hurried_and_stopped() {
 fn several_gateways_are_served_at_once_each_with_its_own_result() {
     let (fine, hanging) = (FakeGateway::start([Reply::ok()]), FakeGateway::start([Reply::NoAnswer]));
     let gateways = [gateway(&hanging.url()), gateway(CLOSED_PORT), gateway(&fine.url())];
-    let results = in_time(Duration::from_millis(1300), || {
+    let results = within_limit(Duration::from_millis(1300), || {
         deliver_all(&gateways, &sample(), Deadline::after(Duration::from_secs(1)))
     });
     assert!(matches!(results[0].as_ref().unwrap_err().fault, Fault::Timeout(Phase::Answer)), "{results:?}");

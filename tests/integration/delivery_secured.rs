@@ -14,7 +14,7 @@ use super::delivery::{gateway, push, send, send_within};
 use super::harness::nginx::Nginx;
 use super::harness::tinyproxy::Tinyproxy;
 use super::harness::tls::{Authority, Pair};
-use super::harness::{FakeGateway, Pushgateway, Reply, Version, in_time, server};
+use super::harness::{FakeGateway, Pushgateway, Reply, Version, server, within_limit};
 
 /// A password that would be noticed anywhere.
 const PASSWORD: &str = "Hunter2:%/@ä";
@@ -72,7 +72,7 @@ fn a_secret_may_come_through_a_pipe_that_never_ends() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut gateway = gateway("http://127.0.0.1:1");
     gateway.credentials = Credentials::Token(fifo.clone());
-    let failure = in_time(Duration::from_millis(700), || {
+    let failure = within_limit(Duration::from_millis(700), || {
         send_within(&gateway, &push(Method::Add, "/metrics/job/a", ""), Duration::from_millis(400))
     });
     assert!(matches!(failure.unwrap_err().fault, Fault::Timeout(_)));
@@ -410,8 +410,9 @@ fn proxies_that_fail_are_told_from_gateways_that_fail() {
         [Reply::NoAnswer, Reply::Silence, Reply::Reset, Reply::Close, Reply::Raw(b"gibberish\r\n\r\n".to_vec())]
     {
         let fake = FakeGateway::start([reply]);
-        let said =
-            in_time(budget + Duration::from_millis(300), || fails("https://gw:1", &[("https_proxy", &fake.url())]));
+        let said = within_limit(budget + Duration::from_millis(300), || {
+            fails("https://gw:1", &[("https_proxy", &fake.url())])
+        });
         assert!(said.contains("the proxy "), "{said}");
     }
 }

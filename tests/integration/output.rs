@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use super::harness::fake::CLOSED_PORT;
 use super::harness::pushwrap::NO_STATE;
 use super::harness::server::{self, Server};
-use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, http, in_time, wait_for};
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, http, wait_for, within_limit};
 
 /// A node_exporter that has the textfile collector alone.
 fn node_exporter(directory: &Path) -> Server {
@@ -239,7 +239,7 @@ fn a_gateway_that_is_down_or_hangs_does_not_keep_the_file_from_being_written() {
     let silent = FakeGateway::start([Reply::Silence]);
     for (at, url) in [CLOSED_PORT.to_owned(), silent.url()].iter().enumerate() {
         let path = directory.path().join(format!("{at}.prom"));
-        let run = in_time(Duration::from_millis(1300), || {
+        let run = within_limit(Duration::from_millis(1300), || {
             to(&path).args(["--url", url, "--push-timeout", "1"]).run(["true"]).exit(0)
         });
         run.stderr_has("cannot push to");

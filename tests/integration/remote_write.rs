@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::server::{self, Server};
-use super::harness::{FakeGateway, Prometheus, Pushwrap, Reply, http, in_time, wait_for};
+use super::harness::{FakeGateway, Prometheus, Pushwrap, Reply, http, wait_for, within_limit};
 
 const HISTOGRAM: &str = "# TYPE d histogram\nd_bucket{le=\"0.5\"} 1\nd_bucket{le=\"+Inf\"} 3\nd_sum 4.25\nd_count 3\n\
     # TYPE s summary\ns{quantile=\"0.9\"} 7\ns_sum 8\ns_count 9\nodd{a=\"q\\\"b\\\\n\\n\",empty=\"\",zone=\"us\"} -1.5e-3\n\
@@ -114,7 +114,7 @@ fn metrics_that_are_refused_do_not_take_the_run_with_them() {
 fn a_receiver_that_hangs_or_is_down_holds_up_nothing_else() {
     let (up, silent) = (FakeGateway::start([Reply::ok()]), FakeGateway::start([Reply::Silence]));
     for url in [silent.url(), CLOSED_PORT.to_owned()] {
-        let run = in_time(Duration::from_millis(1300), || {
+        let run = within_limit(Duration::from_millis(1300), || {
             let call = to(&format!("{url}/api/v1/write")).args(["--url", &up.url(), "--push-timeout", "1"]);
             call.run(["true"]).exit(0)
         });

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::harness::fake::FullBacklog;
-use super::harness::{FakeGateway, Prometheus, Pushgateway, Pushwrap, Reply, Run, Version, in_time, wait_for};
+use super::harness::{FakeGateway, Prometheus, Pushgateway, Pushwrap, Reply, Run, Version, wait_for, within_limit};
 
 /// What the gateway holds in `{job="…"}` for `name`, label sets and all.
 fn families(gateway: &Pushgateway, job: &str) -> Vec<String> {
@@ -220,7 +220,7 @@ fn a_gateway_that_never_answers_costs_no_more_than_the_budget() {
     let silent = FakeGateway::start([Reply::NoAnswer]);
     let full = FullBacklog::start();
     for url in [silent.url(), full.url(), "127.0.0.1:1".to_owned()] {
-        let run = in_time(Duration::from_millis(1800), || {
+        let run = within_limit(Duration::from_millis(1800), || {
             let call = Pushwrap::new().args(["--url", &url, "--job", "j", "--push-timeout", "1.5"]);
             call.run(["sh", "-c", "exit 7"]).exit(7).stdout("")
         });

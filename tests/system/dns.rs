@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::harness::pushwrap::binary;
-use super::harness::{FakeGateway, Reply, in_time, wait_for};
+use super::harness::{FakeGateway, Reply, wait_for, within_limit};
 
 /// What a name server does with a question.
 #[derive(Clone, Copy)]
@@ -88,8 +88,9 @@ fn push(url: &str, budget: &str, resolv: &str) -> (String, Duration) {
 fn name_servers_that_never_answer_cost_no_more_than_the_budget() {
     serve("127.0.53.1", Server::Silent);
     // unshare and two mounts included.
-    let (said, _) =
-        in_time(Duration::from_millis(1300 + 200), || push("http://gw.example:9091", "1", "nameserver 127.0.53.1\n"));
+    let (said, _) = within_limit(Duration::from_millis(1300 + 200), || {
+        push("http://gw.example:9091", "1", "nameserver 127.0.53.1\n")
+    });
     assert!(said.contains("cannot push to 'http://gw.example:9091': the look-up of its name took too long"), "{said}");
 }
 

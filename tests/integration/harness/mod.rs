@@ -36,7 +36,7 @@ pub(crate) const CHANCES: usize = 4;
 /// Gives what an `attempt` gives that takes less than `limit`, or fails the test when none of [`CHANCES`] does. Only for
 /// limits that README promises.
 #[track_caller]
-pub(crate) fn in_time<T>(limit: Duration, mut attempt: impl FnMut() -> T) -> T {
+pub(crate) fn within_limit<T>(limit: Duration, mut attempt: impl FnMut() -> T) -> T {
     let mut took = Vec::new();
     for _ in 0..CHANCES {
         let start = Instant::now();
