@@ -164,7 +164,7 @@ static ROWS: &[Row] = &[
         407,
         "",
         Remedy::Say(
-            "the proxy wants a user and a password: write them into its URL, as http://USER:PASSWORD@HOST:PORT",
+            "the proxy wants a user and a password: write them into its URL, as USER:PASSWORD@HOST:PORT",
         ),
     ),
     metrics(
@@ -286,7 +286,7 @@ fn redirect(location: &str, context: &Context<'_>) -> String {
 fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
     let proxy = context.proxy.as_deref().unwrap_or_default();
     match status {
-        407 => format!("write user and password into the URL of proxy '{proxy}', as http://USER:PASSWORD@HOST:PORT"),
+        407 => format!("write user and password into the URL of proxy '{proxy}', as USER:PASSWORD@HOST:PORT"),
         403 | 405 => format!(
             "proxy '{proxy}' opens no tunnel to port {}; NO_PROXY={} goes past it",
             context.gateway.url.port(),

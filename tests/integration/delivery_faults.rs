@@ -254,7 +254,7 @@ fn redirects() -> Vec<Fault> {
         (
             "302 to a login",
             located("302 Found", "https://login.example/?next=x"),
-            vec!["302 Found to 'https://login.example/?next=x' (pushes do not follow"],
+            vec!["302 Found to 'https://login.example/?next=x' (redirects are not followed"],
         ),
         (
             "307 to elsewhere",

@@ -283,5 +283,5 @@ fn the_summary_tells_what_became_of_the_file() {
     assert!(written["status"].is_null() && written["error"].is_null(), "{written}");
     let lost = json(&directory.path().join("nowhere/run.prom"))["pushes"][0].clone();
     assert!(lost["status"].is_null(), "{lost}");
-    assert!(lost["error"].as_str().unwrap().contains("its directory is not there"), "{lost}");
+    assert!(lost["error"].as_str().unwrap().contains("there is no directory"), "{lost}");
 }
