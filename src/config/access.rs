@@ -105,9 +105,21 @@ fn tls(resolver: &mut Resolver, options: &Delivery) -> Result<Tls, Usage> {
     if cert.is_none() && key.is_some() {
         resolver.refuse(options.key.is_some(), "--key needs --cert, to whose certificate it belongs".to_owned())?;
     }
+    if let Some(certificate) = cert.as_deref().and_then(before_password) {
+        let shown = certificate.display();
+        let encrypted = format!("--cert takes no password as curl's does: decrypt the key of '{shown}' for --key");
+        resolver.refuse(options.cert.is_some(), encrypted)?;
+    }
     Ok(Tls {
         ca: file(resolver, "cacert", options.cacert.as_deref()),
         identity: cert.map(|cert| Identity { cert, key }),
         insecure: resolver.switch("insecure", options.insecure)?,
     })
+}
+
+/// The certificate's file, where curl's `FILE:PASSWORD` was written: the whole must not get into a message as a path.
+fn before_password(path: &Path) -> Option<&Path> {
+    let (file, _) = path.to_str()?.split_once(':')?;
+    let file = Path::new(file);
+    (file.is_file() && !path.exists()).then_some(file)
 }

@@ -43,8 +43,8 @@ pub(super) fn interval(text: &str) -> Result<Option<Duration>, String> {
         return Ok(None);
     }
     match duration(text) {
-        Ok(duration) if duration >= Duration::from_secs(1) => Ok(Some(duration)),
-        Ok(_) => Err("expected 1s or more, or 'off'".to_owned()),
+        Ok(duration) if duration >= Duration::from_millis(100) => Ok(Some(duration)),
+        Ok(_) => Err("expected 0.1s or more, or 'off'".to_owned()),
         Err(error) => Err(format!("{error}, or 'off'")),
     }
 }

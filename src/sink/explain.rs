@@ -163,9 +163,7 @@ static ROWS: &[Row] = &[
     other(
         407,
         "",
-        Remedy::Say(
-            "the proxy wants a user and a password: write them into its URL, as USER:PASSWORD@HOST:PORT",
-        ),
+        Remedy::Say("the proxy wants a user and a password: write them into its URL, as USER:PASSWORD@HOST:PORT"),
     ),
     metrics(
         413,

@@ -26,7 +26,7 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
         ("--kill-after", "1x", "expected a duration"),
         ("--push-timeout", "0", "longer than 0"),
         ("--push-timeout", "x", "expected a duration"),
-        ("--push-interval", "0.1", "1s or more"),
+        ("--push-interval", "0.05", "0.1s or more"),
         ("--max-age", "never", "expected a duration"),
         ("--signal", "FOO", "expected a signal such as TERM"),
         ("--signal", "0", "expected a signal"),
@@ -72,6 +72,7 @@ fn contradictions_are_refused() {
     refused(&["--password-file", "p"], &["--password-file needs --user"]);
     refused(&["-u", "me:x", "--password-file", "p"], &["password is given twice"]);
     refused(&["--key", "k"], &["--key needs --cert"]);
+    refused(&["--cert", "/etc/passwd:s3cret"], &["--cert takes no password", "'/etc/passwd'"]);
     refused(&["--info", "a=1", "--info", "a=2"], &["'a'", "twice"]);
 }
 
