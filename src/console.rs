@@ -55,13 +55,12 @@ const CHUNK_BYTES: usize = 4096;
 const PATIENCE_MS: u16 = 1000;
 
 /// Says one line on standard error, as `pushwrap: LINE`. A message of several lines gets the prefix on each of them.
-/// Control characters are escaped: server answers and file contents must not reach the terminal as commands. A URL loses its
-/// user, wherever it came from: somebody may have written it where a file or a command is expected.
+/// Control characters are escaped: server answers and file contents must not reach the terminal as commands. An address loses
+/// its user, wherever it came from: somebody may have written it where a file or a command is expected.
 pub fn say(message: impl Display) {
     let mut text = String::new();
     for line in message.to_string().lines() {
-        let words: Vec<String> = line.split(' ').map(without_secret).collect();
-        let _ = writeln!(text, "pushwrap: {}", printable(&words.join(" ")));
+        let _ = writeln!(text, "pushwrap: {}", printable(&without_secrets(line)));
     }
     write_stderr(text.as_bytes());
 }
@@ -104,30 +103,59 @@ pub fn printable(text: &str) -> String {
     })
 }
 
-/// A URL, or what should be one, without user and password. A password may hold an unescaped `/` or `@`, so everything up to
-/// the last `@` goes, but for that of a grouping key (`job@base64/YQ==`).
+/// A URL, or what should be one, without user and password.
 #[must_use]
 pub fn without_user(url: &str) -> String {
     let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
-        _ => (None, url),
-    };
-    let ends_user = |before: &str, after: &str| !(before.contains('/') && after.starts_with("base64/"));
-    let parts = rest.rmatch_indices('@').filter_map(|(at, _)| Some((rest.get(..at)?, rest.get(at + 1..)?)));
-    let address = parts.into_iter().find(|(before, after)| ends_user(before, after)).map_or(rest, |(_, after)| after);
-    scheme.map_or_else(|| address.to_owned(), |scheme| format!("{scheme}://{address}"))
+    match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => format!("{scheme}://{}", address(rest)),
+        _ => behind_user(url).to_owned(),
+    }
 }
 
-fn without_secret(word: &str) -> String {
-    let Some(end) = word.find("://") else { return word.to_owned() };
-    let before = word.get(..end).unwrap_or_default();
-    let start = before.rfind(|character: char| !character.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
-    // What stands before the scheme is a quotation mark, as a rule.
-    match (word.get(..start), word.get(start..)) {
-        (Some(before), Some(url)) => format!("{before}{}", without_user(url)),
-        _ => without_user(word),
+/// A URL behind its scheme, without the user if it has one. What stands before the path is `[USER[:PASSWORD]@]HOST[:PORT]` (RFC
+/// 3986, section 3.2); where the port is none, it is the beginning of a password with an unescaped `/`.
+fn address(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let has_port = |(host, port): (&str, &str)| host.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = !authority.contains('@') && authority.rsplit_once(':').is_none_or(has_port);
+    if is_plain { rest } else { behind_user(rest) }
+}
+
+/// What follows the last `@`, because a password may hold one; but for that of a grouping key (`job@base64/YQ==`).
+fn behind_user(rest: &str) -> &str {
+    let ends_user = |before: &str, after: &str| !(before.contains('/') && after.starts_with("base64/"));
+    let parts = rest.rmatch_indices('@').filter_map(|(at, _)| Some((rest.get(..at)?, rest.get(at + 1..)?)));
+    parts.into_iter().find(|(before, after)| ends_user(before, after)).map_or(rest, |(_, after)| after)
+}
+
+/// A line with every address in it without its user: `http://USER:PASSWORD@HOST`, as far as its quotation marks reach, and
+/// words such as `USER:PASSWORD@HOST`.
+fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let is_quoted = before[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric()).ends_with('\'');
+        let end = if is_quoted { after.find('\'') } else { after.find(char::is_whitespace) };
+        let (url, behind) = after.split_at(end.unwrap_or(after.len()));
+        shown.push_str(&without_users(before));
+        shown.push_str(address(url));
+        rest = behind;
     }
+    shown + &without_users(rest)
+}
+
+/// Words such as `USER:PASSWORD@HOST` without what stands before the `@`.
+fn without_users(text: &str) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_start_matches(['\'', '"', '(']);
+        let is_user = |(before, _): (&str, &str)| before.contains(':') && !before.contains(['/', '=', '{']);
+        let quote = &word[..word.len() - bare.len()];
+        let shown = if bare.rsplit_once('@').is_some_and(is_user) { behind_user(bare) } else { bare };
+        quote.to_owned() + shown
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A duration with two units at most: `2d 1h`, `1h 5m`, `1m 3s`, `1.25s`, `2.7ms`.
@@ -144,7 +172,7 @@ pub fn span(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, printable, span, without_secret, without_user};
+    use super::{Duration, printable, span, without_secrets, without_user};
 
     #[test]
     fn durations_have_two_units() {
@@ -175,8 +203,20 @@ mod tests {
         ] {
             assert_eq!(without_user(url), shown);
         }
-        assert_eq!(without_secret("'http://u:p@gw/x':"), "'http://gw/x':");
-        assert_eq!(without_secret("--url=https://u:p/@gw"), "--url=https://gw");
-        assert_eq!(without_secret("me@example.org"), "me@example.org");
+        for (line, shown) in [
+            ("'http://u:p@gw/x': no", "'http://gw/x': no"),
+            ("--url=https://u:p/@gw", "--url=https://gw"),
+            ("'http://me:s3 cret@gw' is wrong", "'http://gw' is wrong"),
+            ("argument 'me:s3cret@gw:9091' found", "argument 'gw:9091' found"),
+            (
+                "to 'https://sso.example/login?user=me@x&rd=/' (302)",
+                "to 'https://sso.example/login?user=me@x&rd=/' (302)",
+            ),
+            ("label=\"https://example.org/@me/p\" and", "label=\"https://example.org/@me/p\" and"),
+            ("http://[::1]:9091/metrics/job@base64/YQ==", "http://[::1]:9091/metrics/job@base64/YQ=="),
+            ("{job=\"a:b@c\"} at me@example.org", "{job=\"a:b@c\"} at me@example.org"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
     }
 }

@@ -123,7 +123,6 @@ pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, Usage> {
 pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
     let cli::Delete { reach, job, label, instance, dry_run, delivery, loudness } = delete;
     let mut resolver = Resolver::new(reach.env_file.as_deref());
-    refuse_empty(label, instance.as_deref())?;
     let named = Named { job: job.as_deref(), labels: label, instance: instance.as_deref() };
     let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
     let key = key::resolve(&mut resolver, named, fallbacks, &mut Vec::new())?;
@@ -131,19 +130,6 @@ pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
     let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
     let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;
     Ok(DeleteConfig { reach, key, dry_run })
-}
-
-/// The key of a run drops what is empty. Typed here it is more likely an empty variable of a script than the group without the
-/// label, and that one is somebody else's.
-fn refuse_empty(labels: &[String], instance: Option<&str>) -> Result<(), Usage> {
-    if let Some(name) = labels.iter().find_map(|label| label.strip_suffix('=')) {
-        let message = format!("'--label {name}=' has no value: leave it out where the group has no label '{name}'");
-        return Err(Usage(message));
-    }
-    match instance {
-        Some("") => Err(Usage("--instance is empty: write 'none' where the group has no instance".to_owned())),
-        _ => Ok(()),
-    }
 }
 
 fn resolve_reach(

@@ -184,8 +184,6 @@ fn bad_usage_is_2() {
     // What an empty variable of a script makes of 'zone=$ZONE' names no group, least of all every group without a zone.
     refused(&["groups", "--url", "http://gw", "-l", "zone="], "'zone=' for --label: expected a value after the '='");
     refused(&["prune", "--url", "http://gw", "--older-than", "1d", "-l", "zone="], "expected a value after the '='");
-    refused(&["delete", "--url", "http://gw", "--job", "a", "-l", "zone="], "'--label zone=' has no value");
-    refused(&["delete", "--url", "http://gw", "--job", "a", "--instance", ""], "--instance is empty: write 'none'");
     refused(&["groups", "--url", "http://gw", "--prefix", "1"], "beginning of a metric name");
     refused(&["groups", "--url", "http://gw", "extra"], "'extra'");
     refused(&["prune", "--url", "http://gw"], "--older-than is required");

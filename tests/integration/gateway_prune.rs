@@ -279,7 +279,11 @@ fn delete_takes_exactly_this_jobs_group() {
         Pushwrap::new().args(["--url", &gateway.url(), "--job", "own"]).run(["true"]).exit(0);
         assert_eq!(gateway.groups().len(), 2);
         delete(&["--job", "own"], 1);
-        // A label that a variable has for both and that is empty is dropped by both.
+        // What is empty is dropped by both, as an empty variable of a script may be.
+        let empty = ["--job", "own", "-l", "zone=", "--instance", "", "-l", "key=Yg=="];
+        Pushwrap::new().args(["--url", &gateway.url()]).args(empty).run(["true"]).exit(0);
+        assert!(gateway.group([("job", "own"), ("key", "Yg==")]).is_some());
+        delete(&empty, 1);
         let env = || Pushwrap::new().args(["--job", "own", "--url", &gateway.url()]).env("PUSHWRAP_LABEL", "zone=");
         env().run(["true"]).exit(0);
         Pushwrap::new()

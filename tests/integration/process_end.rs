@@ -206,7 +206,7 @@ fn c45_nor_does_one_that_uses_everything() {
     }
     fs::write(go, "").unwrap();
     run.wait().exit(0).stdout("out\n").stderr("");
-    let earlier = gateway.requests().iter().filter(|push| push.line().contains("/job/earlier ")).count();
+    let earlier = gateway.requests().iter().filter(|push| push.line().contains("/job/earlier")).count();
     assert_eq!(earlier, 2, "refused first, sent by this run");
 }
 
