@@ -11,7 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
 use crate::place::{followed, words, words_about};
@@ -19,6 +19,8 @@ use crate::place::{followed, words, words_about};
 /// How long is waited for the lock while no writer changes the file. A change takes about a millisecond, so whoever holds the
 /// lock for this long is stopped, and a script with a hundred calls must not hang on it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long at most, whoever changes the file meanwhile: a shell that appends takes no lock.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the file was not changed.
 #[derive(Debug)]
@@ -119,14 +121,14 @@ fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
     let (done, locked) = mpsc::channel();
     std::thread::Builder::new().spawn(move || done.send(file.lock().map(|()| file)))?;
     let version = || fs::metadata(path).map(|there| (there.ino(), there.mtime(), there.mtime_nsec())).ok();
-    let mut before = version();
+    let (start, mut before) = (Instant::now(), version());
     loop {
         if let Ok(locked) = locked.recv_timeout(PATIENCE) {
             return locked;
         }
         // Others, who came first, go on: on a busy machine that is no reason to lose a change.
         let now = version();
-        if now == before {
+        if now == before || start.elapsed() >= LONGEST_PATIENCE {
             let hint = format!("'fuser {}' names it", beside.display());
             return Err(io::Error::other(format!("another writer does not let go of it ({hint})")));
         }
