@@ -156,7 +156,10 @@ impl ServerCertVerifier for Verifier {
             // webpki has checked the validity before it comes to either of these. OpenSSL, and so curl, trusts what is in the
             // CA file for itself (X509_V_FLAG_PARTIAL_CHAIN), whatever its basic constraints say.
             Err(error) if chain_only(&error) && self.pinned.iter().any(|pinned| pinned == end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                match verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name) {
+                    Err(error) if is_nameless(&error) && common_name_is(end_entity, server_name) => {}
+                    verdict => verdict?,
+                }
                 Ok(ServerCertVerified::assertion())
             }
             verdict => verdict,
@@ -195,6 +198,32 @@ fn chain_only(error: &rustls::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the certificate has no `subjectAltName`.
+fn is_nameless(error: &rustls::Error) -> bool {
+    use CertificateError::NotValidForNameContext;
+    matches!(error, rustls::Error::InvalidCertificate(NotValidForNameContext { presented, .. }) if presented.is_empty())
+}
+
+/// The object identifier of the common name, 2.5.4.3 (RFC 5280, appendix A.1), in DER.
+const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
+
+/// Whether a self-signed certificate, whose issuer is its subject, has this common name. OpenSSL, and so curl, takes it where
+/// there is no `subjectAltName`; webpki does not, and `openssl req -x509 -subj /CN=gw` writes no other.
+fn common_name_is(certificate: &CertificateDer<'_>, wanted: &ServerName<'_>) -> bool {
+    let is_wanted = |found: &[u8]| {
+        let (length, name) = match found.get(COMMON_NAME.len()..) {
+            // One of the string types, and a length that is one byte.
+            Some([0x0c | 0x13 | 0x16, length @ ..0x80, name @ ..]) => (usize::from(*length), name),
+            _ => return false,
+        };
+        let name = name.get(..length).and_then(|name| std::str::from_utf8(name).ok());
+        name.is_some_and(|name| name.eq_ignore_ascii_case(&wanted.to_str()))
+    };
+    let starts = certificate.windows(COMMON_NAME.len()).enumerate().filter(|(_, window)| *window == COMMON_NAME);
+    let mut names = starts.filter_map(|(at, _)| certificate.get(at..)).peekable();
+    names.peek().is_some() && names.all(is_wanted)
 }
 
 /// What rustls says, as a fault.
@@ -237,7 +266,7 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
 /// rustls writes `DnsName("gw")` and `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     if presented.is_empty() {
-        return "no name (a certificate needs a subjectAltName; the CN does not count)".to_owned();
+        return "no name (a certificate needs a subjectAltName; the CN counts only where --cacert names that very certificate)".to_owned();
     }
     let bare = presented.iter().take(5).map(|name| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner.trim_end_matches(')'));

@@ -243,6 +243,15 @@ fn a_servers_own_certificate_is_trusted_for_itself() {
     let twin = authority.self_signed("twin", "DNS:localhost");
     assert_eq!(tls_fault(&trusting(&server.url_by_name(), &twin.cert)).0, TlsFault::Untrusted);
 
+    // Without any further name the common name counts, as with OpenSSL, and no other does.
+    let plain = authority.self_signed_by_common_name("localhost");
+    let server = tls_server(&plain, "");
+    assert_eq!(offer(&trusting(&server.url_by_name(), &plain.cert)).unwrap().status, 200);
+    assert!(matches!(tls_fault(&trusting(&server.url(), &plain.cert)).0, TlsFault::WrongName(_)));
+    let other = authority.self_signed_by_common_name("localhost2");
+    let server = tls_server(&other, "");
+    assert!(matches!(tls_fault(&trusting(&server.url_by_name(), &other.cert)).0, TlsFault::WrongName(_)));
+
     // A certificate that a CA signed can be pinned without the CA.
     let leaf = authority.issue("leaf", "DNS:localhost");
     let server = tls_server(&leaf, "");

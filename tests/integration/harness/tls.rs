@@ -62,13 +62,22 @@ impl Authority {
         pair
     }
 
-    /// What `openssl req -x509` makes when nobody asks for more: self-signed, and a CA by its basic constraints.
+    /// What `openssl req -x509` makes: self-signed, and a CA by its basic constraints. The name is the common name too.
     pub(crate) fn self_signed(&self, name: &str, names: &str) -> Pair {
+        self.self_signed_with(name, &["-addext", &format!("subjectAltName={names}")])
+    }
+
+    /// The same without any further name, as it is when nobody asks for more.
+    pub(crate) fn self_signed_by_common_name(&self, name: &str) -> Pair {
+        self.self_signed_with(name, &[])
+    }
+
+    fn self_signed_with(&self, name: &str, more: &[&str]) -> Pair {
         let pair = self.pair(name);
-        let (subject, names) = (format!("/CN={name}"), format!("subjectAltName={names}"));
+        let subject = format!("/CN={name}");
         let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
-        let rest = ["-x509", "-days", "30", "-subj", &subject, "-addext", &names, "-keyout", &key, "-out", &cert];
-        self.openssl(["req"].iter().chain(&REQUEST).chain(&rest));
+        let rest = ["-x509", "-days", "30", "-subj", &subject, "-keyout", &key, "-out", &cert];
+        self.openssl(["req"].iter().chain(&REQUEST).chain(&rest).chain(more));
         pair
     }
 
