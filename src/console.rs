@@ -150,7 +150,9 @@ fn without_secrets(line: &str) -> String {
 fn without_users(text: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_start_matches(['\'', '"', '(']);
-        let is_user = |(before, _): (&str, &str)| before.contains(':') && !before.contains(['/', '=', '{']);
+        let is_user = |(before, host): (&str, &str)| {
+            before.contains(':') && !before.contains(['/', '=', '{']) && !host.is_empty()
+        };
         let quote = &word[..word.len() - bare.len()];
         let shown = if bare.rsplit_once('@').is_some_and(is_user) { behind_user(bare) } else { bare };
         quote.to_owned() + shown
@@ -214,6 +216,7 @@ mod tests {
             ),
             ("label=\"https://example.org/@me/p\" and", "label=\"https://example.org/@me/p\" and"),
             ("http://[::1]:9091/metrics/job@base64/YQ==", "http://[::1]:9091/metrics/job@base64/YQ=="),
+            ("write USER:PASSWORD@ before", "write USER:PASSWORD@ before"),
             ("{job=\"a:b@c\"} at me@example.org", "{job=\"a:b@c\"} at me@example.org"),
         ] {
             assert_eq!(without_secrets(line), shown);

@@ -86,10 +86,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The full name of every metric of a run: names that the command's own metrics must leave alone.
+    /// Names that the command's own metrics must leave alone: those of this run, and those under the default prefix, whose types
+    /// all other runs depend on.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        METRICS.iter().map(|metric| self.name(*metric)).collect()
+    pub fn reserved_names(&self) -> Vec<String> {
+        let default = Self { prefix: DEFAULT_PREFIX.to_owned(), ..Self::default() };
+        let names = |identity: &Self| METRICS.iter().map(|metric| identity.name(*metric)).collect();
+        let mut reserved: Vec<String> = names(self);
+        if *self.prefix != *DEFAULT_PREFIX {
+            reserved.append(&mut names(&default));
+        }
+        reserved
     }
 
     /// What a failing or a skipped run says nothing about, so that it stays where a report replaces an older one as a whole.

@@ -263,8 +263,11 @@ impl Child<'_> {
             cpu_user: usage.user,
             cpu_system: usage.system,
             peak_rss_bytes: usage.peak_rss_bytes,
-            // A tree holds at least what its largest process holds, also between two samples.
-            tree_peak_rss_bytes: self.tree_peak().map(|peak| peak.max(usage.peak_rss_bytes)),
+            // A tree holds at least what its largest process holds, also between two samples and before the first.
+            tree_peak_rss_bytes: self
+                .sampler
+                .as_ref()
+                .map(|sampler| sampler.peak_bytes.unwrap_or_default().max(usage.peak_rss_bytes)),
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
         reading.add(problem);
     }
     keep_types(&mut reading);
-    textfile::say_findings(&reading.diagnostics, voice);
+    textfile::say_findings(&reading.diagnostics, reading.errors(), voice);
     // Nothing is left of what was there: a PUT of that would empty the group.
     if reading.samples() == 0 && reading.errors() > 0 {
         voice.trouble("no sample is left: nothing was pushed");

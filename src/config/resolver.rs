@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ use crate::cli::Cli;
 use crate::console::without_user;
 use crate::place::words;
 
+/// What is written in the place of an env file where there shall be none.
+const NO_ENV_FILE: [&str; 2] = ["none", "/dev/null"];
 /// How many characters of a wrong value are shown.
 const LONGEST_QUOTE: usize = 200;
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
@@ -27,19 +30,25 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Reads the environment and the env file: `flag`, else `PUSHWRAP_ENV_FILE`, else the default one where it exists.
+    /// Reads the environment and the env file: `flag`, else `PUSHWRAP_ENV_FILE`, else the default one where it exists. One that
+    /// nobody named may be for others alone: then it is said, and what was given elsewhere counts.
     pub(super) fn new(flag: Option<&Path>) -> Self {
         let layers = Layers::new(std::env::vars_os());
         let mut resolver = Self { layers, troubles: Vec::new(), warnings: Vec::new() };
         let named =
             flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|given| given.value.into()));
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
+        if NO_ENV_FILE.iter().any(|none| path == Path::new(none)) {
+            return resolver;
+        }
+        let failed = |error| format!("cannot read env file '{}': {}", path.display(), words(&error));
         match resolver.layers.read_env_file(&path) {
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                resolver.troubles.push(format!("cannot read env file '{}': {}", path.display(), words(&error)));
-            }
             Ok(()) => resolver.warn_of_unknown(),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::PermissionDenied => {
+                resolver.warnings.push(failed(error) + "; '--env-file none' does without it");
+            }
+            Err(error) => resolver.troubles.push(failed(error)),
         }
         resolver
     }
@@ -162,7 +171,7 @@ impl Resolver {
     pub(super) fn secret_variables(&self) -> Vec<OsString> {
         let holds_password = |long: &'static str| {
             let given = self.layers.get(long).filter(|given| matches!(given.origin, Origin::Variable(_)));
-            given.is_some_and(|given| given.value.as_bytes().contains(&b'@'))
+            given.is_some_and(|given| given.value.as_bytes().iter().any(|byte| b"@?".contains(byte)))
         };
         let with_password = ["url", "proxy", "remote-write"].into_iter().filter(|long| holds_password(long));
         ["user", "header"].into_iter().chain(with_password).map(|long| variable(long).into()).collect()
@@ -206,7 +215,11 @@ fn quoted(long: &str, value: &OsStr) -> String {
     let text = value.to_string_lossy();
     match long {
         "user" | "header" => String::new(),
-        "url" | "proxy" | "remote-write" => format!("'{}' ", shortened(&without_user(&text))),
+        // What stands behind '?' may be a token.
+        "url" | "proxy" | "remote-write" => match without_user(&text).split_once('?') {
+            Some((address, _)) => format!("'{}?…' ", shortened(address)),
+            None => format!("'{}' ", shortened(&without_user(&text))),
+        },
         _ => format!("'{}' ", shortened(&text)),
     }
 }
@@ -233,6 +246,7 @@ mod tests {
     #[test]
     fn secrets_are_not_quoted() {
         assert_eq!(quoted("url", "u:p@gw".as_ref()), "'gw' ");
+        assert_eq!(quoted("url", "http://gw/?token=secret".as_ref()), "'http://gw/?…' ");
         assert_eq!(quoted("user", "me:secret".as_ref()), "");
         assert_eq!(quoted("job", "x".as_ref()), "'x' ");
     }

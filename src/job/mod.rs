@@ -4,6 +4,7 @@
 mod reporter;
 mod summary;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -31,7 +32,7 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
     let (textfile, lack) = textfile(config.textfile.paths);
     let program = Program {
         argv: config.program,
-        set: textfile.path().map(|path| (TEXTFILE_VARIABLE.into(), path.into())).into_iter().collect(),
+        set: variable(&textfile).into_iter().collect(),
         unset: config.secret_variables,
     };
     let wake = config.reporting.push_interval.map(|every| Schedule { first: FIRST_PUSH, every: Some(every) });
@@ -80,6 +81,12 @@ fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
         (Ok(private), _) => (Textfile::Private(private), None),
         (Err(error), named) => (named, Some(error)),
     }
+}
+
+/// What tells the command where its metrics file is. Absolute: the command may go to another directory first.
+fn variable(textfile: &Textfile) -> Option<(OsString, OsString)> {
+    let path = textfile.path()?;
+    Some((TEXTFILE_VARIABLE.into(), std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into()))
 }
 
 /// A run that is over.

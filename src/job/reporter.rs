@@ -167,7 +167,7 @@ impl Reporter {
         }
         let key = reporting.key.as_ref();
         let materials = Materials {
-            reserved: identity.names(),
+            reserved: identity.reserved_names(),
             identity,
             grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
             path: key.map(GroupingKey::path).unwrap_or_default(),
@@ -350,7 +350,7 @@ impl Reporter {
         if let Some(trouble) = &gist.trouble {
             self.voice.trouble(trouble);
         }
-        say_findings(&gist.findings, self.voice);
+        say_findings(&gist.findings, gist.errors, self.voice);
     }
 
     /// No gateway was named: the metrics themselves, and how to name one.

@@ -8,6 +8,7 @@ use base64::prelude::BASE64_URL_SAFE;
 use percent_encoding::percent_decode_str;
 
 use super::explain::Context;
+use super::failure::Fault;
 use crate::grouping::GroupingKey;
 
 /// Names and values.
@@ -118,6 +119,18 @@ fn normal(mut labels: Labels) -> Labels {
     labels.retain(|(_, value)| !value.is_empty());
     labels.sort();
     labels
+}
+
+/// A report of ours without its `run_info`, where the gateway refuses that one: its labels are free, so that together with the
+/// grouping key they may be those of another group's, and then no run of the job would be reported any more.
+pub(super) fn without_run_info(refusal: &Fault, body: &[u8]) -> Option<Vec<u8>> {
+    let Fault::Status { status: 400, text, .. } = refusal else { return None };
+    let name = Series::named_in(text)?.metric;
+    let declared = format!("# TYPE {name} gauge\n");
+    let is_ours = name.ends_with("run_info") && body.windows(declared.len()).any(|part| part == declared.as_bytes());
+    let starts = [format!("# HELP {name} "), format!("# TYPE {name} "), format!("{name}{{")];
+    let is_kept = |line: &&[u8]| !starts.iter().any(|start| line.starts_with(start.as_bytes()));
+    is_ours.then(|| body.split_inclusive(|byte| *byte == b'\n').filter(is_kept).flatten().copied().collect())
 }
 
 /// Whether the groups at the gateway would help to explain its answer.

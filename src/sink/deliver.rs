@@ -35,18 +35,17 @@ pub struct Delivered {
     pub status: u16,
     /// How often it was tried, the refused body of a salvage included.
     pub tries: u32,
-    /// What the gateway said about the body, where only the salvage was taken.
+    /// What was refused and what the gateway said about it, where not everything was taken.
     pub salvaged: Option<String>,
     /// What is worth saying although it worked.
     pub notes: Vec<String>,
 }
 
 impl Delivered {
-    /// What has to be said where only the salvage was taken.
+    /// What has to be said where not everything was taken.
     #[must_use]
     pub fn refused(&self, url: &str) -> Option<String> {
-        let kept = "only the run's own metrics were pushed";
-        self.salvaged.as_ref().map(|answer| format!("'{url}' refused the command's metrics, {kept}: {answer}"))
+        self.salvaged.as_ref().map(|refusal| format!("'{url}' refused {refusal}"))
     }
 }
 
@@ -164,25 +163,34 @@ impl<'a> Delivery<'a> {
             kind,
             wanted: Wanted::Nothing,
         };
-        let refusal = match self.ask(route, &with(&push.body)) {
+        let mut refusal = match self.ask(route, &with(&push.body)) {
             Ok(answer) => return Ok(self.delivered(route, &answer, None)),
             Err(fault) => fault,
         };
-        let Some(salvage) = push.salvage.as_ref().filter(|_| explain::may_blame_metrics(&refusal)) else {
-            return Err(self.explained(route, push, refusal));
+        let salvaged = |delivery: &Self, answer: &Answer, what: &str, refusal: Fault| {
+            let (refusal, remedy) = delivery.explained(route, push, refusal);
+            let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+            Ok(delivery.delivered(route, answer, Some(format!("{what}: {refusal}{remedy}"))))
         };
-        match self.ask(route, &with(salvage)) {
-            Ok(answer) => {
-                let (refusal, remedy) = self.explained(route, push, refusal);
-                let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
-                Ok(self.delivered(route, &answer, Some(format!("{refusal}{remedy}"))))
+        let salvage = push.salvage.as_ref().filter(|_| explain::may_blame_metrics(&refusal));
+        if let Some(salvage) = salvage {
+            match self.ask(route, &with(salvage)) {
+                Ok(answer) => {
+                    let what = "the command's metrics, only the run's own metrics were pushed";
+                    return salvaged(self, &answer, what, refusal);
+                }
+                // Without the command's metrics the gateway says what is really wrong.
+                Err(second @ Fault::Status { .. }) if second.retry() == Retry::Never => refusal = second,
+                Err(_) => return Err(self.explained(route, push, refusal)),
             }
-            // Without the command's metrics the gateway says what is really wrong.
-            Err(second @ Fault::Status { .. }) if second.retry() == Retry::Never => {
-                Err(self.explained(route, push, second))
-            }
-            Err(_) => Err(self.explained(route, push, refusal)),
         }
+        if let Some(rest) = conflict::without_run_info(&refusal, salvage.unwrap_or(&push.body))
+            && let Ok(answer) = self.ask(route, &with(&rest))
+        {
+            let what = "run_info, whose labels another group has in its grouping key; the rest was pushed";
+            return salvaged(self, &answer, what, refusal);
+        }
+        Err(self.explained(route, push, refusal))
     }
 
     /// The fault with what to do about it.

@@ -163,7 +163,7 @@ static ROWS: &[Row] = &[
     other(
         407,
         "",
-        Remedy::Say("the proxy wants a user and a password: write them into its URL, as USER:PASSWORD@HOST:PORT"),
+        Remedy::Say("the proxy wants a user and a password: write USER:PASSWORD@ before the host in its URL"),
     ),
     metrics(
         413,
@@ -284,7 +284,7 @@ fn redirect(location: &str, context: &Context<'_>) -> String {
 fn proxy_refusal(status: u16, context: &Context<'_>) -> String {
     let proxy = context.proxy.as_deref().unwrap_or_default();
     match status {
-        407 => format!("write user and password into the URL of proxy '{proxy}', as USER:PASSWORD@HOST:PORT"),
+        407 => format!("write USER:PASSWORD@ before the host in the URL of proxy '{proxy}'"),
         403 | 405 => format!(
             "proxy '{proxy}' opens no tunnel to port {}; NO_PROXY={} goes past it",
             context.gateway.url.port(),

@@ -361,7 +361,7 @@ fn settings_that_are_wrong_fail_the_push_and_never_the_command() {
         row("bad proxy port", &url, &["port '99999'"]).env("all_proxy", format!("http://me:{SECRET}@p:99999")),
         row("dead proxy", &url, &["proxy '127.0.0.1:1': connection refused"]).env("http_proxy", "127.0.0.1:1"),
         row("silent proxy", &secure, &["the proxy did not answer in time"]).env("HTTPS_PROXY", fake(Reply::NoAnswer)),
-        row("proxy that refuses", &secure, &["the proxy refuses: 407", "USER:PASSWORD@HOST"])
+        row("proxy that refuses", &secure, &["the proxy refuses: 407", "USER:PASSWORD@ before the host"])
             .env("HTTPS_PROXY", fake(Reply::status("407 Who", ""))),
         row("proxy that is none", &secure, &["the proxy answers 'hello', which is not HTTP"])
             .env("HTTPS_PROXY", fake(raw(b"hello\n"))),

@@ -388,7 +388,7 @@ fn a_real_proxy_forwards_http_and_tunnels_tls() {
 
     let refused = offer(&through(&server.url(), &[("http_proxy", &without)])).unwrap_err().to_string();
     assert!(
-        refused.contains("407 Proxy Authentication Required") && refused.contains("USER:PASSWORD@HOST"),
+        refused.contains("407 Proxy Authentication Required") && refused.contains("USER:PASSWORD@ before the host"),
         "{refused}"
     );
     let refused = offer(&through(&nginx.url_by_name(), &[("https_proxy", &without)])).unwrap_err();

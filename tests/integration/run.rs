@@ -204,6 +204,42 @@ fn identity_is_in_run_info_and_not_in_the_key() {
     assert!(!page.contains("secret"), "{page}");
 }
 
+/// Then the series of both groups are the same for the gateway, and it would refuse every run of the second.
+#[test]
+fn an_info_that_is_another_groups_label_does_not_keep_the_run_from_being_reported() {
+    for version in Version::ALL {
+        let gateway = Pushgateway::start(version);
+        let first = Pushwrap::new().push_to(&gateway, "j").args(["--info", "zone=eu"]);
+        first.run(["sh", "-c", "exit 0"]).exit(0).stderr("");
+        let second = Pushwrap::new().push_to(&gateway, "j").args(["-l", "zone=eu"]).textfile("own 1\n");
+        let run = second.run(["sh", "-c", "exit 3"]).exit(3);
+        let group = gateway.group([("job", "j"), ("zone", "eu")]).expect("the second group");
+        assert_eq!(group.value("pushwrap_exit_code", []).as_deref(), Some("3"));
+        run.stderr_has(
+            "refused run_info, whose labels another group has in its grouping key; the rest was pushed: 400",
+        );
+    }
+}
+
+/// A command that goes to another directory finds its file all the same.
+#[test]
+fn a_relative_textfile_is_absolute_for_the_command() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let call = Pushwrap::new().push_to(&gateway, "j").args(["--textfile", "own.prom"]);
+    let directory = call.directory().to_owned();
+    let run = call.current_dir(&directory).run(["sh", "-c", "cd / && echo 'own 1' >\"$PUSHWRAP_TEXTFILE\""]);
+    run.exit(0).stderr("").pushed(&gateway, "j", "own 1\npushwrap_textfile_samples 1\n");
+}
+
+/// A job whose metrics use the names of all other runs would block these by another type.
+#[test]
+fn the_default_names_are_kept_free_under_another_prefix_too() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    let call = Pushwrap::new().push_to(&gateway, "j").args(["--prefix", "my_"]).textfile("pushwrap_running 3\n");
+    call.run(["true"]).exit(0).stderr_has("pushwrap itself").pushed(&gateway, "j", "my_success 1\n");
+    Pushwrap::new().push_to(&gateway, "k").run(["true"]).exit(0).stderr("");
+}
+
 #[test]
 fn several_gateways_each_get_it_and_one_that_is_down_takes_nothing_from_the_others() {
     let (first, second) = (Pushgateway::start(Version::Bookworm), Pushgateway::start(Version::Newest));

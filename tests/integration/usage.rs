@@ -7,7 +7,7 @@ use super::harness::{FakeGateway, Pushwrap, Reply};
 
 /// Given a wrong option, when a command that would leave a trace is run, then it is not, and one message tells why.
 #[track_caller]
-fn refused(options: &[&str], parts: &[&str]) {
+fn refused(options: &[&str], parts: &[&str]) -> String {
     let call = Pushwrap::new().args(options);
     let trace = call.directory().join("trace");
     let run = call.run(["touch", trace.to_str().unwrap()]).exit(125).stdout("");
@@ -16,6 +16,7 @@ fn refused(options: &[&str], parts: &[&str]) {
     for part in parts {
         assert!(run.stderr.contains(part), "{options:?}: no '{part}' in:\n{}", run.stderr);
     }
+    run.stderr
 }
 
 #[test]
@@ -44,12 +45,17 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
         ("--url", "ftp://gw", "http"),
         ("--url", "http://gw:99999", "port"),
         ("--url", "http://", "host"),
-        ("--url", "http://gw/?x=1", "?"),
         ("--proxy", "http://proxy:x", "port 'x' is not a number"),
         ("--proxy", "socks5://proxy", "SOCKS proxies are not supported"),
     ] {
         refused(&[&format!("{option}={value}")], &[option, &format!("'{value}'"), right]);
     }
+}
+
+#[test]
+fn what_may_be_a_token_in_a_url_is_not_quoted() {
+    let said = refused(&["--url=http://gw/?token=s3cret"], &["--url", "'http://gw/?…'", "a query"]);
+    assert!(!said.contains("s3cret"), "{said}");
 }
 
 #[test]
@@ -242,4 +248,15 @@ fn a_misspelled_variable_in_the_env_file_is_said() {
     fs::write(&path, "PUSHWRAP_URLS=x\nOTHER=y\n").unwrap();
     let expected = format!("pushwrap: no option has the variable PUSHWRAP_URLS ({}:1)\n", path.display());
     call.arg("--env-file").arg(&path).run(["true"]).exit(0).stderr(&expected);
+}
+
+/// One that is for root alone must not take the reports of everybody else away.
+#[test]
+fn a_default_env_file_can_be_done_without() {
+    let gateway = FakeGateway::start([Reply::ok(), Reply::ok()]);
+    for none in ["none", "/dev/null"] {
+        let call = Pushwrap::new().args(["--env-file", none, "--url", &gateway.url(), "--job", "j"]);
+        call.run(["true"]).exit(0).stderr("");
+    }
+    assert_eq!(gateway.requests().len(), 2);
 }
