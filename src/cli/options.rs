@@ -45,7 +45,7 @@ pub struct Destination {
     /// Variables [default: /etc/default/pushwrap]
     ///
     /// A file of PUSHWRAP_ variables, one KEY=VALUE a line; quotes around a value are taken off, lines that begin with
-    /// # or ; are comments. The environment comes before it.
+    /// # or ; are comments. The environment comes before it; 'none' does without the default one.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub env_file: Option<PathBuf>,
 }
