@@ -173,8 +173,17 @@ fn read_file(path: &Path, what: &str, max: usize, watch: &Watch) -> Result<Vec<u
     read.map_err(|error| match halted(&error) {
         Some(_) if watch.hurried() => Fault::Stopped,
         Some(_) => Fault::Timeout(Phase::Setup),
+        None if error.kind() == io::ErrorKind::NotFound && is_descriptor(path) => Fault::Setup(format!(
+            "cannot read {what} '{}': a run keeps no descriptor but the command's open; name a file",
+            path.display()
+        )),
         None => Fault::Setup(format!("cannot read {what} '{}': {}", path.display(), plain(&error))),
     })
+}
+
+/// Whether the path is that of an open file, as a shell's `<(…)` is.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev/fd", "/proc/self/fd"].iter().any(|directory| path.parent() == Some(Path::new(directory)))
 }
 
 /// Without waiting for the writer of a FIFO.

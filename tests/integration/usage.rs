@@ -2,8 +2,10 @@
 //! and never the command.
 
 use std::fs;
+use std::process::Command;
 
-use super::harness::{FakeGateway, Pushwrap, Reply};
+use super::harness::pushwrap::{NO_STATE, binary};
+use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply};
 
 /// Given a wrong option, when a command that would leave a trace is run, then it is not, and one message tells why.
 #[track_caller]
@@ -248,6 +250,16 @@ fn a_misspelled_variable_in_the_env_file_is_said() {
     fs::write(&path, "PUSHWRAP_URLS=x\nOTHER=y\n").unwrap();
     let expected = format!("pushwrap: no option has the variable PUSHWRAP_URLS ({}:1)\n", path.display());
     call.arg("--env-file").arg(&path).run(["true"]).exit(0).stderr(&expected);
+}
+
+/// A shell's `<(…)` is a descriptor, and a run lets go of all that are the command's.
+#[test]
+fn a_file_that_is_a_descriptor_is_said_to_be_one() {
+    let script = "exec \"$0\" --url http://127.0.0.1:1 --job j -u me --password-file <(echo pw) -- sh -c 'exit 3'";
+    let out = Command::new("bash").args(["-c", script]).arg(binary()).env(NO_STATE.0, NO_STATE.1).output_in_time();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("cannot read password file '/dev/fd/") && said.contains("name a file"), "{said}");
 }
 
 /// One that is for root alone must not take the reports of everybody else away.
