@@ -9,6 +9,19 @@ target=$1
 shift
 mkdir -p "$target"
 
+# Archives have the names of their directories.
+names=/
+for directory in "$@"; do
+    name=$(basename "$directory")
+    case $names in
+    *"/$name/"*)
+        echo "backup.sh: two directories are named '$name': one archive would replace the other" >&2
+        exit 2
+        ;;
+    esac
+    names=$names$name/
+done
+
 for directory in "$@"; do
     volume=$(basename "$directory")
     archive=$target/$volume.tar.gz

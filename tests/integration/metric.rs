@@ -130,6 +130,21 @@ fn the_example_script_reports_a_backup() {
 }
 
 #[test]
+fn the_example_script_overwrites_no_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    for source in ["s1", "s2"] {
+        fs::create_dir_all(directory.path().join(source).join("data")).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/backup.sh");
+    let mut command = Command::new(script);
+    let out = command.args(["to", "s1/data", "s2/data/"]).current_dir(directory.path()).output_in_time();
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    let said = "backup.sh: two directories are named 'data': one archive would replace the other\n";
+    assert_eq!(String::from_utf8_lossy(&out.stderr), said);
+    assert_eq!(fs::read_dir(directory.path().join("to")).unwrap().count(), 0);
+}
+
+#[test]
 fn outside_pushwrap_a_script_runs_on() {
     let script = "set -e; \"$0\" metric add files; \"$0\" metric set x 1; \"$0\" metric observe y 2
                   \"$0\" metric time z -- echo step; echo done";
