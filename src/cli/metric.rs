@@ -4,9 +4,8 @@
 #![allow(clippy::doc_markdown, reason = "the doc comments are the help texts, where Markdown means nothing")]
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 /// `pushwrap metric set|add|observe|time ...`
 #[derive(Debug, Args)]
@@ -46,8 +45,8 @@ pub struct Series {
     #[arg(long, value_name = "TEXT")]
     pub help_text: Option<OsString>,
     /// Metrics file [default: $PUSHWRAP_TEXTFILE]
-    #[arg(long, value_name = "PATH")]
-    pub textfile: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub textfile: Option<OsString>,
 }
 
 /// `pushwrap metric set NAME VALUE`
@@ -111,6 +110,6 @@ pub struct Time {
 #[derive(Debug, Args)]
 pub struct Names {
     /// Metrics file [default: $PUSHWRAP_TEXTFILE]
-    #[arg(long, value_name = "PATH")]
-    pub textfile: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub textfile: Option<OsString>,
 }

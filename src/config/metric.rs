@@ -9,6 +9,7 @@ use super::Usage;
 use crate::cli;
 use crate::exposition::{Buckets, Change, Increment, MetricName, Observation, Step, Value};
 use crate::grouping::Label;
+use crate::report;
 
 /// What `pushwrap metric` needs to know.
 #[derive(Debug)]
@@ -87,8 +88,10 @@ pub fn resolve_metric(metric: cli::Metric) -> Result<MetricConfig, Usage> {
         }
         cli::Verb::Names(names) => (names.textfile, Task::Names),
     };
-    let from_environment = || std::env::var_os("PUSHWRAP_TEXTFILE").filter(|path| !path.is_empty()).map(Into::into);
-    Ok(MetricConfig { textfile: path.or_else(from_environment), task })
+    // Empty is what an unset variable of a shell leaves.
+    let given = |path: Option<OsString>| path.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let textfile = given(path).or_else(|| given(std::env::var_os("PUSHWRAP_TEXTFILE")));
+    Ok(MetricConfig { textfile, task })
 }
 
 impl Timing {
@@ -145,7 +148,13 @@ fn instrument(kind: &str, buckets: Option<&str>, known: &[&str]) -> Result<Instr
 
 /// Resolves the series. `special` is the label that its type keeps for itself.
 fn series(given: &cli::Series, special: Option<&str>) -> Result<Series, Usage> {
-    let name = parse("metric name", text("metric name", &given.name)?)?;
+    let name: MetricName = parse("metric name", text("metric name", &given.name)?)?;
+    // Also `add NAME`, which counts in NAME_total.
+    let total = format!("{}_total", name.as_str());
+    if let Some(own) = [name.as_str(), &total].into_iter().find(|name| report::kind_of(name).is_some()) {
+        let reason = format!("'{own}' is a metric of every run under pushwrap: choose another name");
+        return Err(Usage(format!("invalid metric name '{}': {reason}", name.as_str())));
+    }
     let mut labels: Vec<(String, String)> = Vec::new();
     for label in &given.label {
         let Label { name, value } = parse("label", text("label", label)?)?;

@@ -167,6 +167,41 @@ fn outside_pushwrap_a_script_runs_on() {
     }
 }
 
+/// Given the option with an empty variable of a script behind it, when anything is called, then it is as if it was not given.
+#[test]
+fn an_empty_textfile_is_none() {
+    for verb in [&["set", "x", "1"][..], &["add", "x"], &["observe", "x", "1"], &["time", "x"]] {
+        let command: &[&str] = if verb[0] == "time" { &["--", "sh", "-c", "echo step; exit 3"] } else { &[] };
+        let (status, out) = if verb[0] == "time" { (3, "step\n") } else { (0, "") };
+        for option in [&["--textfile", ""][..], &["--textfile="]] {
+            let call = || Pushwrap::new().arg("metric").args(verb).args(option).args(command);
+            let run = call().call().exit(status).stdout(out);
+            run.stderr_has("'x' is not written: there is no PUSHWRAP_TEXTFILE outside pushwrap");
+            let place = Place::new();
+            call().env("PUSHWRAP_TEXTFILE", &place.file).call().exit(status).stdout(out).stderr("");
+            assert!(place.text().starts_with("# TYPE x"), "{}", place.text());
+        }
+    }
+}
+
+/// Given a name that a run writes itself, when a metric is to have it, then it is refused as the gateway's own names are.
+#[test]
+fn names_of_the_runs_own_metrics_are_refused() {
+    let place = Place::with("x 1\n");
+    for (call, name) in [
+        (&["set", "pushwrap_success", "7"][..], "pushwrap_success"),
+        (&["add", "pushwrap_runs"], "pushwrap_runs_total"),
+        (&["observe", "pushwrap_duration_seconds", "1"], "pushwrap_duration_seconds"),
+    ] {
+        let said = format!("'{name}' is a metric of every run under pushwrap: choose another name\n");
+        place.call(call).exit(2).stdout("").stderr_has(&said);
+    }
+    let timed = place.call(&["time", "pushwrap_duration_seconds", "--", "sh", "-c", "echo step; exit 3"]);
+    timed.exit(3).stdout("step\n").stderr_has("the command is not timed: invalid metric name");
+    assert_eq!(place.text(), "x 1\n");
+    place.done(&["set", "pushwrap_mine", "1"]);
+}
+
 #[test]
 fn the_grouping_labels_of_the_run_are_no_labels_of_metrics() {
     let place = Place::new();
