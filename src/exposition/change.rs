@@ -65,7 +65,8 @@ impl Change {
         let added = self.edit_samples(&name, family, &lines, &mut edits)?;
         self.edit_head(&name, family, &lines, &mut edits);
         let bytes = edits.apply(source);
-        let expected = Expected { name: &name, kind: self.step.kind(), samples: before.samples() + added };
+        let (kind, told) = (self.step.kind(), lines.told);
+        let expected = Expected { name: &name, kind, told, samples: before.samples() + added };
         expected.check(&bytes, source, &before)?;
         Ok(Changed { bytes, problems: dropped(&before).cloned().collect() })
     }
@@ -86,7 +87,7 @@ impl Change {
         if there == wanted || (there == Kind::Untyped && !wanted.is_composite()) {
             return Ok(());
         }
-        Err(other_type(family, wanted))
+        Err(other_type(there, wanted))
     }
 
     /// `add NAME` counts in `NAME_total`. Another metric called `NAME` beside it would take that call its counter away, and the
@@ -234,6 +235,8 @@ struct OwnLines {
     untyped: Option<u32>,
     /// Whether there is a TYPE line at all.
     is_typed: bool,
+    /// The type that the first TYPE line tells.
+    told: Option<Kind>,
 }
 
 impl OwnLines {
@@ -254,6 +257,7 @@ impl OwnLines {
                     let says_nothing =
                         ["untyped", "unknown"].iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()));
                     own.untyped = own.untyped.or(Some(found.number).filter(|_| says_nothing));
+                    own.told = own.told.or(Kind::from_word(word));
                     own.is_typed = true;
                 }
                 _ => continue,
@@ -277,6 +281,8 @@ fn dropped<'r>(reading: &'r Reading<'_>) -> impl Iterator<Item = &'r Diagnostic>
 struct Expected<'e> {
     name: &'e str,
     kind: Kind,
+    /// The type that the file tells of it, with samples or without.
+    told: Option<Kind>,
     samples: u64,
 }
 
@@ -293,8 +299,10 @@ impl Expected<'_> {
             return Err(Unchanged::Misuse(format!("{reason}: choose another name")));
         }
         match after.families.iter().find(|family| family.name() == self.name) {
-            Some(family) if family.kind() != self.kind => Err(other_type(family, self.kind)),
+            Some(family) if family.kind() != self.kind => Err(other_type(family.kind(), self.kind)),
             Some(_) if after.samples() == self.samples => Ok(()),
+            // A TYPE line alone, without samples: the parts that were added became metrics of their own.
+            None if let Some(told) = self.told.filter(|told| *told != self.kind) => Err(other_type(told, self.kind)),
             _ => {
                 let reason = dropped(before).next().map(ToString::to_string);
                 let reason = reason.unwrap_or_else(|| "what the file has of it cannot be changed".to_owned());
@@ -304,14 +312,14 @@ impl Expected<'_> {
     }
 }
 
-fn other_type(family: &Family<'_>, wanted: Kind) -> Unchanged {
-    let there = if family.kind() == Kind::Untyped { "plain number" } else { family.kind().name() };
-    let remedy = match family.kind() {
+fn other_type(there: Kind, wanted: Kind) -> Unchanged {
+    let word = if there == Kind::Untyped { "plain number" } else { there.name() };
+    let remedy = match there {
         Kind::Summary if wanted == Kind::Histogram => ": --type summary observes it",
         Kind::Histogram if wanted == Kind::Summary => ": --type histogram observes it",
         _ => "",
     };
-    Unchanged::Misuse(format!("it is a {there} in the file, not a {}{remedy}", wanted.name()))
+    Unchanged::Misuse(format!("it is a {word} in the file, not a {}{remedy}", wanted.name()))
 }
 
 #[cfg(test)]

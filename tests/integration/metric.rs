@@ -245,6 +245,20 @@ fn a_mistake_is_said_and_the_file_stays() {
 }
 
 #[test]
+fn a_type_is_told_without_samples_too() {
+    for (line, call, said) in [
+        ("# TYPE h gauge\n", &["observe", "h", "3"][..], "it is a gauge in the file, not a histogram"),
+        ("# TYPE h histogram\n", &["observe", "h", "3", "--type", "summary"], "it is a histogram in the file"),
+        ("# TYPE h counter\n", &["set", "h", "3"], "it is a counter in the file, not a gauge"),
+    ] {
+        let place = Place::with(line);
+        place.call(call).exit(2).stderr_has(said);
+        assert_eq!(place.text(), line);
+    }
+    Place::with("# TYPE h histogram\n").done(&["observe", "h", "3"]);
+}
+
+#[test]
 fn what_another_program_wrote_stays_byte_for_byte() {
     let text =
         b"# by hand\n  x   1 \r\n# TYPE y counter\ny{b=\"\\\\\"} 01.50 1700000000000\n\xff\xfe junk\ny abc\n\nz 1"
