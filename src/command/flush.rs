@@ -16,6 +16,9 @@ pub fn run(config: &FlushConfig) -> u8 {
     for warning in &config.warnings {
         voice.trouble(warning);
     }
+    if config.is_for_nobody() {
+        return 0;
+    }
     let state = match config.state_dir.open_existing() {
         Ok(state) => state,
         Err(trouble) => {

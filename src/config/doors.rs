@@ -68,22 +68,29 @@ pub struct FlushConfig {
     /// How much is said on standard error.
     pub volume: Volume,
     access: Access,
-    gateways: Vec<Gateway>,
+    destination: Destination,
     remote_write: Option<Gateway>,
 }
 
 impl FlushConfig {
+    /// Whether nothing is to be sent, as `--url none` says.
+    #[must_use]
+    pub fn is_for_nobody(&self) -> bool {
+        matches!(self.destination, Destination::Nowhere) && self.remote_write.is_none()
+    }
+
     /// Who gets a push that waits: whoever was named by that address. Where nobody was named the address itself is asked, with
     /// the credentials given; where others were named, nobody, because the credentials are theirs.
     #[must_use]
     pub fn sink(&self, waiting: &Waiting) -> Option<Sink> {
         let url = &waiting.destination.url;
         let named = |gateway: &&Gateway| gateway.url.to_string() == *url;
-        let nobody = self.gateways.is_empty() && self.remote_write.is_none();
+        let gateways = if let Destination::Gateways(gateways) = &self.destination { &gateways[..] } else { &[] };
+        let nobody = matches!(self.destination, Destination::Unnamed) && self.remote_write.is_none();
         let at = |url: BaseUrl| nobody.then(|| self.access.gateway(url));
         Some(match waiting.destination.door {
             Door::Pushgateway => {
-                let known = self.gateways.iter().find(named).cloned();
+                let known = gateways.iter().find(named).cloned();
                 Sink::Pushgateway(known.or_else(|| at(url.parse().ok()?))?)
             }
             Door::RemoteWrite => {
@@ -103,10 +110,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
     let cli::Flush { reach, remote_write, state_dir: directory, dry_run, delivery, loudness } = flush;
     let mut resolver = Resolver::new(reach.env_file.as_deref());
     let access = Access::resolve(&mut resolver, delivery)?;
-    let gateways = match resolve_destination(&mut resolver, &reach.url, &access)? {
-        Destination::Gateways(gateways) => gateways,
-        Destination::Nowhere | Destination::Unnamed => Vec::new(),
-    };
+    let destination = resolve_destination(&mut resolver, &reach.url, &access)?;
     let url = resolver.one("remote-write", remote_write.as_deref(), remote_write_url)?;
     Ok(FlushConfig {
         state_dir: state_dir(&resolver, directory.as_deref()),
@@ -114,7 +118,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, Usage> {
         dry_run: resolver.switch("dry-run", *dry_run)?,
         volume: resolve_volume(&mut resolver, loudness)?,
         remote_write: url.map(|url| access.gateway(url)),
-        gateways,
+        destination,
         access,
         warnings: resolver.warnings()?,
     })

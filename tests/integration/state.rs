@@ -382,6 +382,16 @@ fn several_gateways_wait_apart() {
     said.stderr_has("a push of {job=\"j\"} waits on: cannot push to 'http://127.0.0.1:1'");
 }
 
+/// Given pushes that wait, when nowhere is named as their destination, then nothing is sent and nothing is said.
+#[test]
+fn flush_to_none_sends_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    failing(CLOSED_PORT, "a", state.path()).run(["true"]).exit(0);
+    flush(state.path()).args(["--url", "none"]).call().exit(0).stdout("").stderr("");
+    flush(state.path()).env("PUSHWRAP_URL", "none").args(["-v", "-n"]).call().exit(0).stdout("").stderr("");
+    assert_eq!(waiting(state.path()).len(), 1);
+}
+
 #[test]
 fn flush_says_what_waits_and_when_nothing_does() {
     let state = tempfile::tempdir().unwrap();
