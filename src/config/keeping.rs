@@ -15,6 +15,9 @@ use crate::grouping::{GroupingKey, Label};
 use crate::report::DEFAULT_PREFIX;
 use crate::sink::Gateway;
 
+/// Where VictoriaMetrics takes pushes (its "How to import data in Prometheus exposition format").
+const VICTORIA_METRICS: &str = "/api/v1/import/prometheus";
+
 /// The gateways that are looked at, and how.
 #[derive(Debug)]
 pub struct Reach {
@@ -148,6 +151,11 @@ fn resolve_reach(
             Vec::new()
         }
     };
+    // It has nothing of a Pushgateway but the push, and takes even a DELETE for one: 200, and nothing is deleted.
+    if let Some(gateway) = gateways.iter().find(|gateway| gateway.url.prefix().ends_with(VICTORIA_METRICS)) {
+        let reason = "this is VictoriaMetrics, which has no groups: a Pushgateway has them";
+        return Err(Usage(format!("invalid value '{}' for --url: {reason}", gateway.url)));
+    }
     Ok(Reach { gateways, push_timeout: access.push_timeout, warnings: Vec::new(), volume })
 }
 

@@ -140,11 +140,7 @@ static ROWS: &[Row] = &[
     other(400, "invalid base64 encoding", PATH_CHANGED),
     other(400, "job name is required", PATH_CHANGED),
     other(400, "improper label name", Remedy::Say("it takes no such grouping label: give --label another name")),
-    other(
-        400,
-        "unsupported path requested",
-        Remedy::Say("VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"),
-    ),
+    other(400, "unsupported path requested", Remedy::Find(victoria_metrics)),
     other(400, "pushgateway-style labels", PATH_CHANGED),
     other(
         400,
@@ -233,6 +229,16 @@ fn forbidden(_: &str, context: &Context<'_>) -> String {
         None if context.has_credentials() => "these credentials have no right to push".to_owned(),
         None => "it lets nobody push from here, or not without credentials".to_owned(),
     }
+}
+
+fn victoria_metrics(_: &str, context: &Context<'_>) -> String {
+    match context.push.map(|push| push.method) {
+        Some(Method::Add | Method::Replace) => {
+            "VictoriaMetrics takes pushes since 1.84 only, and at URL/api/v1/import/prometheus"
+        }
+        Some(Method::Delete) | None => "this is VictoriaMetrics, which has no groups: a Pushgateway has them",
+    }
+    .to_owned()
 }
 
 fn not_found(_: &str, context: &Context<'_>) -> String {

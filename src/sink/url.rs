@@ -108,7 +108,8 @@ impl BaseUrl {
     }
 
     /// The path prefix without a slash at the end; empty at the root.
-    pub(super) fn prefix(&self) -> &str {
+    #[must_use]
+    pub fn prefix(&self) -> &str {
         &self.prefix
     }
 

@@ -313,6 +313,27 @@ fn victoria_metrics_takes_pushes_or_says_where() {
     }
 }
 
+/// Given `VictoriaMetrics`, when its groups are asked for, then nobody is told how to push, and no DELETE passes for one.
+#[test]
+fn victoria_metrics_has_no_groups() {
+    let calls: [&[&str]; 3] = [&["groups"], &["prune", "--older-than", "1d"], &["delete", "--job", "a"]];
+    for name in ["victoria-metrics", "victoria-metrics-newest"] {
+        let vm = Server::start(&server::program(name), |port, dir| {
+            vec![format!("-httpListenAddr=127.0.0.1:{port}"), format!("-storageDataPath={}", dir.display())]
+        });
+        for call in calls {
+            let at = |url: &str| Pushwrap::new().args(call).args(["--url", url]).call().stdout("");
+            let plain = at(&vm.url()).exit(1).stderr_lacks("takes pushes");
+            plain.stderr_has("(this is VictoriaMetrics, which has no groups: a Pushgateway has them)\n");
+            let url = format!("{}/api/v1/import/prometheus", vm.url());
+            at(&url).exit(2).stderr(&format!(
+                "pushwrap: invalid value '{url}' for --url: this is VictoriaMetrics, which has no groups: \
+                 a Pushgateway has them\n"
+            ));
+        }
+    }
+}
+
 /// What the command wrote stands in the gateway's answer, so it must not be taken for the gateway's own words.
 #[test]
 fn words_of_the_metrics_do_not_pass_for_the_gateways() {
