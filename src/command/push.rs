@@ -8,7 +8,7 @@ use crate::console::{Voice, Volume, write_stderr};
 use crate::exposition::{self, Context, Diagnostic, Kind, Reading, count, encode};
 use crate::grouping::GroupingKey;
 use crate::report;
-use crate::sink::{Deadline, Push, deliver_all, rehearse};
+use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
 use crate::textfile;
 
 /// Pushes the files, or standard input where there are none. 0: everything in them arrived everywhere; else 1.
@@ -37,6 +37,18 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     if reading.samples() == 0 && reading.errors() > 0 {
         voice.trouble("no sample is left: nothing was pushed");
         return 1;
+    }
+    let mut reporting = reporting;
+    if reporting.on_success == Method::Replace {
+        if reading.samples() == 0 {
+            voice.trouble("no sample: nothing was replaced; 'pushwrap delete' empties a group");
+            return 1;
+        }
+        // As in the run form only a success replaces: a PUT would delete what could not be read.
+        if reading.errors() > 0 {
+            voice.trouble("not everything could be read: the push replaces only the metrics that it holds (POST)");
+            reporting.on_success = Method::Add;
+        }
     }
     let is_delivered = deliver(&reporting, &reading, voice);
     u8::from(!is_delivered || reading.errors() > 0)

@@ -32,10 +32,14 @@ pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> Found {
             path if is_pipe(file) => Some((path, read_pipe(file, patience))),
             _ => None,
         };
-        let found = match read {
+        let mut found = match read {
             Some((name, bytes)) => in_memory(name, bytes),
             None => Textfile::Named(vec![file.clone()]).read(LIMIT, Writer::Done, too_large),
         };
+        // Of a run an empty directory means that there are no metrics; here somebody meant what is not there.
+        if found.sources.is_empty() && found.problems.is_empty() {
+            found.problems.push(Diagnostic::of_file(&*name, "the directory holds no *.prom file"));
+        }
         all.sources.extend(found.sources);
         all.problems.extend(found.problems);
     }

@@ -155,11 +155,48 @@ fn push_does_not_empty_a_group_for_a_file_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let empty = directory.path().join("empty.prom");
     fs::write(&empty, "").unwrap();
-    let _ = push(empty.to_str().unwrap()).exit(0);
-    assert!(
-        gateway.group([("job", "kept")]).is_none_or(|group| group.families().is_empty()),
-        "an empty file is meant so"
-    );
+    let run = push(empty.to_str().unwrap()).exit(1).pushed(&gateway, "kept", "x 1\n");
+    run.stderr("pushwrap: no sample: nothing was replaced; 'pushwrap delete' empties a group\n");
+    let run = push("-").exit(1).pushed(&gateway, "kept", "x 1\n");
+    run.stderr_has("no sample: nothing was replaced");
+}
+
+/// Given a directory without metrics files, when it is named, then it is a mistake as a pattern that nothing fits is.
+#[test]
+fn a_directory_without_metrics_files_is_a_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("x.prom.tmp"), "x 1\n").unwrap();
+    let said = format!("{}: the directory holds no *.prom file", directory.path().display());
+    let gateway = Pushgateway::start(Version::Bookworm);
+    gateway.push("PUT", "job/kept", "x 1\n");
+    for options in [&[][..], &["--replace"]] {
+        let push = Pushwrap::new().arg("push").args(options).args(["--instance", "none", "--job", "kept"]);
+        let run = push.args(["--url", &gateway.url()]).arg(directory.path()).call().exit(1).stdout("");
+        run.stderr(&format!("pushwrap: {said}\npushwrap: no sample is left: nothing was pushed\n"))
+            .pushed(&gateway, "kept", "x 1\n");
+    }
+    let run = Pushwrap::new().arg("check").arg(directory.path()).call().exit(1).stdout("");
+    run.stderr_has("the directory holds no *.prom file");
+}
+
+/// Given files of which not all can be read, when they are to replace a group, then what could not be read stays there.
+#[test]
+fn only_what_was_read_as_a_whole_replaces() {
+    let gateway = Pushgateway::start(Version::Bookworm);
+    gateway.push("PUT", "job/kept", "old 1\nx 1\n");
+    let push = |files: &[&str]| {
+        let push = Pushwrap::new().args(["push", "--replace", "--url", &gateway.url(), "--job", "kept"]);
+        push.args(["--instance", "none"]).args(files).stdin("x 2\nold oops\n").call()
+    };
+    let posted = "pushwrap: not everything could be read: the push replaces only the metrics that it holds (POST)\n";
+    let run = push(&["-"]).exit(1).pushed(&gateway, "kept", "x 2\nold 1\n");
+    run.stderr(&format!("pushwrap: <stdin>:2:5: 'oops' is not a number\n{posted}"));
+    let good = corpus("bad/crlf_all.prom");
+    let run = push(&[good.to_str().unwrap(), "/nonexistent"]).exit(1).stderr_has(posted);
+    run.pushed(&gateway, "kept", "bread_loaves 12\nx 2\nold 1\n");
+    let run = push(&[good.to_str().unwrap()]).exit(0).stderr("");
+    run.pushed(&gateway, "kept", "bread_loaves 12\n");
+    assert!(gateway.group([("job", "kept")]).unwrap().value("x", []).is_none(), "a whole file replaces");
 }
 
 #[test]
