@@ -2,6 +2,7 @@
 //! manner of a compiler; with `--fix` a filter that prints the repaired file.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use super::shown::paint;
 use crate::cli;
@@ -15,13 +16,13 @@ const JOB: &str = "check";
 /// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else 1.
 #[must_use]
 pub fn run(check: &cli::Check) -> u8 {
-    let found = textfile::gather(&check.files, None);
+    let gather = || textfile::gather(&check.files, None);
     let grouping = [("job".to_owned(), JOB.to_owned())];
     let context = Context { grouping: &grouping, reserved: &[] };
     let is_good = match (check.fix, check.json) {
-        (true, _) => fix(&found, &context),
-        (_, true) => print_json(&found, &context),
-        _ => explain(&found, &context),
+        (true, _) => fix(&gather(), &context),
+        (_, true) => print_json(&check.files, &context),
+        _ => explain(&gather(), &context),
     };
     u8::from(!is_good)
 }
@@ -57,18 +58,21 @@ fn fix(found: &Found, context: &Context<'_>) -> bool {
     print(&exposition::encode(&reading.families)) && reading.errors() == 0
 }
 
-/// One JSON array on standard output, one line for each file.
-fn print_json(found: &Found, context: &Context<'_>) -> bool {
-    let mut is_good = found.problems.is_empty();
-    let read = found.sources.iter().map(|source| {
-        let verdict = source.judge(context);
-        is_good &= verdict == Verdict::Taken;
-        json(source, &verdict, &exposition::read(std::slice::from_ref(source), context))
-    });
-    let mut files: Vec<String> = read.collect();
-    files.extend(found.problems.iter().map(unread_json));
-    let text = if files.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", files.join(",\n")) };
-    print(text.as_bytes()) && is_good
+/// One JSON array on standard output, one line for each file, in the order of the arguments.
+fn print_json(files: &[PathBuf], context: &Context<'_>) -> bool {
+    let mut is_good = true;
+    let mut lines = Vec::new();
+    for file in files {
+        let found = textfile::gather(std::slice::from_ref(file), None);
+        for source in &found.sources {
+            let verdict = source.judge(context);
+            is_good &= verdict == Verdict::Taken;
+            lines.push(json(source, &verdict, &exposition::read(std::slice::from_ref(source), context)));
+        }
+        is_good &= found.problems.is_empty();
+        lines.extend(found.problems.iter().map(unread_json));
+    }
+    print(format!("[\n{}\n]\n", lines.join(",\n")).as_bytes()) && is_good
 }
 
 fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String {

@@ -200,6 +200,15 @@ fn only_what_was_read_as_a_whole_replaces() {
 }
 
 #[test]
+fn json_has_the_files_in_the_order_of_the_arguments() {
+    let (a, b) = (corpus("good/counter.prom"), corpus("bad/crlf_all.prom"));
+    let check = Pushwrap::new().args(["check", "--json"]).arg(&a).arg("/nonexistent").arg(&b).call().exit(1);
+    let files: serde_json::Value = serde_json::from_str(&check.stdout).unwrap();
+    let names: Vec<&str> = files.as_array().unwrap().iter().map(|file| file["file"].as_str().unwrap()).collect();
+    assert_eq!(names, [a.to_str().unwrap(), "/nonexistent", b.to_str().unwrap()]);
+}
+
+#[test]
 fn push_without_a_gateway_prints_what_it_would_send() {
     let _ = Pushwrap::new()
         .args(["push", "--job", "x", "-"])
