@@ -59,7 +59,7 @@ _pushwrap() {
 
     case "${cmd}" in
         pushwrap)
-            opts="-l -u -H -k -s -n -v -q -h -V --url --job --label --instance --replace --env-file --info --max-age --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --delete-on-success --push-interval --require-push --prefix --summary --output --remote-write --state-dir --timeout --signal --kill-after --success-codes --skip-codes --textfile --textfile-max --no-tree --dry-run --verbose --quiet --help --version push check groups prune delete flush install metric"
+            opts="-l -u -H -k -s -n -v -q -h -V --url --job --label --instance --replace --env-file --info --max-age --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --delete-on-success --push-interval --require-push --prefix --output --remote-write --state-dir --timeout --signal --kill-after --success-codes --skip-codes --textfile --textfile-max --no-tree --dry-run --verbose --quiet --summary --help --version push check groups prune delete flush install metric"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,10 +149,6 @@ _pushwrap() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --summary)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --output)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -197,6 +193,10 @@ _pushwrap() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --summary)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -206,7 +206,7 @@ _pushwrap() {
             ;;
         pushwrap__subcmd__check)
             opts="-h --fix --json --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+            if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -215,7 +215,6 @@ _pushwrap() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
         pushwrap__subcmd__delete)
@@ -458,7 +457,7 @@ _pushwrap() {
             ;;
         pushwrap__subcmd__install)
             opts="-h --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+            if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -467,7 +466,6 @@ _pushwrap() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
         pushwrap__subcmd__metric)
@@ -519,7 +517,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__observe)
-            opts="-l -h --label --help-text --textfile --type --buckets --help"
+            opts="-l -h --label --help-text --textfile --buckets --type --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0
@@ -545,12 +543,12 @@ _pushwrap() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --type)
+                --buckets)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --buckets)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --type)
+                    COMPREPLY=($(compgen -W "histogram summary" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -595,7 +593,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__time)
-            opts="-l -h --label --help-text --textfile --type --buckets --help"
+            opts="-l -h --label --help-text --textfile --buckets --type --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0
@@ -621,12 +619,12 @@ _pushwrap() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --type)
+                --buckets)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --buckets)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --type)
+                    COMPREPLY=($(compgen -W "gauge histogram summary" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -720,7 +718,7 @@ _pushwrap() {
             ;;
         pushwrap__subcmd__push)
             opts="-l -u -H -k -n -v -q -h --url --job --label --instance --replace --env-file --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --dry-run --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+            if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -797,7 +795,6 @@ _pushwrap() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
     esac

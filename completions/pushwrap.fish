@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_pushwrap_global_optspecs
-    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
+    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet summary= h/help V/version
 end
 
 function __fish_pushwrap_needs_command
@@ -42,7 +42,6 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l proxy -d 'Proxy, inst
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l remote-write -d 'Receiver of Prometheus remote write' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -F
@@ -53,6 +52,8 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l success-codes -d 'Exi
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l skip-codes -d 'Exit codes that are neither success nor failure' -r
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json' -r -f -a "text\t''
+json\t''"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l delete-on-success -d 'A successful run deletes the group instead'
@@ -63,14 +64,14 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -s v -l verbose -d 'Say 
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s V -l version -d 'Print version'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "push" -d 'Push metrics files, or standard input, without running a command'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "check" -d 'Judge metrics files as the gateway would'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "groups" -d 'Show what the gateway holds: a row a group'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "prune" -d 'Delete groups that nobody has pushed to for long'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "delete" -d 'Delete this job\'s group from the gateway'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "flush" -d 'Send what is waiting in the state directory'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "install" -d 'Copy this binary, for images without cp'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -a "metric" -d 'Write a metric from inside a job'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "push" -d 'Push metrics files, or standard input, without running a command'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "check" -d 'Judge metrics files as the gateway would'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "groups" -d 'Show what the gateway holds: a row a group'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "prune" -d 'Delete groups that nobody has pushed to for long'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "delete" -d 'Delete this job\'s group from the gateway'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "flush" -d 'Send what is waiting in the state directory'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "install" -d 'Copy this binary, for images without cp'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
@@ -186,13 +187,16 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_see
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l help-text -d 'What the metric means, for its HELP line' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l type -d 'histogram or summary [default: histogram]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l buckets -d 'Upper bounds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l type -d 'histogram or summary [default: histogram]' -r -f -a "histogram\t''
+summary\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l help-text -d 'What the metric means, for its HELP line' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l type -d 'gauge, histogram or summary [default: gauge]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l buckets -d 'Upper bounds in seconds, such as 0.1,1,10 [default: 0.005 to 10]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l type -d 'gauge, histogram or summary [default: gauge]' -r -f -a "gauge\t''
+histogram\t''
+summary\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set add observe time" -f -a "(pushwrap metric names 2>/dev/null)"

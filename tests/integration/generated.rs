@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use clap::{Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::{Generator, Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
@@ -28,17 +28,74 @@ fn hold(path: &str, made: &[u8]) {
 
 fn completion(shell: Shell) -> Vec<u8> {
     let mut made = Vec::new();
-    generate(shell, &mut without_hidden(cli::command(cli::Help::Full)), "pushwrap", &mut made);
-    with_metric_names(shell, &String::from_utf8(made).unwrap()).into_bytes()
+    generate(shell, &mut completable(&cli::command(cli::Help::Full)), "pushwrap", &mut made);
+    let made = with_metric_names(shell, &String::from_utf8(made).unwrap());
+    match shell {
+        Shell::Bash => with_files(&made),
+        Shell::Zsh => with_commands(&made),
+        _ => made,
+    }
+    .into_bytes()
 }
 
-/// clap's completions offer hidden subcommands too, and clap takes none away again.
-fn without_hidden(command: Command) -> Command {
-    command.mut_subcommand("metric", |metric| {
-        let shown = metric.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
-        let about = metric.get_about().cloned().unwrap_or_default();
-        Command::new("metric").about(about).subcommands(shown).disable_help_subcommand(true)
-    })
+/// The command without what clap's completions cannot do. They take the root's positional for something that stands before a
+/// subcommand, and offer hidden subcommands too; clap takes nothing away again, so both are made anew.
+fn completable(command: &Command) -> Command {
+    let options = command.get_arguments().filter(|argument| !argument.is_positional()).cloned();
+    let subcommands = command.get_subcommands().map(|subcommand| match subcommand.get_name() {
+        "metric" => {
+            let shown = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_types);
+            let about = subcommand.get_about().cloned().unwrap_or_default();
+            Command::new("metric").about(about).subcommands(shown).disable_help_subcommand(true)
+        }
+        _ => subcommand.clone(),
+    });
+    let formats = |option: Arg| option.value_parser(["text", "json"]);
+    let about = command.get_about().cloned().unwrap_or_default();
+    let root = Command::new("pushwrap").about(about).version("").disable_help_subcommand(true);
+    root.args(options).subcommands(subcommands).mut_arg("summary", formats)
+}
+
+/// The command line itself takes any text for a type, because the command of `time` runs whatever it is.
+fn with_types(verb: Command) -> Command {
+    match verb.get_name() {
+        "observe" => verb.mut_arg("kind", |option| option.value_parser(["histogram", "summary"])),
+        "time" => verb.mut_arg("kind", |option| option.value_parser(["gauge", "histogram", "summary"])),
+        _ => verb,
+    }
+}
+
+/// Options only where one is begun: else bash offers files, as it does where nothing fits.
+fn with_files(made: &str) -> String {
+    let (mut out, mut rest) = (String::new(), made.to_owned());
+    for subcommand in ["check", "install", "push"] {
+        let label = format!("        pushwrap__subcmd__{subcommand})\n");
+        for (clap, ours) in [
+            (label.as_str(), label.as_str()),
+            ("${cur} == -* || ${COMP_CWORD} -eq 2 ]]", "${cur} == -* ]]"),
+            ("esac\n            COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )\n", "esac\n"),
+        ] {
+            let (before, after) = rest.split_once(clap).expect("clap writes bash completions in another way now");
+            out.extend([before, ours]);
+            rest = after.to_owned();
+        }
+    }
+    out + &rest
+}
+
+/// What stands after `--` is a command with arguments of its own.
+fn with_commands(made: &str) -> String {
+    let start = "\n_pushwrap() {\n";
+    let dashes = "    local dashes=${words[(i)--]}
+    if (( dashes < CURRENT )); then
+        shift $dashes words
+        (( CURRENT -= dashes ))
+        _normal
+        return
+    fi
+";
+    assert_eq!(made.matches(start).count(), 1, "clap writes zsh completions in another way now");
+    made.replace(start, &format!("{start}{dashes}"))
 }
 
 /// The names of metrics are those in the file: what clap leaves open there, `pushwrap metric names` fills.
@@ -82,18 +139,47 @@ fn with_metric_names(shell: Shell, made: &str) -> String {
     made.replace(open, filled)
 }
 
+/// What bash offers for the last of these words.
+#[track_caller]
+fn offered(words: &[&str], textfile: &Path) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = r#"source completions/pushwrap.bash; COMP_WORDS=("$0" "$@"); COMP_CWORD=$#
+                    _pushwrap "$0" "${@: -1}" "${COMP_WORDS[$#-1]}"; echo "${COMPREPLY[@]}""#;
+    let mut shell = Process::new("bash");
+    shell.args(["-c", script]).arg(binary()).args(words).current_dir(root).env("PUSHWRAP_TEXTFILE", textfile);
+    let out = shell.output().unwrap();
+    assert!(out.stderr.is_empty(), "{out:?}");
+    String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
+}
+
 #[test]
-fn bash_completes_the_names_that_are_in_the_file() {
+fn bash_completes_names_types_and_files() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.prom");
     fs::write(&file, "backup_bytes 1\nbackup_files_total 2\nother 3\n").unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let script = r#"source completions/pushwrap.bash; COMP_WORDS=("$0" metric set backup_); COMP_CWORD=3
-                    _pushwrap "$0" backup_ set; echo "${COMPREPLY[@]}""#;
-    let mut shell = Process::new("bash");
-    shell.args(["-c", script]).arg(binary()).current_dir(root).env("PUSHWRAP_TEXTFILE", &file);
-    let out = shell.output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&out.stdout), "backup_bytes backup_files_total\n", "{out:?}");
+    for (words, expected) in [
+        (&["metric", "set", "backup_"][..], "backup_bytes backup_files_total"),
+        (&["metric", "observe", "x", "1", "--type", ""], "histogram summary"),
+        (&["metric", "time", "x", "--type", "g"], "gauge"),
+        (&["check", "--f"], "--fix"),
+        // Nothing: bash itself then offers files.
+        (&["check", ""], ""),
+        (&["push", "a"], ""),
+        (&["install", ""], ""),
+        (&["chec"], "check"),
+    ] {
+        assert_eq!(offered(words, &file), expected, "{words:?}");
+    }
+}
+
+/// In zsh's words the first of a line is the subcommand, and what stands after `--` is a command.
+#[test]
+fn zsh_finds_the_subcommand_in_the_first_word() {
+    let made = String::from_utf8(completion(Shell::Zsh)).unwrap();
+    assert!(made.contains("        case $line[1] in\n            (push)\n"), "{made}");
+    assert!(!made.contains("$line[2]"), "{made}");
+    assert!(made.contains("'*::files -- Metrics files; - for standard input:_files'"), "{made}");
+    assert!(made.contains(":TYPE:(gauge histogram summary)'"), "{made}");
 }
 
 #[test]
