@@ -86,7 +86,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l cert -d 'Cert
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l key -d 'Its key, where that is in another file' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'A successful push replaces the whole group (PUT)'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'Replace the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s v -l verbose -d 'Say what is done; -vv says more'
@@ -108,7 +108,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cacert -d '
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l key -d 'Its key, where that is in another file' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeout -d 'Time for each request [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Print JSON: an array, one group a line'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
@@ -127,7 +127,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cacert -d 'T
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l key -d 'Its key, where that is in another file' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout -d 'Time for each request [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run -d 'Print what would be deleted, delete nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
@@ -146,7 +146,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cacert -d '
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l key -d 'Its key, where that is in another file' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeout -d 'Time for each request [default: 10s]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'

@@ -42,11 +42,11 @@ prune, delete, flush, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
-Every option has a variable, --push-timeout for example PUSHWRAP_PUSH_TIMEOUT,
-which may stand in the env file too. The command finds in $PUSHWRAP_TEXTFILE
-the file for metrics of its own. A DURATION is 90s, 1h 5m or a bare number of
-seconds. Exit status: the command's; 124 after --timeout, 125 when pushwrap
-failed, 126 and 127 when the command cannot be run or found.";
+Every option but --textfile has a variable, --push-timeout for example
+PUSHWRAP_PUSH_TIMEOUT, which may stand in the env file too. The command finds
+in $PUSHWRAP_TEXTFILE the file for metrics of its own. A DURATION is 90s, 1h 5m
+or a bare number of seconds. Exit status: the command's; 124 after --timeout,
+125 when pushwrap failed, 126 and 127 when the command cannot be run or found.";
 
 /// The run form: `pushwrap [OPTIONS] -- COMMAND [ARG]...`.
 #[derive(Debug, Args)]
@@ -104,9 +104,9 @@ pub enum Sub {
     Delete(Box<Delete>),
     /// Send what is waiting in the state directory
     ///
-    /// With --url or --remote-write only what waits for these, with their credentials; without, everything. Prints what
-    /// it pushed, replaced and deleted; what the gateway refused is said. Exit status 1 when some of it still waits or
-    /// was refused.
+    /// With --url or --remote-write only what waits for these, with their credentials; without, everything, to the
+    /// addresses that the directory names, with the credentials of these options; with --url none, nothing. Prints what
+    /// it pushed, replaced and deleted; what the gateway refused is said.
     Flush(Box<Flush>),
     /// Copy this binary, for images without cp
     ///
@@ -146,6 +146,12 @@ pub struct Push {
 fn without_command(option: Arg) -> Arg {
     let (help, long_help) = match option.get_id().as_str() {
         "job" => ("Job name", "Job name\n\nThe job label of the grouping key."),
+        "replace" => (
+            "Replace the whole group (PUT)",
+            "Replace the whole group (PUT)\n\nMetrics that the files do not contain are gone from the group afterwards. \
+             Where something could not be read or was left out, the push is a POST, which replaces only the metrics it \
+             contains; without a single sample there is none.",
+        ),
         "dry_run" => (
             "Print the request, send nothing",
             "Print the request, send nothing\n\nOn standard error, without secrets, with a curl command that sends it.",
@@ -153,6 +159,17 @@ fn without_command(option: Arg) -> Arg {
         _ => return option,
     };
     option.help(help).long_help(long_help)
+}
+
+/// Options of a push as they are for who asks a gateway.
+fn by_request(option: Arg) -> Arg {
+    match option.get_id().as_str() {
+        "push_timeout" => option.help("Time for each request [default: 10s]").long_help(
+            "Time for each request [default: 10s]\n\nBounds name look-up, connection, TLS, sending, the answer and all \
+             retries together. Retried are failed connections, time-outs and the statuses 408, 429 and 5xx.",
+        ),
+        _ => option,
+    }
 }
 
 /// `pushwrap check [--fix] FILE|-...`
@@ -171,6 +188,7 @@ pub struct Check {
 
 /// `pushwrap groups`
 #[derive(Debug, Args)]
+#[command(mut_args(by_request))]
 pub struct Groups {
     /// Which gateways.
     #[command(flatten)]
@@ -194,6 +212,7 @@ pub struct Groups {
 
 /// `pushwrap prune --older-than D`
 #[derive(Debug, Args)]
+#[command(mut_args(by_request))]
 pub struct Prune {
     /// Which gateways.
     #[command(flatten)]
@@ -219,6 +238,7 @@ pub struct Prune {
 
 /// `pushwrap delete`
 #[derive(Debug, Args)]
+#[command(mut_args(by_request))]
 pub struct Delete {
     /// Which gateways.
     #[command(flatten)]

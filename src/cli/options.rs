@@ -103,7 +103,8 @@ pub struct Delivery {
     pub insecure: bool,
     /// Proxy, instead of http_proxy and the like
     ///
-    /// Without it http_proxy, https_proxy, all_proxy and no_proxy count as with curl. An empty value is no proxy.
+    /// Without it http_proxy, https_proxy and all_proxy count as with curl; no_proxy counts with it too. An empty value
+    /// is no proxy.
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub proxy: Option<String>,
     /// Time for a push, in all [default: 10s]
@@ -193,6 +194,8 @@ pub struct CommandOptions {
     #[arg(short, long, value_name = "SIGNAL", hide_short_help = true)]
     pub signal: Option<String>,
     /// KILL this long after it [default: 10s]
+    ///
+    /// To what is still there of the command's process tree. With 0 there is no KILL, as with timeout(1).
     #[arg(long, value_name = "DURATION", hide_short_help = true)]
     pub kill_after: Option<String>,
     /// Exit codes that are a success [default: 0]
@@ -208,8 +211,8 @@ pub struct CommandOptions {
     pub skip_codes: Vec<String>,
     /// Metrics file, directory or glob; repeatable
     ///
-    /// Read when the command has ended; of a directory, its *.prom files. Without it the command gets a private file.
-    /// Either way PUSHWRAP_TEXTFILE names it.
+    /// Read when the command has ended; of a directory, its *.prom files. PUSHWRAP_TEXTFILE names to the command the first
+    /// file that is given; where none is, or directories and globs alone, a private file, which is read too.
     #[arg(long, value_name = "PATH")]
     pub textfile: Vec<PathBuf>,
     /// Largest metrics file to read [default: 64MiB]

@@ -195,14 +195,30 @@ fn completions_are_current() {
 
 #[test]
 fn man_pages_are_current() {
-    // The definitions as they are: with the long texts that `--help` leaves out.
-    let command = cli::Cli::command();
+    // The definitions as they are, with the long texts that `--help` leaves out. Of what `-h` leaves out, clap's man pages
+    // would leave the short text out.
+    let whole = |option: Arg| option.hide_short_help(false);
+    let command = cli::Cli::command().mut_args(whole).mut_subcommands(|subcommand| subcommand.mut_args(whole));
     hold("man/pushwrap.1", &page(&command, true));
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());
         let usage = usage(subcommand);
         let named = subcommand.clone().display_name(&name).override_usage(usage);
         hold(&format!("man/{name}.1"), &page(&named, false));
+    }
+}
+
+/// Given the man pages, when they are read, then each tells how it is called and says something about every option.
+#[test]
+fn man_pages_leave_nothing_empty() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        let page = fs::read_to_string(&path).unwrap();
+        assert!(page.contains(".SH SYNOPSIS\npushwrap "), "{}", path.display());
+        assert!(page.contains(".SH \"EXIT STATUS\"\n"), "{}", path.display());
+        let lines: Vec<&str> = page.lines().collect();
+        let empty = lines.windows(3).find(|lines| lines[0] == ".TP" && lines[2].is_empty());
+        assert!(empty.is_none(), "{}: {empty:?}", path.display());
     }
 }
 
@@ -215,7 +231,9 @@ fn usage(subcommand: &Command) -> String {
             verb.clone().bin_name(name).render_usage().to_string()
         })
         .collect();
-    let usage = if calls.is_empty() { subcommand.clone().render_usage().to_string() } else { calls.join("\n") };
+    let name = format!("pushwrap {}", subcommand.get_name());
+    let alone = || subcommand.clone().bin_name(name).render_usage().to_string();
+    let usage = if calls.is_empty() { alone() } else { calls.join("\n") };
     usage.replace("Usage: ", "")
 }
 
@@ -247,12 +265,23 @@ fn page(command: &Command, whole: bool) -> Vec<u8> {
     man.render_options_section(&mut page).unwrap();
     if !whole {
         page.extend(verbs(command));
+        sections(&exit_status(command.get_name())).to_writer(&mut page).unwrap();
     }
     if whole {
         environment(command).to_writer(&mut page).unwrap();
         sections(&include_str!("man-sections.txt").replace("\r\n", "\n")).to_writer(&mut page).unwrap();
     }
     page
+}
+
+/// The section of a subcommand, from README's list of them.
+fn exit_status(subcommand: &str) -> String {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let opening = format!("| `{subcommand}` | ");
+    let row = readme.lines().find_map(|line| line.strip_prefix(&opening)?.strip_suffix(" |"));
+    let row = row.unwrap_or_else(|| panic!("README has no exit status of '{subcommand}'"));
+    let [good, failed] = row.split(" | ").collect::<Vec<_>>()[..] else { panic!("README: {row}") };
+    format!("= EXIT STATUS\n0: {good}.\n\n1: {failed}.\n\n2: bad usage.\n").replace('`', "")
 }
 
 /// clap's usage knows the two forms and the place of `--`; its man page would not.
@@ -277,7 +306,8 @@ fn environment(command: &Command) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
     roff.text([roman(
-        "A variable counts where the option is not given; an empty one is unset. Lists are separated by commas.",
+        "A variable counts where the option is not given; an empty one is unset. Lists are separated by commas, but \
+         PUSHWRAP_HEADER holds one header a line. --textfile has none.",
     )]);
     for argument in command.get_arguments() {
         let Some(long) = argument.get_long().filter(|long| !["help", "version", "textfile"].contains(long)) else {
