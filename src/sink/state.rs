@@ -169,9 +169,8 @@ impl State {
             match file.try_lock() {
                 // Whoever held it may have removed it: then it is nobody's lock any more.
                 Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) if waits() => {}
-                Err(TryLockError::WouldBlock) => {
+                Ok(()) | Err(TryLockError::WouldBlock) if waits() => {}
+                Ok(()) | Err(TryLockError::WouldBlock) => {
                     return Err(NoLock::Busy(format!("another pushwrap keeps '{}' locked", path.display())));
                 }
                 Err(TryLockError::Error(error)) => return Err(NoLock::Failed(self.trouble(&error))),
@@ -309,11 +308,13 @@ pub(super) fn digest(parts: &[&[u8]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use super::{StateDir, digest};
+    use super::{Deadline, StateDir, digest};
 
     #[test]
     fn the_digest_is_the_published_one() {
@@ -363,5 +364,27 @@ mod tests {
         state.retire(held, "l");
         drop(waiting.join().unwrap());
         assert!(state.lock_within("l", Duration::ZERO).is_ok());
+    }
+
+    /// Without a pause and a limit this would never end where the file is never the one that was opened.
+    #[test]
+    fn a_lock_whose_file_is_replaced_is_waited_for_like_one_that_is_held() {
+        let above = tempfile::tempdir().unwrap();
+        let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
+        let (ended, until) = (AtomicBool::new(false), Deadline::after(Duration::from_secs(10)));
+        let asked = Cell::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    fs::write(above.path().join("new"), "").unwrap();
+                    fs::rename(above.path().join("new"), above.path().join("l")).unwrap();
+                }
+            });
+            while !asked.get() && !until.passed() {
+                let _ = state.lock_while("l", || !asked.replace(true));
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        assert!(asked.get());
     }
 }
