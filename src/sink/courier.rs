@@ -15,6 +15,7 @@ use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault, Phase};
 use super::quote::panic_text;
+use super::state_place::Errand;
 use super::state_spool::Spool;
 use super::{Gateway, Push};
 
@@ -393,22 +394,25 @@ fn run_lane(shared: &Shared, gateway: usize) {
             drop(state);
         }
         if others {
-            run_errand(shared, gateway, &job, &cancel);
+            send_others(shared, gateway, &job, &cancel);
         }
     }
 }
 
 /// The gateway takes pushes: those of other groups that waited go out too.
-fn run_errand(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
+fn send_others(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
     let limits = Limits { deadline: job.deadline, cancel };
     let send = |spool: &Spool| spool.send_others(&shared.sinks[gateway], &job.push, limits);
     let errands = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
-    for errand in errands.ok().flatten().unwrap_or_default() {
-        let report = Report { gateway, turn: Turn::Waiting, result: errand.result, said: errand.said };
-        shared.report(shared.state(), report);
-    }
+    report_errands(shared, gateway, errands.ok().flatten().unwrap_or_default());
     shared.state().lanes[gateway].errand = None;
     shared.ring();
+}
+
+fn report_errands(shared: &Shared, gateway: usize, errands: impl IntoIterator<Item = Errand>) {
+    for Errand { result, said, .. } in errands {
+        shared.report(shared.state(), Report { gateway, turn: Turn::Waiting, result, said });
+    }
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
@@ -418,9 +422,9 @@ fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Han
     let spool = shared.spool.as_ref().filter(|_| job.turn == Turn::Final);
     let handed = catch_unwind(AssertUnwindSafe(|| {
         if let Some(place) = spool.and_then(|spool| spool.place(sink)) {
-            let kept = place.keep(&job.push);
-            shared.keeping(gateway, Keeping::Done(place.sentence(&kept)));
-            return place.deliver(sink, &job.push, kept, limits);
+            let stored = place.keep(&job.push);
+            shared.keeping(gateway, Keeping::Done(place.sentence(&stored)));
+            return place.deliver(sink, stored, limits);
         }
         if job.turn == Turn::Final {
             shared.keeping(gateway, Keeping::Nothing);

@@ -86,6 +86,8 @@ pub enum Fault {
         /// The proxy's status code.
         status: u16,
     },
+    /// A newer push that had taken this one over was taken without it.
+    Superseded,
     /// The caller stopped the delivery.
     Stopped,
     /// A defect of ours or of a library.
@@ -191,6 +193,9 @@ impl fmt::Display for Fault {
             Self::Redirect { status, location } if location.is_empty() => write!(f, "{}", named(*status)),
             Self::Redirect { status, location } => write!(f, "{} to '{location}'", named(*status)),
             Self::Proxy { status } => write!(f, "the proxy refuses: {}", named(*status)),
+            Self::Superseded => {
+                f.write_str("it was refused together with a newer push of this group, which was then taken alone")
+            }
             Self::Stopped => f.write_str("stopped before it was done"),
             Self::Internal(text) => write!(f, "a defect of pushwrap: {text}"),
         }

@@ -26,6 +26,7 @@ mod state;
 mod state_counts;
 mod state_place;
 mod state_spool;
+mod state_taken;
 mod state_waiting;
 mod tls;
 mod url;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -94,8 +94,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Puts this at the beginning of the lock's file, where that can be done.
+    pub(super) fn write(&self, content: &[u8]) {
+        let _ = self.0.write_all_at(content, 0);
+    }
 }
 
 /// Why a lock was not had.
@@ -143,7 +148,7 @@ impl State {
         &self.path
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -168,7 +173,7 @@ impl State {
                 options.open(&path).map_err(|error| NoLock::Failed(self.trouble(&self.explained(name, error))))?;
             match file.try_lock() {
                 // Whoever held it may have removed it: then it is nobody's lock any more.
-                Ok(()) if is_at(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) if is_at(&file, &path) => return Ok(Lock(file)),
                 Ok(()) | Err(TryLockError::WouldBlock) if waits() => {}
                 Ok(()) | Err(TryLockError::WouldBlock) => {
                     return Err(NoLock::Busy(format!("another pushwrap keeps '{}' locked", path.display())));
@@ -177,13 +182,6 @@ impl State {
             }
             std::thread::sleep(Duration::from_millis(fastrand::u64(1..8)));
         }
-    }
-
-    /// Removes a lock's file while the lock is held, so that the directory does not fill with them.
-    pub(super) fn retire(&self, lock: Lock, name: &str) {
-        // One that stays is only an empty file.
-        let _ = fs::remove_file(self.file(name));
-        drop(lock);
     }
 
     /// The content of a file of ours; `None` where it is not there.
@@ -242,8 +240,9 @@ impl State {
         for StateFile { name, .. } in left.iter().filter(|file| is_abandoned(&file.metadata)) {
             if name.starts_with(UNFINISHED) {
                 let _ = self.remove(name);
-            } else if let Ok(lock) = self.lock_within(name, Duration::ZERO) {
-                self.retire(lock, name);
+            } else if let Ok(_held) = self.lock_within(name, Duration::ZERO) {
+                // One that stays is only a small file.
+                let _ = self.remove(name);
             }
         }
     }
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_waited_for_and_a_retired_one_is_taken_anew() {
+    fn a_lock_is_waited_for_and_one_that_was_removed_is_taken_anew() {
         let above = tempfile::tempdir().unwrap();
         let state = StateDir::Named(above.path().to_owned()).open().unwrap().unwrap();
         let held = state.lock_within("l", Duration::ZERO).unwrap();
@@ -361,7 +360,8 @@ mod tests {
         assert!(refused.contains("locked"), "{refused}");
         let other = state.clone();
         let waiting = std::thread::spawn(move || other.lock("l").unwrap());
-        state.retire(held, "l");
+        state.remove("l").unwrap();
+        drop(held);
         drop(waiting.join().unwrap());
         assert!(state.lock_within("l", Duration::ZERO).is_ok());
     }

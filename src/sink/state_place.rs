@@ -11,6 +11,7 @@ use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault, Phase};
 use super::state::{Lock, NoLock, State};
 use super::state_spool::{FULL, Sent, Spool, Stored, Written, dropped, is_settled};
+use super::state_taken::{Older, Taken, send_lock};
 use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
 
 /// A waiting push is not begun with less time than this.
@@ -48,7 +49,7 @@ impl Spool {
     }
 }
 
-/// What came of a push of another group that waited.
+/// What came of a push that had waited.
 #[derive(Debug)]
 pub(super) struct Errand {
     pub(super) result: Result<Delivered, Failure>,
@@ -58,13 +59,14 @@ pub(super) struct Errand {
 
 /// `None` where there was nothing to do.
 fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
-    let untried = |trouble| Errand { result: Ok(unsent(None)), said: vec![trouble], waits: false };
+    let nothing_sent = Delivered { status: 200, tries: 0, salvaged: None, notes: Vec::new() };
+    let untried = |trouble| Errand { result: Ok(nothing_sent), said: vec![trouble], waits: false };
     let waiting = match state.waiting_push(name) {
         Ok(waiting) => waiting?,
         Err(trouble) => return Some(untried(trouble)),
     };
     let (group, url) = (waiting.group(), sink.name());
-    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, limits) {
+    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, || limits) {
         Ok(Sent::Tried { result, waits }) => (result, waits),
         Ok(Sent::Gone | Sent::Busy) => return None,
         Err(trouble) => return Some(untried(trouble)),
@@ -89,15 +91,11 @@ pub(super) struct Place<'s> {
     destination: Destination,
 }
 
-/// A push that was written, if that was possible.
-#[derive(Debug)]
-pub(super) struct Kept(Result<Stored, String>);
-
 impl Place<'_> {
     /// Writes the push, before it is sent.
-    pub(super) fn keep(&self, push: &Push) -> Kept {
+    pub(super) fn keep(&self, push: &Push) -> Stored {
         self.state.tidy();
-        Kept(self.state.store(self.waiting(push), self.spool))
+        self.state.store(self.waiting(push), self.spool)
     }
 
     fn waiting(&self, push: &Push) -> Waiting {
@@ -105,32 +103,20 @@ impl Place<'_> {
     }
 
     /// What is said of the push when it is not taken.
-    pub(super) fn sentence(&self, kept: &Kept) -> String {
+    pub(super) fn sentence(&self, stored: &Stored) -> String {
         let shown = self.state.path().display();
-        match &kept.0 {
-            Err(why) | Ok(Stored { written: Written::Nothing(why), .. }) => format!("the push is not kept: {why}"),
-            Ok(Stored { written: Written::OwnMetrics, .. }) => {
-                format!("it waits in '{shown}' without the command's metrics: {FULL}")
-            }
-            Ok(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
+        match &stored.written {
+            Written::Nothing(why) => format!("the push is not kept: {why}"),
+            Written::OwnMetrics => format!("it waits in '{shown}' without the command's metrics: {FULL}"),
+            Written::Whole => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
         }
     }
 
     /// Sends it, kept or not. The lines have to be said.
-    pub(super) fn deliver(&self, sink: &Sink, push: &Push, kept: Kept, limits: Limits<'_>) -> Handed {
-        let sentence = self.sentence(&kept);
-        let mut said = Vec::new();
-        let handed = match kept.0 {
-            Err(_) => {
-                let mut waiting = self.waiting(push);
-                self.spool.uncount(&mut waiting);
-                sink.deliver(&waiting.push, Turn::Final, limits)
-            }
-            Ok(mut stored) => {
-                said.extend(stored.note.take());
-                self.send(stored, push, sink, limits)
-            }
-        };
+    pub(super) fn deliver(&self, sink: &Sink, mut stored: Stored, limits: Limits<'_>) -> Handed {
+        let sentence = self.sentence(&stored);
+        let mut said: Vec<String> = stored.note.take().into_iter().collect();
+        let handed = self.send(stored, sink, limits);
         said.extend(handed.said);
         said.extend((!is_settled(&handed.result)).then_some(sentence));
         Handed { said, ..handed }
@@ -138,88 +124,103 @@ impl Place<'_> {
 
     /// Waits until nobody else sends a push of this group: an older one that is still on its way must not arrive after this one.
     /// What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
-    fn turn(&self, lock_name: &str, is_kept: bool, limits: Limits<'_>) -> Result<Lock, NoLock> {
+    fn turn(&self, name: &str, written: &Written, limits: Limits<'_>) -> Result<Lock, NoLock> {
         let quarter = Deadline::after(self.spool.budget.min(limits.deadline.left()) / 4);
-        let until = if is_kept { limits.deadline } else { quarter };
+        let until = if written.waits() { limits.deadline } else { quarter };
         let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
-        self.state.lock_while(lock_name, || !until.passed() && !stopped())
+        self.state.lock_while(&send_lock(name), || !until.passed() && !stopped())
     }
 
-    /// Whoever gets the lock late may find that another run has sent it, or has a newer one.
-    fn send(&self, stored: Stored, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let Stored { waiting, inherited, written, .. } = stored;
-        let (name, is_kept) = (waiting.name(), written.waits());
-        let lock_name = format!("{name}.send");
-        let lock = match self.turn(&lock_name, is_kept, limits) {
-            Err(NoLock::Busy(_)) if is_kept => return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into(),
+    /// Whoever gets the lock late may find that another run has sent it, or has put a newer one over it.
+    fn send(&self, stored: Stored, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let Stored { mut waiting, mut own, inherited, written, .. } = stored;
+        let name = waiting.name();
+        let lock = match self.turn(&name, &written, limits) {
+            Err(NoLock::Busy(_)) if written.waits() => {
+                return Err(sink.given_up(Fault::Timeout(Phase::Turn))).into();
+            }
             lock => lock.ok(),
         };
-        let there = is_kept.then(|| self.state.look(&name).ok()).flatten();
-        let mut newest = match there {
-            Some(None) => {
-                retire(&self.state, lock, &lock_name);
-                return Ok(unsent(Some("another run has sent it"))).into();
-            }
-            Some(Some(there)) if there.token != waiting.token => there,
-            // What waits may be less than what there is to send.
-            _ => waiting,
-        };
-        match &lock {
-            Some(_) if is_kept => {}
-            // Others may have been counted, and have sent their pushes, while this one waited for its turn.
-            Some(_) => self.spool.recount(&self.state, &mut newest),
-            None => self.spool.uncount(&mut newest),
+        let there = self.state.look(&name).ok().flatten().filter(|_| written.waits());
+        if let Some(newer) = there.as_ref().filter(|there| there.token > waiting.token) {
+            return self.send_newer(newer.clone(), lock.as_ref(), sink, limits);
         }
-        let mut handed = sink.deliver(&newest.push, Turn::Final, limits);
+        let taken = self.state.taken(&name).filter(|taken| written.waits() && waiting.token <= taken.token);
+        if let Some(taken) = taken {
+            let _ = self.state.discard(&waiting);
+            return known(taken, &waiting, sink).into();
+        }
+        for push in [&mut own, &mut waiting] {
+            match &lock {
+                // What waits has its counts from when it was stored, and may be sent again with these.
+                Some(_) if there.is_some() => {}
+                // Others may have been counted, and have sent their pushes, while this one waited for its turn.
+                Some(_) => self.spool.recount(&self.state, push),
+                None => self.spool.uncount(push),
+            }
+        }
+        // What waits may be less than what there is to send.
+        let (mut handed, mut older) = (sink.deliver(&waiting.push, Turn::Final, limits), Older::Along);
         if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
-            handed = self.send_alone(handed, own, sink, limits);
+            (handed, older) = self.send_alone(handed, &own, sink, limits);
         }
         // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
-        if lock.is_some() && is_settled(&handed.result) {
-            // One that stays is sent once more.
-            let _ = self.state.discard(&newest);
+        if let Some(lock) = lock.filter(|_| is_settled(&handed.result)) {
+            // One that stays is not sent again, but for one that was refused.
+            let _ = self.state.settle(&lock, &waiting, &handed.result, older);
         }
-        retire(&self.state, lock, &lock_name);
+        handed
+    }
+
+    /// Sends a newer run's push, in which this run's is. Where not all of it is taken it stays: that run has more to say.
+    fn send_newer(&self, mut newer: Waiting, lock: Option<&Lock>, sink: &Sink, limits: Limits<'_>) -> Handed {
+        if lock.is_none() {
+            self.spool.uncount(&mut newer);
+        }
+        let handed = sink.deliver(&newer.push, Turn::Final, limits);
+        if let Some(lock) = lock.filter(|_| is_whole(&handed.result)) {
+            let _ = self.state.settle(lock, &newer, &handed.result, Older::Along);
+        }
         handed
     }
 
     /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
     pub(super) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
         let own = self.waiting(push);
-        let lock_name = format!("{}.send", own.name());
-        let Ok(lock) = self.state.lock_within(&lock_name, Duration::ZERO) else { return };
+        let Ok(_lock) = self.state.lock_within(&send_lock(&own.name()), Duration::ZERO) else { return };
         let mut newest = own.clone();
         self.spool.recount(&self.state, &mut newest);
         if newest.push.body == own.push.body {
             sink.deliver(push, Turn::Final, limits);
         }
-        self.state.retire(lock, &lock_name);
     }
 
     /// What was refused may be what had waited: this run's push must not go with it.
-    fn send_alone(&self, refused: Handed, own: &Push, sink: &Sink, limits: Limits<'_>) -> Handed {
-        let handed = sink.deliver(own, Turn::Final, limits);
-        if !is_whole(&handed.result) {
-            return Handed { unanswered: refused.unanswered || handed.unanswered, ..refused };
+    fn send_alone(&self, refused: Handed, own: &Waiting, sink: &Sink, limits: Limits<'_>) -> (Handed, Older) {
+        let alone = sink.deliver(&own.push, Turn::Final, limits);
+        let unanswered = refused.unanswered || alone.unanswered;
+        if !is_settled(&alone.result) {
+            return (Handed { unanswered, ..alone }, Older::Along);
+        }
+        if alone.result.is_err() || refused.result.is_ok() && !is_whole(&alone.result) {
+            return (Handed { unanswered, ..refused }, Older::Along);
         }
         let group = grouping_text(&self.spool.grouping);
         let why = match refused.result {
             Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
             Err(failure) => failure.to_string(),
         };
-        Handed { said: vec![dropped(&group, why)], ..handed }
+        (Handed { said: vec![dropped(&group, why)], unanswered, ..alone }, Older::Dropped)
     }
 }
 
-fn retire(state: &State, lock: Option<Lock>, name: &str) {
-    if let Some(lock) = lock {
-        state.retire(lock, name);
+/// What became of a push that somebody else has sent.
+fn known(taken: Taken, waiting: &Waiting, sink: &Sink) -> Result<Delivered, Failure> {
+    if taken.older == Older::Dropped && waiting.token < taken.token {
+        return Err(sink.given_up(Fault::Superseded));
     }
-}
-
-/// There was nothing to send.
-fn unsent(note: Option<&str>) -> Delivered {
-    Delivered { status: 200, tries: 0, salvaged: None, notes: note.map(str::to_owned).into_iter().collect() }
+    let notes = vec!["another run has sent it".to_owned()];
+    Ok(Delivered { status: taken.status, tries: 0, salvaged: None, notes })
 }
 
 /// Whether everything in a push was taken.

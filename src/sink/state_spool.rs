@@ -11,8 +11,9 @@ use super::courier::Turn;
 use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault};
-use super::state::{State, StateDir, StateFile, belongs_to};
+use super::state::{Lock, State, StateDir, StateFile, belongs_to};
 use super::state_counts::RunCounts;
+use super::state_taken::{Older, Taken, send_lock};
 use super::state_waiting::{Destination, Inherited, Waiting};
 
 /// No more waits in one directory, in bytes.
@@ -76,6 +77,8 @@ pub enum Sent {
 pub(super) struct Stored {
     /// What is to be sent: this push, and what it has taken over.
     pub(super) waiting: Waiting,
+    /// This push alone.
+    pub(super) own: Waiting,
     pub(super) inherited: Inherited,
     /// What has to be said in any case.
     pub(super) note: Option<String>,
@@ -140,12 +143,20 @@ impl State {
     /// Why it is not there any more although nobody sent it, or why it cannot be read.
     pub fn waiting_push(&self, name: &str) -> Result<Option<Waiting>, String> {
         self.look(name).map_err(|found| match found {
-            Unsendable::Useless(why) => match self.clear(name) {
-                Ok(()) => format!("{why}: it is removed"),
-                Err(trouble) => format!("{why}, and stays: {trouble}"),
-            },
+            Unsendable::Useless(why) => {
+                let cleared = self.lock(&group_lock(name)).and_then(|_lock| match self.look(name) {
+                    Err(Unsendable::Useless(_)) => self.remove_push(name),
+                    // Another one has taken its place.
+                    _ => Ok(()),
+                });
+                useless(&why, cleared)
+            }
             Unsendable::Unreadable(why) => why,
         })
+    }
+
+    fn remove_push(&self, name: &str) -> Result<(), String> {
+        self.remove(&push_file(name)).map_err(|error| self.trouble(&error))
     }
 
     /// The push of this name, as [`waiting_push`](Self::waiting_push) finds it; nothing is changed.
@@ -157,7 +168,7 @@ impl State {
     }
 
     pub(super) fn look(&self, name: &str) -> Result<Option<Waiting>, Unsendable> {
-        let file = format!("{name}.push");
+        let file = push_file(name);
         let content = self.read(&file).map_err(|error| Unsendable::Unreadable(self.trouble(&error)))?;
         let Some(content) = content else { return Ok(None) };
         let useless = |why: &str| Unsendable::Useless(format!("'{}' {why}", self.path().join(&file).display()));
@@ -169,69 +180,81 @@ impl State {
         }
     }
 
-    /// Removes a push that never will be sent, unless another one has taken its place.
-    fn clear(&self, name: &str) -> Result<(), String> {
-        let _lock = self.lock(&group_lock(name))?;
-        match self.look(name) {
-            Err(Unsendable::Useless(_)) => self.remove(&format!("{name}.push")).map_err(|error| self.trouble(&error)),
-            _ => Ok(()),
-        }
-    }
-
     /// Clears away what killed runs left.
     pub fn tidy(&self) {
-        self.sweep(|name| name.strip_suffix(".send").is_some_and(is_ours));
+        // The note of what was sent is needed for as long as something waits.
+        let waits = |name: &str| self.file(&push_file(name)).exists();
+        self.sweep(|name| name.strip_suffix(".send").is_some_and(|name| is_ours(name) && !waits(name)));
     }
 
-    /// Sends a push that waits to `sink`, unless another pushwrap sends it for longer than `patience`.
+    /// Sends a push that waits to `sink`, unless another pushwrap sends it for longer than `patience`. The limits are asked for when
+    /// it is sent.
     ///
     /// # Errors
     /// What is wrong in the state directory.
-    pub fn send_waiting(
+    pub fn send_waiting<'l>(
         &self,
         name: &str,
         sink: &Sink,
         patience: Duration,
-        limits: Limits<'_>,
+        limits: impl FnOnce() -> Limits<'l>,
     ) -> Result<Sent, String> {
-        let lock_name = format!("{name}.send");
-        let Ok(lock) = self.lock_within(&lock_name, patience) else { return Ok(Sent::Busy) };
-        let sent = self.waiting_push(name).map(|waiting| match waiting {
-            None => Sent::Gone,
-            Some(waiting) => {
-                let Handed { result, .. } = sink.deliver(&waiting.push, Turn::Final, limits);
-                let waits = !is_settled(&result) || self.discard(&waiting).is_err();
-                Sent::Tried { result, waits }
-            }
-        });
-        self.retire(lock, &lock_name);
-        sent
+        let Ok(lock) = self.lock_within(&send_lock(name), patience) else { return Ok(Sent::Busy) };
+        let Some(waiting) = self.waiting_push(name)? else { return Ok(Sent::Gone) };
+        if self.taken(name).is_some_and(|taken| waiting.token <= taken.token) {
+            // It could not be removed when it, or a newer one, was sent.
+            let _ = self.discard(&waiting);
+            return Ok(Sent::Gone);
+        }
+        let Handed { result, .. } = sink.deliver(&waiting.push, Turn::Final, limits());
+        let waits = !is_settled(&result) || self.settle(&lock, &waiting, &result, Older::Along).is_err();
+        Ok(Sent::Tried { result, waits })
+    }
+
+    /// Notes what was sent, which need not wait any more, and removes it.
+    pub(super) fn settle(
+        &self,
+        lock: &Lock,
+        sent: &Waiting,
+        result: &Result<Delivered, Failure>,
+        older: Older,
+    ) -> Result<(), String> {
+        if let Ok(Delivered { status, salvaged, .. }) = result {
+            // Of a salvage only this much is known: nothing older may follow it.
+            let token = if salvaged.is_none() { sent.token } else { sent.token.saturating_sub(1) };
+            self.note_taken(&sent.name(), lock, Taken { token, status: *status, older });
+        }
+        self.discard(sent)
     }
 
     /// Puts a push into the place of an older one of its group, with what the gateway would have of that one.
-    ///
-    /// # Errors
-    /// Why nothing is known of an older one.
-    pub(super) fn store(&self, mut waiting: Waiting, spool: &Spool) -> Result<Stored, String> {
+    pub(super) fn store(&self, mut waiting: Waiting, spool: &Spool) -> Stored {
         let name = waiting.name();
-        let _lock = self.lock(&group_lock(&name))?;
+        let lock = self.lock(&group_lock(&name));
         let (older, note) = match self.look(&name) {
             Ok(older) => (older, None),
-            Err(Unsendable::Useless(why)) => (None, Some(format!("{why}: it is removed"))),
-            Err(Unsendable::Unreadable(why)) => (None, Some(why)),
+            Err(Unsendable::Useless(why)) if lock.is_ok() => (None, Some(useless(&why, self.remove_push(&name)))),
+            Err(Unsendable::Useless(why) | Unsendable::Unreadable(why)) => (None, Some(why)),
         };
-        let inherited = older.as_ref().map_or(Inherited::Nothing, |older| waiting.inherit(older, &spool.lasting));
-        spool.recount(self, &mut waiting);
-        let written = self.write(&name, &waiting).unwrap_or_else(Written::Nothing);
-        if let Some(older) = older.filter(|_| !written.waits()) {
-            // What is sent now has the older one in it, so that one goes with it.
-            waiting.token = older.token;
+        let taken = self.taken(&name).map_or(0, |taken| taken.token);
+        let older = older.filter(|older| older.token > taken);
+        let before = older.as_ref().map_or(taken, |older| older.token);
+        waiting.token = waiting.token.max(before.saturating_add(1));
+        let mut own = waiting.clone();
+        let inherited = older.map_or(Inherited::Nothing, |older| waiting.inherit(&older, &spool.lasting));
+        for push in [&mut own, &mut waiting] {
+            spool.recount(self, push);
         }
-        Ok(Stored { waiting, inherited, note, written })
+        let written = lock.and_then(|_lock| self.write(&name, &waiting)).unwrap_or_else(Written::Nothing);
+        if !written.waits() {
+            // Others may be stored meanwhile: it stands for what it has taken over, and for nothing more.
+            waiting.token = before;
+        }
+        Stored { waiting, own, inherited, note, written }
     }
 
     fn write(&self, name: &str, waiting: &Waiting) -> Result<Written, String> {
-        let file = format!("{name}.push");
+        let file = push_file(name);
         let room = self.room(&file)?;
         let fits = |content: &Vec<u8>| content.len() as u64 <= room;
         let whole = Some(waiting.to_bytes()).filter(fits).map(|content| (content, Written::Whole));
@@ -252,13 +275,25 @@ impl State {
     /// Removes a push that was sent, unless a newer one has taken its place.
     pub(super) fn discard(&self, sent: &Waiting) -> Result<(), String> {
         let name = sent.name();
-        let _lock = self.lock(&group_lock(&name))?;
-        match self.look(&name) {
-            Ok(Some(there)) if there.token == sent.token => {
-                self.remove(&format!("{name}.push")).map_err(|error| self.trouble(&error))
-            }
-            _ => Ok(()),
+        let is_there = || matches!(self.look(&name), Ok(Some(there)) if there.token <= sent.token);
+        if !is_there() {
+            return Ok(());
         }
+        let _lock = self.lock(&group_lock(&name))?;
+        if is_there() { self.remove_push(&name) } else { Ok(()) }
+    }
+}
+
+/// The file of a push that waits.
+fn push_file(name: &str) -> String {
+    format!("{name}.push")
+}
+
+/// What is said of a push that never will be sent.
+fn useless(why: &str, removed: Result<(), String>) -> String {
+    match removed {
+        Ok(()) => format!("{why}: it is removed"),
+        Err(trouble) => format!("{why}, and stays: {trouble}"),
     }
 }
 
@@ -288,7 +323,7 @@ pub fn dropped(group: &str, why: impl std::fmt::Display) -> String {
 pub(super) fn is_settled(result: &Result<Delivered, Failure>) -> bool {
     match result {
         Ok(_) => true,
-        Err(failure) => matches!(failure.fault, Fault::Status { status: 400 | 413 | 422, .. }),
+        Err(failure) => matches!(failure.fault, Fault::Status { status: 400 | 413 | 422, .. } | Fault::Superseded),
     }
 }
 
@@ -328,7 +363,9 @@ mod tests {
     use std::fs::{self, File};
     use std::time::{Duration, SystemTime};
 
-    use super::{CountsText, LONGEST_WAIT, ROOM_BYTES, RunCounts, Spool, Stored, Written};
+    use super::{
+        CountsText, LONGEST_WAIT, Older, ROOM_BYTES, RunCounts, Spool, Stored, Taken, Written, group_lock, send_lock,
+    };
     use crate::exit::Outcome;
     use crate::sink::state_waiting::{Destination, Door, Waiting};
     use crate::sink::{Method, Push, State, StateDir};
@@ -363,7 +400,9 @@ mod tests {
             state.count(path, Outcome::Success).unwrap();
         }
         let text = |waiting: Waiting| String::from_utf8(waiting.push.body.to_vec()).unwrap();
-        let late = stored(&state, waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", None));
+        let late = waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", None);
+        assert_eq!(text(state.store(late.clone(), &spool()).own), "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n");
+        let late = stored(&state, late);
         assert_eq!(text(late), "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n");
         let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", None));
         state.discard(&uncounted).unwrap();
@@ -378,7 +417,7 @@ mod tests {
 
     /// What is sent of a push that was stored.
     fn stored(state: &State, waiting: Waiting) -> Waiting {
-        let stored = state.store(waiting, &spool()).unwrap();
+        let stored = state.store(waiting, &spool());
         assert_eq!((stored.note, stored.written), (None, Written::Whole));
         stored.waiting
     }
@@ -389,13 +428,13 @@ mod tests {
         let other = File::create(directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)))).unwrap();
         let large = "x 1\n".repeat(1000);
         other.set_len(ROOM_BYTES - 1000).unwrap();
-        let Stored { waiting: sent, written, .. } = state.store(waiting(&large, Some("y 1\n")), &spool()).unwrap();
+        let Stored { waiting: sent, written, .. } = state.store(waiting(&large, Some("y 1\n")), &spool());
         assert_eq!(sent.push.body.len(), large.len(), "what is sent is whole");
         assert_eq!(written, Written::OwnMetrics);
         let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
         assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
         other.set_len(ROOM_BYTES).unwrap();
-        let full = state.store(waiting(&large, Some("y 1\n")), &spool()).unwrap();
+        let full = state.store(waiting(&large, Some("y 1\n")), &spool());
         assert!(matches!(full.written, Written::Nothing(why) if why.contains("64 MiB")));
         assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
     }
@@ -409,6 +448,50 @@ mod tests {
         assert!(state.peek(&old.name()).unwrap_err().ends_with("has waited for a month"));
         assert!(state.waiting_push(&old.name()).unwrap_err().contains("has waited for a month: it is removed"));
         assert_eq!(state.waiting().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_damaged_push_is_removed_though_nothing_takes_its_place() {
+        let (directory, state) = state();
+        let damaged = directory.path().join(format!("{}.push", waiting("x 1\n", None).name()));
+        fs::write(&damaged, "nonsense").unwrap();
+        let other = directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
+        File::create(other).unwrap().set_len(ROOM_BYTES).unwrap();
+        let Stored { note, written, .. } = state.store(waiting("x 1\n", None), &spool());
+        assert!(!written.waits() && note.unwrap().ends_with("is damaged: it is removed"));
+        assert!(!damaged.exists());
+    }
+
+    /// A clock that was set back is no reason to take a newer push for an older one.
+    #[test]
+    fn a_newer_push_has_a_higher_token_than_what_waits_and_what_was_sent() {
+        let (_directory, state) = state();
+        let mut from_the_future = waiting("x 1\n", None);
+        from_the_future.token = u64::MAX - 9;
+        let older = stored(&state, from_the_future);
+        assert_eq!(stored(&state, waiting("x 2\n", None)).token, older.token + 1);
+        let lock = state.lock(&send_lock(&older.name())).unwrap();
+        for (token, status, noted) in [(older.token + 3, 202, older.token + 3), (older.token, 200, older.token + 3)] {
+            state.note_taken(&older.name(), &lock, Taken { token, status, older: Older::Dropped });
+            let taken = state.taken(&older.name()).unwrap();
+            assert_eq!((taken.token, taken.status, taken.older), (noted, 202, Older::Dropped));
+        }
+        assert_eq!(stored(&state, waiting("x 3\n", None)).token, older.token + 4);
+    }
+
+    /// Who is stored after it has not gone with it.
+    #[test]
+    fn a_push_that_is_not_kept_stands_for_what_it_has_taken_over() {
+        let (_directory, state) = state();
+        let older = stored(&state, waiting("x 1\n", None));
+        let late = waiting("x 2\n", None);
+        let lock = state.lock(&group_lock(&older.name())).unwrap();
+        let unkept = state.clone().within(Duration::ZERO).store(waiting("x 3\n", None), &spool());
+        assert!(!unkept.written.waits() && unkept.waiting.token == older.token);
+        drop(lock);
+        let late = stored(&state, late);
+        state.discard(&unkept.waiting).unwrap();
+        assert_eq!(state.waiting().unwrap(), [late.name()]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct Waiting {
     pub since: SystemTime,
     /// What is to be sent.
     pub push: Push,
-    /// Tells it from an older or newer one of the same group.
+    /// Tells it from others of the same group, older ones by a lower number.
     pub(super) token: u64,
 }
 
@@ -70,8 +70,10 @@ impl Waiting {
     /// A push that waits from now on.
     #[must_use]
     pub(super) fn new(destination: Destination, grouping: &[(String, String)], push: Push) -> Self {
-        let grouping = grouping.to_vec();
-        Self { destination, grouping, since: SystemTime::now(), push, token: fastrand::u64(..) }
+        let (grouping, since) = (grouping.to_vec(), SystemTime::now());
+        let nanos = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let token = u64::try_from(nanos).unwrap_or_default();
+        Self { destination, grouping, since, push, token }
     }
 
     /// The group as in PromQL: `{job="backup", instance="db1"}`.

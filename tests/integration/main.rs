@@ -34,5 +34,6 @@ mod remote_write;
 mod run;
 mod servers;
 mod state;
+mod state_turns;
 mod terminal;
 mod usage;

@@ -20,7 +20,7 @@ use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Run, Version, wait_for};
 
 /// A run of `{job="…"}` at this address with this state directory.
-fn run(url: &str, job: &str, state: &Path) -> Pushwrap {
+pub(super) fn run(url: &str, job: &str, state: &Path) -> Pushwrap {
     Pushwrap::new()
         .args(["--url", url, "--job", job, "--instance", "none", "--state-dir"])
         .arg(state)
@@ -28,23 +28,23 @@ fn run(url: &str, job: &str, state: &Path) -> Pushwrap {
 }
 
 /// The same at a gateway that is down, with as little patience as makes sense.
-fn failing(url: &str, job: &str, state: &Path) -> Pushwrap {
+pub(super) fn failing(url: &str, job: &str, state: &Path) -> Pushwrap {
     run(url, job, state).env("PUSHWRAP_PUSH_TIMEOUT", "1")
 }
 
-fn flush(state: &Path) -> Pushwrap {
+pub(super) fn flush(state: &Path) -> Pushwrap {
     Pushwrap::new().args(["flush", "--state-dir"]).arg(state)
 }
 
 /// The files of a state directory with this ending.
-fn files(state: &Path, ending: &str) -> Vec<PathBuf> {
+pub(super) fn files(state: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
     files.sort();
     files
 }
 
-fn waiting(state: &Path) -> Vec<PathBuf> {
+pub(super) fn waiting(state: &Path) -> Vec<PathBuf> {
     files(state, ".push")
 }
 
@@ -63,24 +63,24 @@ fn runs(gateway: &Pushgateway, job: &str, outcome: &str) -> f64 {
 
 /// A gateway that is down first and up later, at the same address: the port is bound all the time, so that no other test can get
 /// it, and refuses connections until somebody listens; then it passes everything on.
-struct LateGateway {
+pub(super) struct LateGateway {
     socket: OwnedFd,
     port: u16,
 }
 
 impl LateGateway {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
         bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
         let address: SockaddrIn = getsockname(socket.as_raw_fd()).unwrap();
         Self { socket, port: address.port() }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn start(&self) -> Pushgateway {
+    pub(super) fn start(&self) -> Pushgateway {
         let gateway = Pushgateway::start(Version::Newest);
         listen(&self.socket, Backlog::new(64).unwrap()).unwrap();
         let listener = TcpListener::from(self.socket.try_clone().unwrap());

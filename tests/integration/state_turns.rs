@@ -1,0 +1,199 @@
+//! Runs of one group at the same time with a state directory: who sends what, in which order, and what each of them is told when
+//! the gateway refuses or the locks are held.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
+
+use super::harness::fake::Request;
+use super::harness::pushwrap::Running;
+use super::harness::{FakeGateway, Reply, wait_for};
+use super::state::{files, flush, run, waiting};
+
+fn refusal() -> Reply {
+    Reply::status("400 Bad Request", "nonsense")
+}
+
+/// What makes a push wait: it is not tried again.
+fn unauthorized() -> Reply {
+    Reply::status("401 Unauthorized", "")
+}
+
+/// A gateway that plays this script for a group whose turn to be sent is held here.
+struct Turns {
+    fake: FakeGateway,
+    state: tempfile::TempDir,
+    held: Option<File>,
+}
+
+impl Turns {
+    fn held(script: impl IntoIterator<Item = Reply>) -> Self {
+        let fake = FakeGateway::start(std::iter::once(unauthorized()).chain(script));
+        let (scratch, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        run(&fake.url(), "j", scratch.path()).run(["true"]).exit(0);
+        let [push] = waiting(scratch.path()).try_into().unwrap();
+        let held = File::create(state.path().join(push.file_name().unwrap()).with_extension("send")).unwrap();
+        held.lock().unwrap();
+        Self { fake, state, held: Some(held) }
+    }
+
+    /// A run with these metrics that waits for its turn.
+    fn start(&self, metrics: &str) -> Running {
+        let call = run(&self.fake.url(), "j", self.state.path()).args(["-v", "--require-push"]);
+        let running = call.textfile(metrics).spawn(["true"]);
+        let first = metrics.lines().next().unwrap();
+        wait_for("the push to be kept", || {
+            let kept = waiting(self.state.path()).into_iter().filter_map(|file| fs::read_to_string(file).ok());
+            kept.into_iter().find(|text| text.contains(&format!("\n{first}\n")))
+        });
+        running
+    }
+
+    fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// The bodies of the requests since then.
+    fn bodies(&self) -> Vec<String> {
+        self.fake.requests().iter().skip(1).map(Request::body).collect()
+    }
+
+    fn waiting(&self) -> Vec<PathBuf> {
+        waiting(self.state.path())
+    }
+}
+
+/// How often the group had run successfully according to each body.
+fn counts(bodies: &[String]) -> Vec<u64> {
+    let count = |body: &String| {
+        let mut lines = body.lines();
+        lines.find_map(|line| line.strip_prefix("pushwrap_runs_total{outcome=\"success\"} ")?.parse().ok())
+    };
+    bodies.iter().filter_map(count).collect()
+}
+
+#[test]
+fn two_runs_whose_pushes_are_refused_are_both_told_so() {
+    let mut turns = Turns::held([refusal()]);
+    let (older, newer) = (turns.start("n 1\n"), turns.start("n 2\n"));
+    turns.release();
+    for run in [older, newer] {
+        run.wait().exit(125).stderr_has("400 Bad Request").stderr_lacks("pushed {").stderr_lacks("it waits");
+    }
+    let counts = counts(&turns.bodies());
+    assert!(counts.is_sorted() && counts.last() == Some(&2), "{counts:?}");
+    assert_eq!(turns.waiting(), Vec::<PathBuf>::new());
+}
+
+/// The older run finds the newer one's push, in which its own is, and it is refused: what the newer one makes of that is its own.
+#[test]
+fn an_older_run_neither_drops_nor_covers_the_push_of_a_newer_one() {
+    // The whole, and the run's own metrics.
+    let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
+    let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
+    newer.kill(SIGSTOP);
+    turns.release();
+    older.wait().exit(125).stderr_has("400 Bad Request");
+    assert_eq!(turns.waiting().len(), 1, "the newer run's");
+    newer.kill(SIGCONT);
+    newer.wait().exit(0).stderr_has("pushed {").stderr_lacks("dropped");
+    let bodies = turns.bodies();
+    assert!(bodies.last().unwrap().contains("\nn 2\n") && bodies.len() == 3, "{bodies:#?}");
+    assert!(counts(&bodies).is_sorted(), "{bodies:#?}");
+    assert_eq!(turns.waiting(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_run_whose_push_was_refused_with_a_newer_one_does_not_cover_that_one() {
+    let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
+    let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
+    older.kill(SIGSTOP);
+    turns.release();
+    newer.wait().exit(0).stderr_has("a push of {job=\"j\"} that had waited is dropped: ");
+    older.kill(SIGCONT);
+    older.wait().exit(125).stderr_has("refused together with a newer push of this group").stderr_lacks("it waits");
+    let bodies = turns.bodies();
+    assert!(bodies.last().unwrap().contains("\nn 2\n") && bodies.len() == 3, "{bodies:#?}");
+    let counts = counts(&bodies);
+    assert!(counts.is_sorted() && counts.last() == Some(&2), "{counts:?}");
+}
+
+/// One request is enough for both, and the status is the gateway's.
+#[test]
+fn a_run_whose_push_went_with_a_newer_one_has_nothing_left_to_send() {
+    let mut turns = Turns::held([Reply::status("202 Accepted", "")]);
+    let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
+    older.kill(SIGSTOP);
+    turns.release();
+    newer.wait().exit(0).stderr_has("(202)");
+    older.kill(SIGCONT);
+    older.wait().exit(0).stderr_has("another run has sent it").stderr_has("(202)");
+    let [body] = turns.bodies().try_into().unwrap();
+    assert!(body.contains("\nn 2\n") && body.contains("\na 1\n"), "{body}");
+}
+
+/// Somebody else's time was too short or their gateway's mood was bad: who still lives sends it.
+#[test]
+fn a_run_sends_its_push_itself_when_another_has_had_it_refused() {
+    let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
+    let only = turns.start("n 1\n");
+    only.kill(SIGSTOP);
+    turns.release();
+    flush(turns.state.path()).call().exit(1).stderr_has("is dropped: ");
+    only.kill(SIGCONT);
+    only.wait().exit(0).stderr_has("pushed {").stderr_lacks("another run");
+    let bodies = turns.bodies();
+    assert!(bodies.last().unwrap().contains("\nn 1\n") && bodies.len() == 3, "{bodies:#?}");
+}
+
+/// What had waited is refused, and then the gateway has no time: the run's own push must not go with the older one.
+#[test]
+fn a_push_that_is_not_taken_alone_waits() {
+    let fake = FakeGateway::start([unauthorized(), refusal(), refusal(), unauthorized(), Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let one = |metrics: &str| run(&fake.url(), "j", state.path()).textfile(metrics).run(["true"]).exit(0);
+    one("a 1\n").stderr_has("it waits in");
+    one("n 2\n").stderr_has("401 Unauthorized").stderr_has("it waits in");
+    flush(state.path()).call().exit(0).stdout_has("{job=\"j\"} pushed to");
+    assert!(fake.requests().last().unwrap().body().contains("\nn 2\n"));
+}
+
+/// The lock under which waiting pushes are exchanged is held for ever: the newer push cannot be kept, and what waited goes with it.
+#[test]
+fn an_older_push_never_follows_a_newer_one_that_could_not_be_kept() {
+    let fake = FakeGateway::start([unauthorized(), Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    run(&fake.url(), "j", state.path()).textfile("n 1\na 1\n").run(["true"]).exit(0).stderr_has("it waits in");
+    let [lock] = files(state.path(), ".lock").try_into().unwrap();
+    let held = File::open(lock).unwrap();
+    held.lock().unwrap();
+    run(&fake.url(), "j", state.path()).args(["--push-timeout", "2"]).textfile("n 2\n").run(["true"]).exit(0);
+    assert_eq!(waiting(state.path()).len(), 1, "nobody may remove it");
+    let [note] = files(state.path(), ".send").try_into().unwrap();
+    File::open(note).unwrap().set_modified(SystemTime::now() - Duration::from_hours(2)).unwrap();
+    flush(state.path()).call().exit(0).stdout("").stderr("");
+    drop(held);
+    flush(state.path()).call().exit(0).stdout("").stderr("");
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+    let bodies: Vec<String> = fake.requests().iter().map(Request::body).collect();
+    assert_eq!(bodies.len(), 2, "{bodies:#?}");
+    assert!(bodies[1].contains("\nn 2\n") && bodies[1].contains("\na 1\n"), "{bodies:#?}");
+}
+
+/// The time for a push begins with its turn: what another pushwrap took is no fault of the gateway.
+#[test]
+fn a_flush_that_waited_for_its_turn_has_all_of_its_time_for_the_gateway() {
+    let fake = FakeGateway::start([unauthorized(), Reply::ok().after(Duration::from_millis(1200))]);
+    let state = tempfile::tempdir().unwrap();
+    run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("it waits in");
+    let push = waiting(state.path()).pop().unwrap();
+    let held = File::create(push.with_extension("send")).unwrap();
+    held.lock().unwrap();
+    let flushing = flush(state.path()).args(["--push-timeout", "4"]).start();
+    thread::sleep(Duration::from_millis(2500));
+    drop(held);
+    flushing.wait().exit(0).stderr("").stdout_has("{job=\"j\"} pushed to");
+}
