@@ -160,7 +160,7 @@ impl Place<'_> {
             }
         }
         // What waits may be less than what there is to send.
-        let (mut handed, mut older) = (sink.deliver(&waiting.push, Turn::Final, limits), Older::Along);
+        let (mut handed, mut older) = (waiting.deliver(sink, limits), Older::Along);
         if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
             (handed, older) = self.send_alone(handed, &own, sink, limits);
         }
@@ -177,7 +177,7 @@ impl Place<'_> {
         if lock.is_none() {
             self.spool.uncount(&mut newer);
         }
-        let handed = sink.deliver(&newer.push, Turn::Final, limits);
+        let handed = newer.deliver(sink, limits);
         if let Some(lock) = lock.filter(|_| is_whole(&handed.result)) {
             let _ = self.state.settle(lock, &newer, &handed.result, Older::Along);
         }

@@ -206,7 +206,7 @@ impl State {
             let _ = self.discard(&waiting);
             return Ok(Sent::Gone);
         }
-        let Handed { result, .. } = sink.deliver(&waiting.push, Turn::Final, limits());
+        let Handed { result, .. } = waiting.deliver(sink, limits());
         let waits = !is_settled(&result) || self.settle(&lock, &waiting, &result, Older::Along).is_err();
         Ok(Sent::Tried { result, waits })
     }
@@ -281,6 +281,19 @@ impl State {
         }
         let _lock = self.lock(&group_lock(&name))?;
         if is_there() { self.remove_push(&name) } else { Ok(()) }
+    }
+}
+
+impl Waiting {
+    /// Sends it, and the DELETE that it has taken the place of where the gateway refuses what is in it.
+    pub(super) fn deliver(&self, sink: &Sink, limits: Limits<'_>) -> Handed {
+        let handed = sink.deliver(&self.push, Turn::Final, limits);
+        let refused = is_settled(&handed.result) && handed.result.is_err();
+        let Some(deletion) = self.inherited_deletion().filter(|_| refused) else { return handed };
+        let deleted = sink.deliver(&deletion, Turn::Final, limits);
+        let unanswered = handed.unanswered || deleted.unanswered;
+        let result = if is_settled(&deleted.result) { handed.result } else { deleted.result };
+        Handed { result, unanswered, said: handed.said }
     }
 }
 

@@ -51,6 +51,15 @@ pub(super) enum Inherited {
     Metrics,
 }
 
+/// What has become of an older DELETE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// There was none.
+    None,
+    /// It is part of this push.
+    Inherited,
+}
+
 /// A push that waits.
 #[derive(Debug, Clone)]
 pub struct Waiting {
@@ -64,6 +73,8 @@ pub struct Waiting {
     pub push: Push,
     /// Tells it from others of the same group, older ones by a lower number.
     pub(super) token: u64,
+    /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
+    pub(super) deletion: Deletion,
 }
 
 impl Waiting {
@@ -73,7 +84,7 @@ impl Waiting {
         let (grouping, since) = (grouping.to_vec(), SystemTime::now());
         let nanos = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = u64::try_from(nanos).unwrap_or_default();
-        Self { destination, grouping, since, push, token }
+        Self { destination, grouping, since, push, token, deletion: Deletion::None }
     }
 
     /// The group as in PromQL: `{job="backup", instance="db1"}`.
@@ -109,6 +120,9 @@ impl Waiting {
     /// Whether it has metrics of the older one now, for which it can be refused.
     pub(super) fn inherit(&mut self, older: &Self, lasting: &[String]) -> Inherited {
         let is_gateway = self.destination.door == Door::Pushgateway;
+        if is_gateway && (older.push.method == Method::Delete || older.deletion == Deletion::Inherited) {
+            self.deletion = Deletion::Inherited;
+        }
         if is_gateway && self.push.method != Method::Add {
             return Inherited::Nothing;
         }
@@ -127,6 +141,13 @@ impl Waiting {
             self.push.salvage = Some(overlaid(own, before, stays));
         }
         if self.push.body.len() > own.body.len() { Inherited::Metrics } else { Inherited::Nothing }
+    }
+
+    /// The DELETE that it has taken the place of: a gateway that was up would have had it, whatever it says of this push.
+    pub(super) fn inherited_deletion(&self) -> Option<Push> {
+        let deletes = self.deletion == Deletion::Inherited && self.push.method != Method::Delete;
+        let path = self.push.path.clone();
+        deletes.then(|| Push { method: Method::Delete, path, body: Arc::default(), salvage: None })
     }
 
     /// Puts these counts into the place of others.
@@ -159,13 +180,16 @@ impl Waiting {
 
     /// The content of its file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let Self { destination, grouping, since, push, token } = self;
+        let Self { destination, grouping, since, push, token, deletion } = self;
         let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut head = format!("token {token}\nsince {}\n", since.as_secs());
         let _ = writeln!(head, "door {}\nurl {}", destination.door.name(), destination.url);
         let _ = writeln!(head, "method {}\npath {}", push.method.name(), push.path);
         for (name, value) in grouping {
             let _ = writeln!(head, "label {name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        }
+        if *deletion == Deletion::Inherited {
+            head.push_str("deletion inherited\n");
         }
         let salvage = push.salvage.as_deref().unwrap_or_default();
         if push.salvage.is_some() {
@@ -199,6 +223,7 @@ impl Waiting {
                 salvage: head.one("salvage").map(|_| salvage.into()),
             },
             token: head.one("token")?.parse().ok()?,
+            deletion: head.one("deletion").map_or(Deletion::None, |_| Deletion::Inherited),
         })
     }
 }

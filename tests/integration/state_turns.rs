@@ -11,7 +11,7 @@ use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use super::harness::fake::Request;
 use super::harness::pushwrap::Running;
 use super::harness::{FakeGateway, Reply, wait_for};
-use super::state::{files, flush, run, waiting};
+use super::state::{LateGateway, failing, files, flush, run, waiting};
 
 fn refusal() -> Reply {
     Reply::status("400 Bad Request", "nonsense")
@@ -181,6 +181,36 @@ fn an_older_push_never_follows_a_newer_one_that_could_not_be_kept() {
     let bodies: Vec<String> = fake.requests().iter().map(Request::body).collect();
     assert_eq!(bodies.len(), 2, "{bodies:#?}");
     assert!(bodies[1].contains("\nn 2\n") && bodies[1].contains("\na 1\n"), "{bodies:#?}");
+}
+
+/// A gateway that was up would have deleted the group, and then refused the newer push.
+#[test]
+fn a_deletion_is_done_though_the_newer_push_that_took_its_place_is_refused() {
+    for kept in [Kept::Before, Kept::Now] {
+        let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+        failing(&late.url(), "j", state.path()).arg("--delete-on-success").run(["true"]).exit(0);
+        if kept == Kept::Before {
+            failing(&late.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("it waits in");
+        }
+        let gateway = late.start();
+        gateway.push("PUT", "job/other", "# TYPE pushwrap_success counter\npushwrap_success 1\n");
+        gateway.push("PUT", "job/j", "old 1\n");
+        match kept {
+            Kept::Before => flush(state.path()).call().exit(1).stderr_has("is dropped: "),
+            Kept::Now => run(&late.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("400 Bad Request"),
+        };
+        assert!(gateway.group([("job", "j")]).is_none(), "{kept:?}");
+        assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+    }
+}
+
+/// When the push that is refused was put over a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// While the gateway was down.
+    Before,
+    /// When it was up again.
+    Now,
 }
 
 /// The time for a push begins with its turn: what another pushwrap took is no fault of the gateway.
