@@ -100,11 +100,11 @@ impl Flush<'_> {
                     self.trouble(&format!("{group}: {refused}"));
                 }
             }
-            Ok(Sent::Tried { result: Err(failure), waits: true }) => {
+            Ok(Sent::Tried { result: Err(failure), waits: true, .. }) => {
                 self.down.insert(waiting.destination.clone());
                 self.trouble(&format!("a push of {group} waits on: {failure}"));
             }
-            Ok(Sent::Tried { result: Err(failure), waits: false }) => self.trouble(&dropped(&group, failure)),
+            Ok(Sent::Tried { result: Err(failure), waits: false, .. }) => self.trouble(&dropped(&group, failure)),
             Err(trouble) => self.trouble(&trouble),
         }
     }

@@ -40,7 +40,7 @@ pub enum Turn {
     Interim,
     /// The run has ended.
     Final,
-    /// A push of another group that had waited in the state directory; only in reports.
+    /// A push that had waited in the state directory; only in reports.
     Waiting,
 }
 
@@ -429,7 +429,12 @@ fn hand_over(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Han
         if job.turn == Turn::Final {
             shared.keeping(gateway, Keeping::Nothing);
         }
-        sink.deliver(&job.push, job.turn, limits)
+        let older = shared.spool.as_ref().filter(|_| job.turn < Turn::Final);
+        let older = older.and_then(|spool| spool.send_older(sink, &job.push, limits));
+        let unanswered = older.as_ref().is_some_and(|errand| errand.unanswered);
+        report_errands(shared, gateway, older);
+        let handed = sink.deliver(&job.push, job.turn, limits);
+        Handed { unanswered: handed.unanswered || unanswered, ..handed }
     }));
     handed.unwrap_or_else(|panic| {
         let said = shared.state().lanes[gateway].keeping.sentence().into_iter().collect();

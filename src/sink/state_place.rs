@@ -47,6 +47,17 @@ impl Spool {
         }
         errands
     }
+
+    /// Sends what an older run of the same group left, before a push that keeps nothing: sent after it, it would stand over it.
+    /// It gets half of the time at most, and is not waited for where somebody else sends it.
+    pub(super) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Errand> {
+        let (destination, state) = (sink.destination()?, self.state_dir.open_existing().ok()?);
+        let name = Waiting::new(destination, &self.grouping, own.clone()).name();
+        // Nothing is made where nothing waits.
+        state.peek(&name).ok()??;
+        let deadline = Deadline::after(limits.deadline.left() / 2);
+        run_errand(&state, &name, sink, Limits { deadline, ..limits })
+    }
 }
 
 /// What came of a push that had waited.
@@ -54,20 +65,22 @@ impl Spool {
 pub(super) struct Errand {
     pub(super) result: Result<Delivered, Failure>,
     pub(super) said: Vec<String>,
+    /// The gateway may still apply it.
+    pub(super) unanswered: bool,
     waits: bool,
 }
 
 /// `None` where there was nothing to do.
 fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Errand> {
     let nothing_sent = Delivered { status: 200, tries: 0, salvaged: None, notes: Vec::new() };
-    let untried = |trouble| Errand { result: Ok(nothing_sent), said: vec![trouble], waits: false };
+    let untried = |trouble| Errand { result: Ok(nothing_sent), said: vec![trouble], unanswered: false, waits: false };
     let waiting = match state.waiting_push(name) {
         Ok(waiting) => waiting?,
         Err(trouble) => return Some(untried(trouble)),
     };
     let (group, url) = (waiting.group(), sink.name());
-    let (mut result, waits) = match state.send_waiting(name, sink, Duration::ZERO, || limits) {
-        Ok(Sent::Tried { result, waits }) => (result, waits),
+    let (mut result, unanswered, waits) = match state.send_waiting(name, sink, Duration::ZERO, || limits) {
+        Ok(Sent::Tried { result, unanswered, waits }) => (result, unanswered, waits),
         Ok(Sent::Gone | Sent::Busy) => return None,
         Err(trouble) => return Some(untried(trouble)),
     };
@@ -80,7 +93,7 @@ fn run_errand(state: &State, name: &str, sink: &Sink, limits: Limits<'_>) -> Opt
         Err(failure) if !waits => said.push(dropped(&group, failure)),
         Err(_) => {}
     }
-    Some(Errand { result, said, waits })
+    Some(Errand { result, said, unanswered, waits })
 }
 
 /// Where the final push of a run to one sink is kept until it is taken.

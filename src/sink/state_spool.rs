@@ -69,6 +69,8 @@ pub enum Sent {
         result: Result<Delivered, Failure>,
         /// Whether it waits on: another time it may be taken.
         waits: bool,
+        /// Whether the gateway may still apply it, as in [`Handed`].
+        unanswered: bool,
     },
 }
 
@@ -206,9 +208,9 @@ impl State {
             let _ = self.discard(&waiting);
             return Ok(Sent::Gone);
         }
-        let Handed { result, .. } = waiting.deliver(sink, limits());
+        let Handed { result, unanswered, .. } = waiting.deliver(sink, limits());
         let waits = !is_settled(&result) || self.settle(&lock, &waiting, &result, Older::Along).is_err();
-        Ok(Sent::Tried { result, waits })
+        Ok(Sent::Tried { result, waits, unanswered })
     }
 
     /// Notes what was sent, which need not wait any more, and removes it.

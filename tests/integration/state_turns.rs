@@ -2,7 +2,7 @@
 //! the gateway refuses or the locks are held.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 
 use super::harness::fake::Request;
 use super::harness::pushwrap::Running;
-use super::harness::{FakeGateway, Reply, wait_for};
+use super::harness::{FakeGateway, Pushwrap, Reply, wait_for};
 use super::state::{LateGateway, failing, files, flush, run, waiting};
 
 fn refusal() -> Reply {
@@ -211,6 +211,52 @@ enum Kept {
     Before,
     /// When it was up again.
     Now,
+}
+
+/// A run that lasts until the file `gate` is there, and whose heartbeats come soon.
+fn lasting(fake: &FakeGateway, state: &Path) -> Pushwrap {
+    run(&fake.url(), "j", state).args(["--push-interval", "0.1"])
+}
+
+fn until(gate: &Path) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), format!("until [ -e {} ]; do sleep 0.05; done", gate.display())]
+}
+
+/// Sent after the heartbeat of the next run, the final push of the last one would say that nothing runs.
+#[test]
+fn what_waits_goes_out_before_the_first_heartbeat_of_a_newer_run() {
+    for busy in [vec![], vec![Reply::NoAnswer]] {
+        let unanswered = busy.len();
+        let fake = FakeGateway::start([unauthorized()].into_iter().chain(busy).chain([Reply::ok()]));
+        let state = tempfile::tempdir().unwrap();
+        let gate = state.path().join("gate");
+        run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
+        let running = lasting(&fake, state.path()).args(["-v", "--push-timeout", "4"]).spawn(until(&gate));
+        let requests = fake.wait_for_requests(3 + unanswered);
+        let (older, heartbeat) = (requests[1 + unanswered].body(), requests[2 + unanswered].body());
+        assert!(older.contains("pushwrap_running 0\n") && older.contains("\nn 1\n"), "{older}");
+        assert!(heartbeat.contains("pushwrap_running 1\n"), "{heartbeat}");
+        wait_for("the older push to be removed", || waiting(state.path()).is_empty().then_some(()));
+        flush(state.path()).call().exit(0).stdout("");
+        fs::write(gate, "").unwrap();
+        running.wait().exit(0).stderr_has("{job=\"j\"}, which had waited, was pushed to");
+        let bodies = fake.requests().into_iter().map(|request| request.body());
+        let finals = bodies.skip(2 + unanswered).filter(|body| body.contains("pushwrap_running 0\n")).count();
+        assert_eq!(finals, 1 + unanswered, "what was left unanswered may come late: the final push is repeated");
+    }
+}
+
+#[test]
+fn what_waits_and_cannot_be_sent_delays_no_heartbeat_and_stays() {
+    let fake = FakeGateway::start([unauthorized(), unauthorized(), Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let gate = state.path().join("gate");
+    run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
+    let running = lasting(&fake, state.path()).spawn(until(&gate));
+    assert!(fake.wait_for_requests(3)[2].body().contains("pushwrap_running 1\n"));
+    fs::write(gate, "").unwrap();
+    running.wait().exit(0);
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
 }
 
 /// The time for a push begins with its turn: what another pushwrap took is no fault of the gateway.
