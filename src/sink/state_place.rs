@@ -232,8 +232,9 @@ fn known(taken: Taken, waiting: &Waiting, sink: &Sink) -> Result<Delivered, Fail
     if taken.older == Older::Dropped && waiting.token < taken.token {
         return Err(sink.given_up(Fault::Superseded));
     }
+    let salvaged = (taken.older == Older::Salvaged).then(|| "together with a newer push of this group".to_owned());
     let notes = vec!["another run has sent it".to_owned()];
-    Ok(Delivered { status: taken.status, tries: 0, salvaged: None, notes })
+    Ok(Delivered { status: taken.status, tries: 0, salvaged, notes })
 }
 
 /// Whether everything in a push was taken.

@@ -223,7 +223,10 @@ impl State {
     ) -> Result<(), String> {
         if let Ok(Delivered { status, salvaged, .. }) = result {
             // Of a salvage only this much is known: nothing older may follow it.
-            let token = if salvaged.is_none() { sent.token } else { sent.token.saturating_sub(1) };
+            let (token, older) = match salvaged {
+                None => (sent.token, older),
+                Some(_) => (sent.token.saturating_sub(1), Older::Salvaged),
+            };
             self.note_taken(&sent.name(), lock, Taken { token, status: *status, older });
         }
         self.discard(sent)

@@ -18,6 +18,8 @@ pub(super) struct Taken {
 pub(super) enum Older {
     /// They were part of this one.
     Along,
+    /// They were part of this one, of which only the runs' own metrics were taken.
+    Salvaged,
     /// They were refused, and this one was taken without them.
     Dropped,
 }
@@ -26,6 +28,7 @@ impl Older {
     fn name(self) -> &'static str {
         match self {
             Self::Along => "whole",
+            Self::Salvaged => "light",
             Self::Dropped => "alone",
         }
     }
@@ -37,7 +40,7 @@ impl State {
         let content = self.read(&send_lock(name)).ok()??;
         let mut words = std::str::from_utf8(&content).ok()?.strip_suffix('\n')?.split(' ');
         let (token, status, older) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
-        let older = [Older::Along, Older::Dropped].into_iter().find(|known| known.name() == older)?;
+        let older = [Older::Along, Older::Salvaged, Older::Dropped].into_iter().find(|known| known.name() == older)?;
         Some(Taken { token, status, older })
     }
 

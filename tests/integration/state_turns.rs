@@ -121,6 +121,19 @@ fn a_run_whose_push_was_refused_with_a_newer_one_does_not_cover_that_one() {
     assert!(counts.is_sorted() && counts.last() == Some(&2), "{counts:?}");
 }
 
+#[test]
+fn a_run_whose_metrics_were_refused_with_a_newer_one_s_is_told_so() {
+    // The whole and the newer run's alone: of both only the runs' own metrics are taken.
+    let mut turns = Turns::held([refusal(), Reply::ok(), refusal(), Reply::ok()]);
+    let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
+    older.kill(SIGSTOP);
+    turns.release();
+    newer.wait().exit(0).stderr_has("refused the command's metrics");
+    older.kill(SIGCONT);
+    older.wait().exit(0).stderr_has("refused the command's metrics").stderr_has("together with a newer push");
+    assert_eq!(turns.bodies().len(), 4);
+}
+
 /// One request is enough for both, and the status is the gateway's.
 #[test]
 fn a_run_whose_push_went_with_a_newer_one_has_nothing_left_to_send() {
