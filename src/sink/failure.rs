@@ -86,7 +86,7 @@ pub enum Fault {
         /// The proxy's status code.
         status: u16,
     },
-    /// A newer push that had taken this one over was taken without it.
+    /// It was refused with a newer push that had taken it over, and a newer one was taken.
     Superseded,
     /// The caller stopped the delivery.
     Stopped,
@@ -194,7 +194,7 @@ impl fmt::Display for Fault {
             Self::Redirect { status, location } => write!(f, "{} to '{location}'", named(*status)),
             Self::Proxy { status } => write!(f, "the proxy refuses: {}", named(*status)),
             Self::Superseded => {
-                f.write_str("it was refused together with a newer push of this group, which was then taken alone")
+                f.write_str("it was refused together with a newer push of this group, and a newer one stands")
             }
             Self::Stopped => f.write_str("stopped before it was done"),
             Self::Internal(text) => write!(f, "a defect of pushwrap: {text}"),

@@ -10,8 +10,8 @@ use super::deliver::Delivered;
 use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault, Phase};
 use super::state::{Lock, NoLock, State};
-use super::state_spool::{FULL, Sent, Spool, Stored, Written, dropped, is_settled};
-use super::state_taken::{Older, Taken, send_lock};
+use super::state_notes::{Fate, Note, send_lock};
+use super::state_spool::{FULL, Sent, Spool, Stored, Written, dropped, fate, is_settled};
 use super::state_waiting::{Destination, Inherited, Waiting, destination_name, grouping_text};
 
 /// A waiting push is not begun with less time than this.
@@ -154,33 +154,36 @@ impl Place<'_> {
             }
             lock => lock.ok(),
         };
-        let there = self.state.look(&name).ok().flatten().filter(|_| written.waits());
-        if let Some(newer) = there.as_ref().filter(|there| there.token > waiting.token) {
-            return self.send_newer(newer.clone(), lock.as_ref(), sink, limits);
-        }
-        let taken = self.state.taken(&name).filter(|taken| written.waits() && waiting.token <= taken.token);
-        if let Some(taken) = taken {
+        let there = self.state.look(&name).ok().flatten();
+        let newer = there.as_ref().filter(|there| there.token > waiting.token);
+        let notes = if written.waits() { self.state.notes(&name) } else { Vec::new() };
+        if let Some(known) = known(&notes, waiting.token, sink) {
+            // One that stays is not sent again.
             let _ = self.state.discard(&waiting);
-            return known(taken, &waiting, sink).into();
+            return known.into();
+        }
+        // What was refused is in nothing that was stored later.
+        let is_noted = notes.iter().any(|note| waiting.token <= note.token);
+        if let Some(newer) = newer.filter(|_| written.waits() && !is_noted) {
+            return self.send_newer(newer.clone(), lock.as_ref(), sink, limits);
         }
         for push in [&mut own, &mut waiting] {
             match &lock {
                 // What waits has its counts from when it was stored, and may be sent again with these.
-                Some(_) if there.is_some() => {}
+                Some(_) if there.is_some() && newer.is_none() && written.waits() => {}
                 // Others may have been counted, and have sent their pushes, while this one waited for its turn.
-                Some(_) => self.spool.recount(&self.state, push),
-                None => self.spool.uncount(push),
+                Some(_) if newer.is_none() => self.spool.recount(&self.state, push),
+                _ => self.spool.uncount(push),
             }
         }
         // What waits may be less than what there is to send.
-        let (mut handed, mut older) = (waiting.deliver(sink, limits), Older::Along);
+        let mut handed = waiting.deliver(sink, limits);
         if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
-            (handed, older) = self.send_alone(handed, &own, sink, limits);
+            handed = self.send_alone(handed, &own, lock.as_ref(), sink, limits);
         }
         // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
         if let Some(lock) = lock.filter(|_| is_settled(&handed.result)) {
-            // One that stays is not sent again, but for one that was refused.
-            let _ = self.state.settle(&lock, &waiting, &handed.result, older);
+            let _ = self.state.settle(&lock, &waiting, &handed.result);
         }
         handed
     }
@@ -192,7 +195,7 @@ impl Place<'_> {
         }
         let handed = newer.deliver(sink, limits);
         if let Some(lock) = lock.filter(|_| is_whole(&handed.result)) {
-            let _ = self.state.settle(lock, &newer, &handed.result, Older::Along);
+            let _ = self.state.settle(lock, &newer, &handed.result);
         }
         handed
     }
@@ -209,32 +212,47 @@ impl Place<'_> {
     }
 
     /// What was refused may be what had waited: this run's push must not go with it.
-    fn send_alone(&self, refused: Handed, own: &Waiting, sink: &Sink, limits: Limits<'_>) -> (Handed, Older) {
+    fn send_alone(
+        &self,
+        refused: Handed,
+        own: &Waiting,
+        lock: Option<&Lock>,
+        sink: &Sink,
+        limits: Limits<'_>,
+    ) -> Handed {
         let alone = sink.deliver(&own.push, Turn::Final, limits);
         let unanswered = refused.unanswered || alone.unanswered;
         if !is_settled(&alone.result) {
-            return (Handed { unanswered, ..alone }, Older::Along);
+            return Handed { unanswered, ..alone };
         }
         if alone.result.is_err() || refused.result.is_ok() && !is_whole(&alone.result) {
-            return (Handed { unanswered, ..refused }, Older::Along);
+            return Handed { unanswered, ..refused };
+        }
+        if let Some(lock) = lock {
+            self.state.note(&own.name(), lock, Note { token: own.token.saturating_sub(1), ..fate(&refused.result) });
         }
         let group = grouping_text(&self.spool.grouping);
         let why = match refused.result {
             Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
             Err(failure) => failure.to_string(),
         };
-        (Handed { said: vec![dropped(&group, why)], unanswered, ..alone }, Older::Dropped)
+        Handed { said: vec![dropped(&group, why)], unanswered, ..alone }
     }
 }
 
-/// What became of a push that somebody else has sent.
-fn known(taken: Taken, waiting: &Waiting, sink: &Sink) -> Result<Delivered, Failure> {
-    if taken.older == Older::Dropped && waiting.token < taken.token {
-        return Err(sink.given_up(Fault::Superseded));
-    }
-    let salvaged = (taken.older == Older::Salvaged).then(|| "together with a newer push of this group".to_owned());
+/// What became of a push that somebody else has sent; `None` where it has to be sent.
+fn known(notes: &[Note], token: u64, sink: &Sink) -> Option<Result<Delivered, Failure>> {
+    let first = notes.iter().position(|note| token <= note.token)?;
+    let (note, later) = (notes.get(first)?, notes.get(first..)?);
+    let is_covered = later.iter().any(|note| note.token > token && note.fate != Fate::Refused);
+    let salvaged = match note.fate {
+        Fate::Whole => None,
+        Fate::Light if is_covered => Some("together with a newer push of this group".to_owned()),
+        Fate::Refused if is_covered => return Some(Err(sink.given_up(Fault::Superseded))),
+        Fate::Light | Fate::Refused => return None,
+    };
     let notes = vec!["another run has sent it".to_owned()];
-    Ok(Delivered { status: taken.status, tries: 0, salvaged, notes })
+    Some(Ok(Delivered { status: note.status, tries: 0, salvaged, notes }))
 }
 
 /// Whether everything in a push was taken.

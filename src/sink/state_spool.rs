@@ -13,7 +13,7 @@ use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault};
 use super::state::{Lock, State, StateDir, StateFile, belongs_to};
 use super::state_counts::RunCounts;
-use super::state_taken::{Older, Taken, send_lock};
+use super::state_notes::{Fate, Note, send_lock};
 use super::state_waiting::{Destination, Inherited, Waiting};
 
 /// No more waits in one directory, in bytes.
@@ -203,32 +203,24 @@ impl State {
     ) -> Result<Sent, String> {
         let Ok(lock) = self.lock_within(&send_lock(name), patience) else { return Ok(Sent::Busy) };
         let Some(waiting) = self.waiting_push(name)? else { return Ok(Sent::Gone) };
-        if self.taken(name).is_some_and(|taken| waiting.token <= taken.token) {
+        if waiting.token <= self.settled(name) {
             // It could not be removed when it, or a newer one, was sent.
             let _ = self.discard(&waiting);
             return Ok(Sent::Gone);
         }
         let Handed { result, unanswered, .. } = waiting.deliver(sink, limits());
-        let waits = !is_settled(&result) || self.settle(&lock, &waiting, &result, Older::Along).is_err();
+        let waits = !is_settled(&result) || self.settle(&lock, &waiting, &result).is_err();
         Ok(Sent::Tried { result, waits, unanswered })
     }
 
-    /// Notes what was sent, which need not wait any more, and removes it.
+    /// Notes what became of a push, which need not wait any more, and removes it.
     pub(super) fn settle(
         &self,
         lock: &Lock,
         sent: &Waiting,
         result: &Result<Delivered, Failure>,
-        older: Older,
     ) -> Result<(), String> {
-        if let Ok(Delivered { status, salvaged, .. }) = result {
-            // Of a salvage only this much is known: nothing older may follow it.
-            let (token, older) = match salvaged {
-                None => (sent.token, older),
-                Some(_) => (sent.token.saturating_sub(1), Older::Salvaged),
-            };
-            self.note_taken(&sent.name(), lock, Taken { token, status: *status, older });
-        }
+        self.note(&sent.name(), lock, Note { token: sent.token, ..fate(result) });
         self.discard(sent)
     }
 
@@ -241,10 +233,10 @@ impl State {
             Err(Unsendable::Useless(why)) if lock.is_ok() => (None, Some(useless(&why, self.remove_push(&name)))),
             Err(Unsendable::Useless(why) | Unsendable::Unreadable(why)) => (None, Some(why)),
         };
-        let taken = self.taken(&name).map_or(0, |taken| taken.token);
-        let older = older.filter(|older| older.token > taken);
-        let before = older.as_ref().map_or(taken, |older| older.token);
-        waiting.token = waiting.token.max(before.saturating_add(1));
+        let settled = self.settled(&name);
+        let older = older.filter(|older| older.token > settled);
+        let before = older.as_ref().map_or(settled, |older| older.token);
+        waiting.token = waiting.token.max(before.saturating_add(2));
         let mut own = waiting.clone();
         let inherited = older.map_or(Inherited::Nothing, |older| waiting.inherit(&older, &spool.lasting));
         for push in [&mut own, &mut waiting] {
@@ -252,8 +244,9 @@ impl State {
         }
         let written = lock.and_then(|_lock| self.write(&name, &waiting)).unwrap_or_else(Written::Nothing);
         if !written.waits() {
-            // Others may be stored meanwhile: it stands for what it has taken over, and for nothing more.
-            waiting.token = before;
+            // Others may be stored meanwhile: it comes after what it has taken over, and before these.
+            waiting.token = before.saturating_add(1);
+            own.token = waiting.token;
         }
         Stored { waiting, own, inherited, note, written }
     }
@@ -300,6 +293,17 @@ impl Waiting {
         let result = if is_settled(&deleted.result) { handed.result } else { deleted.result };
         Handed { result, unanswered, said: handed.said }
     }
+}
+
+/// What has to be noted of a push of which this is the result.
+pub(super) fn fate(result: &Result<Delivered, Failure>) -> Note {
+    let (fate, status) = match result {
+        Ok(Delivered { status, salvaged: None, .. }) => (Fate::Whole, *status),
+        Ok(Delivered { status, .. }) => (Fate::Light, *status),
+        Err(Failure { fault: Fault::Status { status, .. }, .. }) => (Fate::Refused, *status),
+        Err(_) => (Fate::Refused, 0),
+    };
+    Note { token: 0, fate, status }
 }
 
 /// The file of a push that waits.
@@ -382,7 +386,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{
-        CountsText, LONGEST_WAIT, Older, ROOM_BYTES, RunCounts, Spool, Stored, Taken, Written, group_lock, send_lock,
+        CountsText, Fate, LONGEST_WAIT, Note, ROOM_BYTES, RunCounts, Spool, Stored, Written, group_lock, send_lock,
     };
     use crate::exit::Outcome;
     use crate::sink::state_waiting::{Destination, Door, Waiting};
@@ -485,16 +489,17 @@ mod tests {
     fn a_newer_push_has_a_higher_token_than_what_waits_and_what_was_sent() {
         let (_directory, state) = state();
         let mut from_the_future = waiting("x 1\n", None);
-        from_the_future.token = u64::MAX - 9;
+        from_the_future.token = u64::MAX - 99;
         let older = stored(&state, from_the_future);
-        assert_eq!(stored(&state, waiting("x 2\n", None)).token, older.token + 1);
+        assert_eq!(stored(&state, waiting("x 2\n", None)).token, older.token + 2);
         let lock = state.lock(&send_lock(&older.name())).unwrap();
-        for (token, status, noted) in [(older.token + 3, 202, older.token + 3), (older.token, 200, older.token + 3)] {
-            state.note_taken(&older.name(), &lock, Taken { token, status, older: Older::Dropped });
-            let taken = state.taken(&older.name()).unwrap();
-            assert_eq!((taken.token, taken.status, taken.older), (noted, 202, Older::Dropped));
+        let note = |above, fate| Note { token: older.token + above, fate, status: 202 };
+        for note in [note(3, Fate::Whole), note(2, Fate::Light), note(4, Fate::Whole), note(5, Fate::Refused)] {
+            state.note(&older.name(), &lock, note);
         }
-        assert_eq!(stored(&state, waiting("x 3\n", None)).token, older.token + 4);
+        let noted = [note(3, Fate::Whole), note(2, Fate::Light), note(4, Fate::Whole), note(5, Fate::Refused)];
+        assert_eq!(state.notes(&older.name()), noted);
+        assert_eq!(stored(&state, waiting("x 3\n", None)).token, older.token + 7);
     }
 
     /// Who is stored after it has not gone with it.
@@ -505,7 +510,7 @@ mod tests {
         let late = waiting("x 2\n", None);
         let lock = state.lock(&group_lock(&older.name())).unwrap();
         let unkept = state.clone().within(Duration::ZERO).store(waiting("x 3\n", None), &spool());
-        assert!(!unkept.written.waits() && unkept.waiting.token == older.token);
+        assert!(!unkept.written.waits() && unkept.waiting.token == older.token + 1);
         drop(lock);
         let late = stored(&state, late);
         state.discard(&unkept.waiting).unwrap();

@@ -49,6 +49,9 @@ impl Turns {
             let kept = waiting(self.state.path()).into_iter().filter_map(|file| fs::read_to_string(file).ok());
             kept.into_iter().find(|text| text.contains(&format!("\n{first}\n")))
         });
+        // It is in its place a moment before the run lets go of the lock.
+        let [lock] = files(self.state.path(), ".lock").try_into().unwrap();
+        File::open(lock).unwrap().lock().unwrap();
         running
     }
 
@@ -64,6 +67,16 @@ impl Turns {
     fn waiting(&self) -> Vec<PathBuf> {
         waiting(self.state.path())
     }
+}
+
+/// Stops a run that waits for its turn, so that others are before it.
+fn stop(running: &Running) {
+    running.kill(SIGSTOP);
+    wait_for("all threads to be stopped", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap();
+        let mut states = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+        states.all(|stat| stat.rsplit(") ").next().unwrap().starts_with('T')).then_some(())
+    });
 }
 
 /// How often the group had run successfully according to each body.
@@ -94,7 +107,7 @@ fn an_older_run_neither_drops_nor_covers_the_push_of_a_newer_one() {
     // The whole, and the run's own metrics.
     let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
     let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
-    newer.kill(SIGSTOP);
+    stop(&newer);
     turns.release();
     older.wait().exit(125).stderr_has("400 Bad Request");
     assert_eq!(turns.waiting().len(), 1, "the newer run's");
@@ -110,7 +123,7 @@ fn an_older_run_neither_drops_nor_covers_the_push_of_a_newer_one() {
 fn a_run_whose_push_was_refused_with_a_newer_one_does_not_cover_that_one() {
     let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
     let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
-    older.kill(SIGSTOP);
+    stop(&older);
     turns.release();
     newer.wait().exit(0).stderr_has("a push of {job=\"j\"} that had waited is dropped: ");
     older.kill(SIGCONT);
@@ -126,7 +139,7 @@ fn a_run_whose_metrics_were_refused_with_a_newer_one_s_is_told_so() {
     // The whole and the newer run's alone: of both only the runs' own metrics are taken.
     let mut turns = Turns::held([refusal(), Reply::ok(), refusal(), Reply::ok()]);
     let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
-    older.kill(SIGSTOP);
+    stop(&older);
     turns.release();
     newer.wait().exit(0).stderr_has("refused the command's metrics");
     older.kill(SIGCONT);
@@ -134,12 +147,46 @@ fn a_run_whose_metrics_were_refused_with_a_newer_one_s_is_told_so() {
     assert_eq!(turns.bodies().len(), 4);
 }
 
+/// A third run comes between: the gateway has its push, which knows nothing of the first one's.
+#[test]
+fn a_run_whose_push_was_refused_is_told_so_though_a_newer_one_was_taken_since() {
+    let mut turns = Turns::held([refusal(), refusal(), refusal(), refusal(), Reply::ok()]);
+    let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
+    stop(&older);
+    turns.release();
+    newer.wait().exit(125);
+    run(&turns.fake.url(), "j", turns.state.path()).textfile("n 3\n").run(["true"]).exit(0).stderr("");
+    older.kill(SIGCONT);
+    older.wait().exit(125).stderr_has("refused together with a newer push of this group");
+    let bodies = turns.bodies();
+    assert!(bodies.last().unwrap().contains("\nn 3\n") && bodies.len() == 5, "{bodies:#?}");
+}
+
+/// What was refused is in nothing that a third run has stored since: that one's push is not taken for it.
+#[test]
+fn a_run_whose_push_was_refused_sends_it_before_one_that_was_stored_since() {
+    let mut turns = Turns::held([refusal(), refusal(), unauthorized(), Reply::ok()]);
+    let older = turns.start("n 1\na 1\n");
+    stop(&older);
+    turns.release();
+    flush(turns.state.path()).call().exit(1).stderr_has("is dropped: ");
+    let newer = run(&turns.fake.url(), "j", turns.state.path()).textfile("n 3\n").run(["true"]);
+    newer.exit(0).stderr_has("it waits in");
+    older.kill(SIGCONT);
+    older.wait().exit(0).stderr_has("pushed {");
+    flush(turns.state.path()).call().exit(0);
+    let bodies = turns.bodies();
+    assert!(bodies[3].contains("\na 1\n") && bodies[4].contains("\nn 3\n") && bodies.len() == 5, "{bodies:#?}");
+    let counts = counts(&bodies);
+    assert!(counts.is_sorted() && counts.last() == Some(&2), "{counts:?}");
+}
+
 /// One request is enough for both, and the status is the gateway's.
 #[test]
 fn a_run_whose_push_went_with_a_newer_one_has_nothing_left_to_send() {
     let mut turns = Turns::held([Reply::status("202 Accepted", "")]);
     let (older, newer) = (turns.start("n 1\na 1\n"), turns.start("n 2\n"));
-    older.kill(SIGSTOP);
+    stop(&older);
     turns.release();
     newer.wait().exit(0).stderr_has("(202)");
     older.kill(SIGCONT);
@@ -153,7 +200,7 @@ fn a_run_whose_push_went_with_a_newer_one_has_nothing_left_to_send() {
 fn a_run_sends_its_push_itself_when_another_has_had_it_refused() {
     let mut turns = Turns::held([refusal(), refusal(), Reply::ok()]);
     let only = turns.start("n 1\n");
-    only.kill(SIGSTOP);
+    stop(&only);
     turns.release();
     flush(turns.state.path()).call().exit(1).stderr_has("is dropped: ");
     only.kill(SIGCONT);
