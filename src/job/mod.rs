@@ -86,7 +86,8 @@ fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
 /// What tells the command where its metrics file is. Absolute: the command may go to another directory first.
 fn variable(textfile: &Textfile) -> Option<(OsString, OsString)> {
     let path = textfile.path()?;
-    Some((TEXTFILE_VARIABLE.into(), std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into()))
+    let here = if path.is_absolute() { None } else { std::env::current_dir().ok() };
+    Some((TEXTFILE_VARIABLE.into(), here.map_or_else(|| path.to_owned(), |here| here.join(path)).into()))
 }
 
 /// A run that is over.
