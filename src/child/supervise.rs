@@ -263,11 +263,7 @@ impl Child<'_> {
             cpu_user: usage.user,
             cpu_system: usage.system,
             peak_rss_bytes: usage.peak_rss_bytes,
-            // A tree holds at least what its largest process holds, also between two samples and before the first.
-            tree_peak_rss_bytes: self
-                .sampler
-                .as_ref()
-                .map(|sampler| sampler.peak_bytes.unwrap_or_default().max(usage.peak_rss_bytes)),
+            tree_peak_rss_bytes: self.sampler.as_ref().and_then(|sampler| sampler.peak_with(usage.peak_rss_bytes)),
         }
     }
 }

@@ -135,6 +135,13 @@ impl Sampler {
         self.next = Instant::now() + self.interval;
     }
 
+    /// The peak of a tree whose largest process held so many bytes: it holds at least those, also between two samples and before
+    /// the first. `None` where samples find nothing.
+    pub(super) fn peak_with(&self, largest_bytes: u64) -> Option<u64> {
+        let is_new = self.interval == SHORTEST;
+        self.peak_bytes.or(is_new.then_some(0)).map(|peak| peak.max(largest_bytes))
+    }
+
     /// The sum of the resident sets. Pages that several processes share count once for each.
     fn resident_bytes(&mut self, members: &[i32]) -> u64 {
         let pids: Vec<Pid> = members.iter().filter_map(|pid| Some(Pid::from_u32(u32::try_from(*pid).ok()?))).collect();

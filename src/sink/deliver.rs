@@ -25,6 +25,8 @@ const PAGE_TIME: Duration = Duration::from_secs(1);
 const PAGE_MAX: usize = 8 << 20;
 /// What reading is called in a message.
 pub(super) const READING: &str = "read from";
+/// What is refused where the salvage is taken.
+pub(super) const OWN_ALONE: &str = "the command's metrics, only the run's own metrics were pushed";
 /// How often a redirect within the origin is followed.
 const HOPS: u32 = 3;
 
@@ -176,8 +178,7 @@ impl<'a> Delivery<'a> {
         if let Some(salvage) = salvage {
             match self.ask(route, &with(salvage)) {
                 Ok(answer) => {
-                    let what = "the command's metrics, only the run's own metrics were pushed";
-                    return salvaged(self, &answer, what, refusal);
+                    return salvaged(self, &answer, OWN_ALONE, refusal);
                 }
                 // Without the command's metrics the gateway says what is really wrong.
                 Err(second @ Fault::Status { .. }) if second.retry() == Retry::Never => refusal = second,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Push;
 use super::courier::Turn;
 use super::deadline::Deadline;
-use super::deliver::Delivered;
+use super::deliver::{Delivered, OWN_ALONE};
 use super::doors::{Handed, Limits, Sink};
 use super::failure::{Failure, Fault, Phase};
 use super::state::{Lock, NoLock, State};
@@ -247,7 +247,7 @@ fn known(notes: &[Note], token: u64, sink: &Sink) -> Option<Result<Delivered, Fa
     let is_covered = later.iter().any(|note| note.token > token && note.fate != Fate::Refused);
     let salvaged = match note.fate {
         Fate::Whole => None,
-        Fate::Light if is_covered => Some("together with a newer push of this group".to_owned()),
+        Fate::Light if is_covered => Some(format!("{OWN_ALONE}: together with a newer push of this group")),
         Fate::Refused if is_covered => return Some(Err(sink.given_up(Fault::Superseded))),
         Fate::Light | Fate::Refused => return None,
     };
