@@ -71,7 +71,7 @@ demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leav
 
 .PHONY: bench
 bench: build servers ## speed and memory, as README quotes them
-	cargo bench --locked
+	PROMTOOL="$$(scripts/servers promtool)" cargo bench --locked
 
 .PHONY: generated
 generated: tools ## write man/, completions/ and the help in README anew from the command line's definition
