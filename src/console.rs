@@ -22,20 +22,20 @@ pub enum Volume {
     Debug,
 }
 
-/// Says things as loud as it was asked to.
+/// Writes messages to standard error, as many as the volume allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Voice(pub Volume);
+pub struct Console(pub Volume);
 
-impl Voice {
-    /// What the user has to know, unless nothing is to be said at all.
-    pub fn trouble(self, message: impl Display) {
+impl Console {
+    /// Says what the user has to know; nothing with `-q`.
+    pub fn warn(self, message: impl Display) {
         if self.0 > Volume::Quiet {
             say(message);
         }
     }
 
-    /// What was done, for who asked to be told.
-    pub fn note(self, message: impl Display) {
+    /// Says what was done; only with `-v`.
+    pub fn info(self, message: impl Display) {
         if self.0 >= Volume::Verbose {
             say(message);
         }

@@ -19,7 +19,7 @@ pub mod sink;
 pub mod textfile;
 
 pub mod console;
-pub mod exit;
 pub mod exposition;
 pub mod grouping;
+pub mod outcome;
 pub mod place;

@@ -6,26 +6,26 @@ use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use pushwrap::child::{self, Inherited};
+use pushwrap::child::{self, Caller};
 use pushwrap::cli::{self, Cli, Stop, Sub};
 use pushwrap::config::{self, Usage};
-use pushwrap::exit::{Exit, OWN_FAILURE};
+use pushwrap::outcome::{Exit, OWN_FAILURE};
 use pushwrap::{command, console, job};
 
 /// Exit status of a subcommand for bad usage (POSIX utilities).
 const BAD_USAGE: u8 = 2;
 
 fn main() {
-    let inherited = child::take_over();
+    let caller = child::take_over();
     // What fails where delivery catches it must read like everything else that is said.
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match parse(&arguments) {
         Ok(Cli { subcommand: None, run }) => {
-            config::resolve(run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, inherited))
+            config::resolve(run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))
         }
         Ok(Cli { subcommand: Some(subcommand), .. }) => {
-            perform(subcommand, inherited).unwrap_or_else(|usage| refuse(&usage, BAD_USAGE))
+            perform(subcommand, caller).unwrap_or_else(|usage| refuse(&usage, BAD_USAGE))
         }
         // Who asked for help and does not read it has no use for an error either.
         Err(Stop::Asked(text)) => Exit::Code(u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())),
@@ -48,13 +48,13 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
     })
 }
 
-fn perform(subcommand: Sub, inherited: Inherited) -> Result<Exit, Usage> {
+fn perform(subcommand: Sub, caller: Caller) -> Result<Exit, Usage> {
     // `metric time` runs a command by the rules of the run form; `metric` gives the signals back for all else.
     if !matches!(subcommand, Sub::Metric(_)) {
-        inherited.give_back();
+        caller.give_back();
     }
     Ok(Exit::Code(match subcommand {
-        Sub::Metric(metric) => return Ok(command::metric::run(config::resolve_metric(metric)?, inherited)),
+        Sub::Metric(metric) => return Ok(command::metric::run(config::resolve_metric(metric)?, caller)),
         Sub::Push(push) => command::push::run(config::resolve_push(&push)?, &push.files),
         Sub::Check(check) => command::check::run(&check),
         Sub::Groups(groups) => command::groups::run(&config::resolve_groups(&groups)?),

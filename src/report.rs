@@ -3,8 +3,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exit::{End, Outcome};
 use crate::exposition::{Family, Kind};
+use crate::outcome::{End, Outcome};
 use crate::sink::RunCounts;
 
 /// One of the run's own metrics, as the table in README describes it.
@@ -306,8 +306,8 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
-    use crate::exit::{Cause, Codes, End, NotStarted, Outcome, Status};
     use crate::exposition::encode;
+    use crate::outcome::{Cause, Codes, End, NotStarted, Outcome, Status};
     use crate::sink::RunCounts;
 
     fn identity() -> Identity {

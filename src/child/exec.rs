@@ -18,18 +18,18 @@ const SHELL: &CStr = c"/bin/sh";
 
 /// What to execute, ready for execve(2).
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct ExecImage {
     /// The files to try, in this order: one, or the command's name in each directory of PATH.
     pub(super) files: Vec<CString>,
     /// The arguments, the command's name as it was typed first.
     pub(super) argv: Vec<CString>,
     /// The environment, entry for entry.
-    pub(super) env: Vec<Entry>,
+    pub(super) env: Vec<EnvEntry>,
 }
 
 /// One entry of the command's environment.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum EnvEntry {
     /// As pushwrap was given it.
     Inherited(&'static CStr),
     /// Set by pushwrap.
@@ -38,7 +38,7 @@ pub(super) enum Entry {
     OwnPid(Vec<u8>),
 }
 
-impl Entry {
+impl EnvEntry {
     /// An entry for the variable `name` into which the pid of the command is written when it is known.
     pub(super) fn own_pid(name: &[u8]) -> Self {
         let mut bytes = name.to_vec();
@@ -51,7 +51,7 @@ impl Entry {
 
 /// What the command finds that std's runtime and pushwrap have changed in this process.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ground {
+pub(super) struct ExecState {
     /// The signal mask.
     pub(super) mask: SignalSet,
     /// The disposition of SIGPIPE.
@@ -123,7 +123,7 @@ impl Drop for Shared {
 ///
 /// # Errors
 /// Those of mmap(2) and clone(2): no process was started.
-pub(super) fn start(image: &mut Image, ground: &Ground) -> io::Result<(i32, Shared)> {
+pub(super) fn start(image: &mut ExecImage, exec_state: &ExecState) -> io::Result<(i32, Shared)> {
     let shared = Shared::new()?;
     let mut call = Call::new(image);
 
@@ -133,12 +133,12 @@ pub(super) fn start(image: &mut Image, ground: &Ground) -> io::Result<(i32, Shar
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => become_command(&mut call, ground, shared.page()),
+        0 => become_command(&mut call, exec_state, shared.page()),
         _ => Ok((i32::try_from(pid).unwrap_or(-1), shared)),
     }
 }
 
-/// The arguments of execve(2) as pointers into an [`Image`].
+/// The arguments of execve(2) as pointers into an [`ExecImage`].
 struct Call {
     files: Vec<*const libc::c_char>,
     argv: Vec<*const libc::c_char>,
@@ -150,7 +150,7 @@ struct Call {
 }
 
 impl Call {
-    fn new(image: &mut Image) -> Self {
+    fn new(image: &mut ExecImage) -> Self {
         let argv = pointers(&image.argv);
         let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
         shell_argv.extend_from_slice(argv.get(1..).unwrap_or(&[]));
@@ -158,9 +158,9 @@ impl Call {
         let mut own_pids = Vec::new();
         for entry in &mut image.env {
             env.push(match entry {
-                Entry::Inherited(entry) => entry.as_ptr(),
-                Entry::Own(entry) => entry.as_ptr(),
-                Entry::OwnPid(bytes) => {
+                EnvEntry::Inherited(entry) => entry.as_ptr(),
+                EnvEntry::Own(entry) => entry.as_ptr(),
+                EnvEntry::OwnPid(bytes) => {
                     let value = bytes.iter().position(|byte| *byte == b'=').map_or(0, |equals| equals + 1);
                     let start = bytes.as_mut_ptr();
                     own_pids.push(start.wrapping_add(value));
@@ -179,22 +179,22 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// The child's part. Only async-signal-safe calls, no allocation, no return.
-fn become_command(call: &mut Call, ground: &Ground, page: &Page) -> ! {
-    sys::set_disposition(libc::SIGPIPE, ground.pipe);
-    sys::set_disposition(libc::SIGCHLD, ground.child);
-    for (fd, closed) in (0..).zip(ground.closed) {
+fn become_command(call: &mut Call, exec_state: &ExecState, page: &Page) -> ! {
+    sys::set_disposition(libc::SIGPIPE, exec_state.pipe);
+    sys::set_disposition(libc::SIGCHLD, exec_state.child);
+    for (fd, closed) in (0..).zip(exec_state.closed) {
         if closed {
             sys::close(fd);
         }
     }
-    // SAFETY: getpid is async-signal-safe; each pointer has room for ten digits and the end (Entry::own_pid).
+    // SAFETY: getpid is async-signal-safe; each pointer has room for ten digits and the end (EnvEntry::own_pid).
     unsafe {
         let pid = libc::getpid();
         for digits in &call.own_pids {
             write_decimal(*digits, pid.unsigned_abs());
         }
     }
-    sys::set_mask(ground.mask);
+    sys::set_mask(exec_state.mask);
     let refusal = execute(call);
     page.file.store(refusal.file, Ordering::Relaxed);
     page.errno.store(refusal.errno, Ordering::Relaxed);

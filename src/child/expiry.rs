@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Timeout;
 use super::sys::{self, SignalSet};
 use super::tree::Tree;
-use crate::exit::Expiry;
+use crate::outcome::Expiry;
 
 /// How often KILL is repeated while somebody is left: processes that were forked meanwhile, or that cannot die yet.
 const REPEAT: Duration = Duration::from_millis(100);

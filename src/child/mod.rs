@@ -2,12 +2,12 @@
 //! is reaped. Signals are blocked and read, never handled, because a handler would cost the command an inherited "ignored".
 //!
 //! The order of a run: [`take_over`] in the first lines of `main`, [`spawn`] while pushwrap is small and has one thread,
-//! [`Child::supervise`] until the command has ended, [`Inherited::wait`] while its metrics are pushed, [`leave`].
+//! [`Child::supervise`] until the command has ended, [`Caller::wait`] while its metrics are pushed, [`leave`].
 
+mod caller;
 mod cgroup;
 mod exec;
 mod expiry;
-mod inherited;
 mod procfs;
 mod program;
 mod relay;
@@ -17,10 +17,10 @@ mod tree;
 
 use std::time::{Duration, SystemTime};
 
-use crate::exit::End;
+use crate::outcome::End;
 
+pub use caller::{Caller, Wake, leave, take_over};
 pub use cgroup::memory_limit_bytes;
-pub use inherited::{Inherited, Wake, leave, take_over};
 pub use program::{Program, SpawnError};
 pub use supervise::{Child, spawn};
 
@@ -37,7 +37,7 @@ pub struct Timeout {
 
 /// When the caller wants [`Event::Due`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Schedule {
+pub struct WakeTimes {
     /// The first time, counted from the start of the command.
     pub first: Duration,
     /// How often after that; `None` is never again.
@@ -52,13 +52,13 @@ pub struct Plan {
     /// Whether the memory of its whole process tree is sampled.
     pub sample_tree: bool,
     /// When the caller wants to be called while it runs.
-    pub wake: Option<Schedule>,
+    pub wake: Option<WakeTimes>,
 }
 
 /// What happens while the command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A time of the [`Schedule`] has come.
+    /// A time of the [`WakeTimes`] has come.
     Due,
     /// TERM, INT, HUP or QUIT came from outside: pushwrap was told to stop. Told once for each of them.
     ToldToStop(i32),
@@ -77,7 +77,7 @@ pub struct Progress {
 
 /// A command that has ended and has been reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct CommandResult {
     /// How it ended and what is known about the reason.
     pub end: End,
     /// The wall clock just before it was started.

@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::exec::{Entry, Image, Refusal};
+use super::exec::{EnvEntry, ExecImage, Refusal};
 use super::sys;
-use crate::exit::NotStarted;
+use crate::outcome::NotStarted;
 
 /// The command and what pushwrap changes in its environment.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +28,12 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 impl Program {
     /// What execve(2) takes, or why it can take nothing: a NUL byte ends every string there.
-    pub(super) fn image(&self) -> Result<Image, Refusal> {
+    pub(super) fn image(&self) -> Result<ExecImage, Refusal> {
         let environment = sys::environment();
         let name = self.name().as_bytes();
         let path = environment.iter().find_map(|entry| value_of(entry, b"PATH"));
         let einval = |_| Refusal { errno: libc::EINVAL, file: 0 };
-        Ok(Image {
+        Ok(ExecImage {
             files: files(name, path.unwrap_or(DEFAULT_PATH)).map_err(|errno| Refusal { errno, file: 0 })?,
             argv: self.argv.iter().map(|arg| CString::new(arg.as_bytes())).collect::<Result<_, _>>().map_err(einval)?,
             env: self.environment(&environment).map_err(einval)?,
@@ -45,7 +45,7 @@ impl Program {
         self.argv.first().map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    fn environment(&self, inherited: &[&'static CStr]) -> Result<Vec<Entry>, std::ffi::NulError> {
+    fn environment(&self, inherited: &[&'static CStr]) -> Result<Vec<EnvEntry>, std::ffi::NulError> {
         let replaced = |entry: &CStr| {
             let names = self.unset.iter().chain(self.set.iter().map(|(name, _)| name));
             names.into_iter().any(|name| value_of(entry, name.as_bytes()).is_some())
@@ -54,15 +54,15 @@ impl Program {
         let entry = |entry: &&'static CStr| {
             for name in [b"LISTEN_PID".as_slice(), b"WATCHDOG_PID"] {
                 if value_of(entry, name) == Some(own.as_bytes()) {
-                    return Entry::own_pid(name);
+                    return EnvEntry::own_pid(name);
                 }
             }
-            Entry::Inherited(entry)
+            EnvEntry::Inherited(entry)
         };
-        let mut env: Vec<Entry> = inherited.iter().filter(|entry| !replaced(entry)).map(entry).collect();
+        let mut env: Vec<EnvEntry> = inherited.iter().filter(|entry| !replaced(entry)).map(entry).collect();
         for (name, value) in &self.set {
             let bytes = [name.as_bytes(), b"=", value.as_bytes()].concat();
-            env.push(Entry::Own(CString::new(bytes)?));
+            env.push(EnvEntry::Own(CString::new(bytes)?));
         }
         Ok(env)
     }
@@ -254,7 +254,7 @@ fn quoted(name: impl AsRef<OsStr>) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{Entry, NotStarted, Program, elf_interpreter, files, interpreter, quoted, reason};
+    use super::{EnvEntry, NotStarted, Program, elf_interpreter, files, interpreter, quoted, reason};
 
     fn tried(name: &str, path: &str) -> Vec<String> {
         let files = files(name.as_bytes(), path.as_bytes()).unwrap();
@@ -287,9 +287,9 @@ mod tests {
         let shown: Vec<String> = env
             .iter()
             .map(|entry| match entry {
-                Entry::Inherited(entry) => entry.to_str().unwrap().to_owned(),
-                Entry::Own(entry) => entry.to_str().unwrap().to_owned(),
-                Entry::OwnPid(_) => "own pid".to_owned(),
+                EnvEntry::Inherited(entry) => entry.to_str().unwrap().to_owned(),
+                EnvEntry::Own(entry) => entry.to_str().unwrap().to_owned(),
+                EnvEntry::OwnPid(_) => "own pid".to_owned(),
             })
             .collect();
         assert_eq!(shown, ["A=1", "nothing", "A=2", "SECRETS=y", "LISTEN_PID=1", "PUSHWRAP_TEXTFILE=/t"]);

@@ -2,7 +2,7 @@
 //! Losing one is worse than doubling one.
 
 use super::procfs::Stat;
-use super::sys::Received;
+use super::sys::SignalInfo;
 use super::tree::Tree;
 
 /// The signals that tell a program to stop.
@@ -21,7 +21,7 @@ pub(super) enum Sender {
 
 impl Sender {
     /// Finds out who has sent `received` while `command` is the command's pid.
-    pub(super) fn of(received: &Received, command: i32, tree: &Tree) -> Self {
+    pub(super) fn of(received: &SignalInfo, command: i32, tree: &Tree) -> Self {
         if received.code > 0 {
             Self::Kernel
         } else if received.sender > 0 && (is_descendant(received.sender, command) || tree.has(received.sender)) {
@@ -50,7 +50,7 @@ fn is_descendant(pid: i32, ancestor: i32) -> bool {
 
 /// What to do about a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct Handling {
     /// Hand it to the command.
     pub(super) forward: bool,
     /// It may be an order to stop (unless the caller had it ignored).
@@ -59,7 +59,7 @@ pub(super) struct Verdict {
 
 /// Judges a signal. `leads_session`: a hang-up of the terminal is told to the session leader alone, so where that is
 /// pushwrap the command would not hear of it.
-pub(super) fn judge(signal: i32, sender: Sender, leads_session: bool) -> Verdict {
+pub(super) fn handling(signal: i32, sender: Sender, leads_session: bool) -> Handling {
     let order = STOP_ORDERS.contains(&signal) && sender != Sender::Command;
     let forward = match sender {
         _ if matches!(signal, libc::SIGCHLD | libc::SIGPIPE) => false,
@@ -74,15 +74,15 @@ pub(super) fn judge(signal: i32, sender: Sender, leads_session: bool) -> Verdict
             _ => signal != libc::SIGXFSZ,
         },
     };
-    Verdict { forward, order }
+    Handling { forward, order }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Sender, Stat, Verdict, is_descendant, judge};
+    use super::{Handling, Sender, Stat, handling, is_descendant};
 
     fn forwarded(signal: i32, sender: Sender) -> bool {
-        judge(signal, sender, false).forward
+        handling(signal, sender, false).forward
     }
 
     #[test]
@@ -99,14 +99,14 @@ mod tests {
         for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGWINCH] {
             assert!(!forwarded(signal, Sender::Kernel), "{signal}");
         }
-        assert!(judge(libc::SIGINT, Sender::Kernel, false).order);
+        assert!(handling(libc::SIGINT, Sender::Kernel, false).order);
     }
 
     #[test]
     fn a_hang_up_is_handed_on_by_the_session_leader_only() {
         for signal in [libc::SIGHUP, libc::SIGCONT] {
-            assert!(!judge(signal, Sender::Kernel, false).forward);
-            assert!(judge(signal, Sender::Kernel, true).forward);
+            assert!(!handling(signal, Sender::Kernel, false).forward);
+            assert!(handling(signal, Sender::Kernel, true).forward);
         }
     }
 
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn what_the_command_sends_is_neither_echoed_nor_an_order() {
-        let verdict = judge(libc::SIGTERM, Sender::Command, true);
-        assert_eq!(verdict, Verdict { forward: false, order: false });
+        let handling = handling(libc::SIGTERM, Sender::Command, true);
+        assert_eq!(handling, Handling { forward: false, order: false });
     }
 
     #[test]

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
 
+use super::caller::{BLOCKED, Caller, is_init};
 use super::cgroup::MemoryCgroup;
 use super::exec::{self, Shared};
 use super::expiry::Limit;
-use super::inherited::{BLOCKED, Inherited, is_init};
 use super::procfs::{self, Stat};
 use super::program::Failure;
 use super::relay::{self, Sender};
-use super::sys::{self, Change, Received, SignalSet, Usage};
+use super::sys::{self, ChildState, SignalInfo, SignalSet, Usage};
 use super::tree::{Orphans, Sampler, Tree};
-use super::{Ended, Event, Plan, Program, Progress, SpawnError};
-use crate::exit::{Cause, End, Expiry, OWN_FAILURE, Status};
+use super::{CommandResult, Event, Plan, Program, Progress, SpawnError};
+use crate::outcome::{Cause, End, Expiry, OWN_FAILURE, Status};
 
 /// A command that has been started: a process that has executed it, or is about to.
 #[derive(Debug)]
 pub struct Child<'a> {
-    inherited: &'a mut Inherited,
+    caller: &'a mut Caller,
     pid: i32,
     attempt: Attempt,
     started: SystemTime,
@@ -59,23 +59,23 @@ impl Watermark {
 ///
 /// # Errors
 /// There is no process for the command: 126 or 127, and the sentence that says why.
-pub fn spawn<'a>(program: &Program, plan: Plan, inherited: &'a mut Inherited) -> Result<Child<'a>, SpawnError> {
+pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Result<Child<'a>, SpawnError> {
     let memory = Watermark::read();
     if plan.timeout.is_some() {
         // Only then: an orphan of the command sees pushwrap as its parent, which it would not without pushwrap. With a
         // limit it is what makes processes that have left their parents findable.
-        inherited.reaps_orphans |= nix::sys::prctl::set_child_subreaper(true).is_ok();
+        caller.reaps_orphans |= nix::sys::prctl::set_child_subreaper(true).is_ok();
     }
     let orphans =
-        if inherited.reaps_orphans { Orphans::Ours { older: procfs::own_children() } } else { Orphans::Elsewhere };
+        if caller.reaps_orphans { Orphans::Ours { older: procfs::own_children() } } else { Orphans::Elsewhere };
     let started = SystemTime::now();
     let clock = Instant::now();
-    let process = start(program, inherited);
+    let process = start(program, caller);
     // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
-    inherited.release();
+    caller.release();
     let (pid, attempt) = process.map_err(|failure| failure.at(program.name(), started, clock.elapsed()))?;
     Ok(Child {
-        inherited,
+        caller,
         pid,
         attempt,
         started,
@@ -106,11 +106,11 @@ impl Attempt {
 }
 
 /// Starts the process. A limit on processes is often reached for a moment only, so like a shell it tries again for a while.
-fn start(program: &Program, inherited: &Inherited) -> Result<(i32, Attempt), Failure> {
+fn start(program: &Program, caller: &Caller) -> Result<(i32, Attempt), Failure> {
     let mut image = program.image().map_err(|refusal| Failure::Refused { refusal, file: None })?;
     let mut pause = Duration::from_millis(100);
     loop {
-        match exec::start(&mut image, &inherited.ground()) {
+        match exec::start(&mut image, &caller.exec_state()) {
             Ok((pid, shared)) => {
                 return Ok((pid, Attempt { name: program.name().to_owned(), files: image.files, shared }));
             }
@@ -129,7 +129,7 @@ impl Child<'_> {
     ///
     /// # Errors
     /// It could not be executed: 127 or 126, and the sentence that says why.
-    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Result<Ended, SpawnError> {
+    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Result<CommandResult, SpawnError> {
         loop {
             match sys::next_signal(BLOCKED, self.time_left()) {
                 Some(received) if received.signal == libc::SIGCHLD => {}
@@ -181,13 +181,13 @@ impl Child<'_> {
     }
 
     /// Hands a signal on to the command, unless it has got it already.
-    fn relay(&mut self, received: &Received, on_event: &mut dyn FnMut(Event, &Progress)) {
+    fn relay(&mut self, received: &SignalInfo, on_event: &mut dyn FnMut(Event, &Progress)) {
         let sender = Sender::of(received, self.pid, &self.tree);
-        let verdict = relay::judge(received.signal, sender, leads_session());
-        if verdict.forward {
+        let handling = relay::handling(received.signal, sender, leads_session());
+        if handling.forward {
             sys::pass_on(self.pid, received);
         }
-        if verdict.order && self.inherited.hear(received.signal) {
+        if handling.order && self.caller.hear(received.signal) {
             on_event(Event::ToldToStop(received.signal), &self.progress());
         }
     }
@@ -196,14 +196,14 @@ impl Child<'_> {
     fn look_after_children(&mut self) -> Option<(Status, Usage)> {
         let end = loop {
             match sys::wait_for(self.pid) {
-                Change::None => break None,
-                Change::Stopped(signal) => self.follow_stop(signal),
-                Change::Ended(status, usage) => break Some((status, usage)),
+                ChildState::None => break None,
+                ChildState::Stopped(signal) => self.follow_stop(signal),
+                ChildState::Ended(status, usage) => break Some((status, usage)),
                 // Nobody but this loop reaps it. Should it happen all the same, a run that ends beats one that hangs.
-                Change::NoChild => break Some((Status::Exited(OWN_FAILURE), Usage::default())),
+                ChildState::NoChild => break Some((Status::Exited(OWN_FAILURE), Usage::default())),
             }
         };
-        self.inherited.reap_orphans(end.is_none().then_some(self.pid));
+        self.caller.reap_orphans(end.is_none().then_some(self.pid));
         end
     }
 
@@ -224,7 +224,7 @@ impl Child<'_> {
         if let Some(continued) = pending() {
             return self.relay(&continued, &mut |_, _| {});
         }
-        sys::undergo_if(signal, || self.is_stopped());
+        sys::raise_default_if(signal, || self.is_stopped());
         // Only when something has continued us: in an orphaned process group the kernel discards the stop. A shell
         // continues the whole group, an administrator perhaps pushwrap alone.
         if pending().is_some() && self.is_stopped() {
@@ -238,7 +238,7 @@ impl Child<'_> {
     }
 
     /// Puts together what is known about the command that has been reaped just now.
-    fn ended(mut self, status: Status, usage: Usage) -> Ended {
+    fn ended(mut self, status: Status, usage: Usage) -> CommandResult {
         let duration = self.clock.elapsed();
         let ended = SystemTime::now();
         let timeout = self.limit.as_ref().and_then(|limit| limit.expired);
@@ -247,15 +247,15 @@ impl Child<'_> {
             oom_killed: timeout != Some(Expiry::Killed)
                 && status.shell_code() == Status::Signaled(libc::SIGKILL).shell_code()
                 && self.memory.as_ref().is_some_and(Watermark::has_risen),
-            told_to_stop: self.inherited.told_to_stop(),
+            told_to_stop: self.caller.told_to_stop(),
         };
-        self.inherited.note_end(status);
+        self.caller.note_end(status);
         self.tree.root_is_gone();
         if let Some(limit) = &self.limit {
-            let inherited = &self.inherited;
-            limit.sweep(&mut self.tree, &|| inherited.reap_orphans(None));
+            let caller = &self.caller;
+            limit.sweep(&mut self.tree, &|| caller.reap_orphans(None));
         }
-        Ended {
+        CommandResult {
             end: End::Ended { status, cause },
             started: self.started,
             ended,

@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crate::exit::Status;
+use crate::outcome::Status;
 
 /// The size of the kernel's signal set in bytes, which its system calls want to be told.
 const SET_BYTES: libc::size_t = size_of::<u64>();
@@ -152,7 +152,7 @@ pub(super) fn environment() -> Vec<&'static CStr> {
 
 /// A signal taken from the queue, with what the kernel says about its origin (sigaction(2)).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received {
+pub(super) struct SignalInfo {
     /// Its number.
     pub(super) signal: i32,
     /// `si_code`: above 0 the kernel made it, else a process sent it.
@@ -163,7 +163,7 @@ pub(super) struct Received {
 }
 
 #[cfg(test)]
-impl Received {
+impl SignalInfo {
     /// As if somebody had sent it by kill(2).
     pub(super) fn for_test(signal: i32) -> Self {
         Self { signal, code: libc::SI_USER, sender: 1, value: libc::sigval { sival_ptr: ptr::null_mut() } }
@@ -172,7 +172,7 @@ impl Received {
 
 /// Takes the next pending signal of `set`, waiting until one comes or `timeout` has passed (`None`: for ever). The
 /// signals have to be blocked.
-pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<Received> {
+pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<SignalInfo> {
     let limit = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(timeout.subsec_nanos().cast_signed()),
@@ -187,7 +187,7 @@ pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<R
             return None;
         }
         let info = info.assume_init();
-        Some(Received { signal: info.si_signo, code: info.si_code, sender: info.si_pid(), value: info.si_value() })
+        Some(SignalInfo { signal: info.si_signo, code: info.si_code, sender: info.si_pid(), value: info.si_value() })
     }
 }
 
@@ -199,7 +199,7 @@ pub(super) fn send(pid: i32, signal: i32) {
 }
 
 /// Sends a received signal on to the process `pid`, with its value where it was queued with one (sigqueue(3)).
-pub(super) fn pass_on(pid: i32, received: &Received) {
+pub(super) fn pass_on(pid: i32, received: &SignalInfo) {
     // SAFETY: sigqueue has no memory arguments; the value is an integer or a pointer that nobody here follows.
     let queued =
         received.code == libc::SI_QUEUE && unsafe { libc::sigqueue(pid, received.signal, received.value) } == 0;
@@ -210,13 +210,13 @@ pub(super) fn pass_on(pid: i32, received: &Received) {
 
 /// Lets the default action of `signal` happen to this process now: it stops, or dies, or (an ignored stop in an orphaned
 /// process group) nothing happens. Afterwards mask and disposition are as before.
-pub(super) fn undergo(signal: i32) {
-    undergo_if(signal, || true);
+pub(super) fn raise_default(signal: i32) {
+    raise_default_if(signal, || true);
 }
 
 /// The same, unless `still_due` says no when the signal, which has to be blocked, is pending already: a CONT that comes after
 /// that takes a stop back, one that came before was taken back by it (signal(7)). A STOP happens before anybody is asked.
-pub(super) fn undergo_if(signal: i32, still_due: impl FnOnce() -> bool) {
+pub(super) fn raise_default_if(signal: i32, still_due: impl FnOnce() -> bool) {
     let ignored = is_ignored(signal);
     set_disposition(signal, Disposition::Default);
     // SAFETY: tgkill has no memory arguments. It is used instead of raise(3), which refuses nothing but caches ids.
@@ -244,7 +244,7 @@ pub(super) struct Usage {
 
 /// What has become of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum ChildState {
     /// Nothing new.
     None,
     /// It was stopped by this signal.
@@ -256,16 +256,16 @@ pub(super) enum Change {
 }
 
 /// Asks once what has become of the child `pid`, and reaps it when it has ended. Never waits.
-pub(super) fn wait_for(pid: i32) -> Change {
+pub(super) fn wait_for(pid: i32) -> ChildState {
     let mut status = 0;
     // SAFETY: a zeroed rusage is valid, both pointers live through the call; the W macros only compute.
     unsafe {
         let mut usage: libc::rusage = zeroed();
         match libc::wait4(pid, &raw mut status, libc::WNOHANG | libc::WUNTRACED, &raw mut usage) {
-            0 => Change::None,
-            -1 => Change::NoChild,
-            _ if libc::WIFSTOPPED(status) => Change::Stopped(libc::WSTOPSIG(status)),
-            _ => Change::Ended(ended(status), used(&usage)),
+            0 => ChildState::None,
+            -1 => ChildState::NoChild,
+            _ if libc::WIFSTOPPED(status) => ChildState::Stopped(libc::WSTOPSIG(status)),
+            _ => ChildState::Ended(ended(status), used(&usage)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::shown::paint;
 use crate::cli;
-use crate::console::{Voice, Volume};
+use crate::console::{Console, Volume};
 use crate::exposition::{self, Context, Diagnostic, Reading, Refusal, Source, Verdict, count, json_string};
 use crate::textfile::{self, Found};
 
@@ -133,7 +133,7 @@ fn show(findings: &[Diagnostic]) {
 }
 
 fn say(message: &str) {
-    Voice(Volume::Normal).trouble(message);
+    Console(Volume::Normal).warn(message);
 }
 
 /// Writes to standard output; whether it could be written.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shown::voice;
+use super::shown::console;
 use crate::config::DeleteConfig;
 use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
 
@@ -10,11 +10,11 @@ use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
 #[must_use]
 pub fn run(config: &DeleteConfig) -> u8 {
     let DeleteConfig { reach, key, dry_run } = config;
-    let voice = voice(reach);
+    let console = console(reach);
     let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
     if *dry_run {
         for gateway in &reach.gateways {
-            rehearse(gateway, &push, voice);
+            rehearse(gateway, &push, console);
         }
         return 0;
     }
@@ -23,9 +23,9 @@ pub fn run(config: &DeleteConfig) -> u8 {
     for (gateway, result) in reach.gateways.iter().zip(results) {
         match result {
             // The gateway answers the same whether it had the group or not.
-            Ok(delivered) => voice.note(format!("deleted {key} at '{}' ({})", gateway.url, delivered.status)),
+            Ok(delivered) => console.info(format!("deleted {key} at '{}' ({})", gateway.url, delivered.status)),
             Err(failure) => {
-                voice.trouble(failure);
+                console.warn(failure);
                 status = 1;
             }
         }

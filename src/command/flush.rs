@@ -5,16 +5,16 @@ use std::time::SystemTime;
 
 use super::shown::{age, print};
 use crate::config::FlushConfig;
-use crate::console::Voice;
+use crate::console::Console;
 use crate::sink::{Cancel, Deadline, Destination, Door, Limits, Sent, Sink, State, Waiting, dropped};
 
 /// Sends what waits for the gateways that are named, or for all where none is, and says what came of it. The exit status: 0, or
 /// 1 when some of it still waits or was refused.
 #[must_use]
 pub fn run(config: &FlushConfig) -> u8 {
-    let voice = Voice(config.volume);
+    let console = Console(config.volume);
     for warning in &config.warnings {
-        voice.trouble(warning);
+        console.warn(warning);
     }
     if config.is_for_nobody() {
         return 0;
@@ -22,7 +22,7 @@ pub fn run(config: &FlushConfig) -> u8 {
     let state = match config.state_dir.open_existing() {
         Ok(state) => state,
         Err(trouble) => {
-            voice.trouble(trouble);
+            console.warn(trouble);
             return 1;
         }
     };
@@ -30,7 +30,7 @@ pub fn run(config: &FlushConfig) -> u8 {
         state.tidy();
     }
     let (down, elsewhere) = (HashSet::new(), BTreeMap::new());
-    let mut flush = Flush { config, state: &state, voice, down, elsewhere, failed: false };
+    let mut flush = Flush { config, state: &state, console, down, elsewhere, failed: false };
     flush.all();
     u8::from(flush.failed)
 }
@@ -38,7 +38,7 @@ pub fn run(config: &FlushConfig) -> u8 {
 struct Flush<'c> {
     config: &'c FlushConfig,
     state: &'c State,
-    voice: Voice,
+    console: Console,
     /// Destinations that did not answer: one time-out each is enough.
     down: HashSet<Destination>,
     /// How many pushes wait for addresses that were not named, and the option that names them.
@@ -50,14 +50,14 @@ impl Flush<'_> {
     fn all(&mut self) {
         match self.state.waiting() {
             Ok(names) if names.is_empty() => {
-                self.voice.note(format!("nothing waits in '{}'", self.state.path().display()));
+                self.console.info(format!("nothing waits in '{}'", self.state.path().display()));
             }
             Ok(names) => names.iter().for_each(|name| self.one(name)),
             Err(trouble) => self.trouble(&trouble),
         }
         for ((url, option), number) in &self.elsewhere {
             let wait = if *number == 1 { "1 push waits".to_owned() } else { format!("{number} pushes wait") };
-            self.voice.trouble(format!("{wait} for '{url}': name it with {option} to send what is for it"));
+            self.console.warn(format!("{wait} for '{url}': name it with {option} to send what is for it"));
         }
         if let Some(strangers) = self.state.strangers() {
             self.trouble(&strangers);
@@ -116,7 +116,7 @@ impl Flush<'_> {
     }
 
     fn trouble(&mut self, message: &str) {
-        self.voice.trouble(message);
+        self.console.warn(message);
         self.failed = true;
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::shown::{age, paint, print, say_clock, voice};
+use super::shown::{age, console, paint, print, say_clock};
 use crate::config::{PruneConfig, Reach};
-use crate::console::{Voice, write_stderr};
+use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
 use crate::grouping::GroupingKey;
 use crate::sink::{Cancel, Deadline, Failure, Fault, Gateway, Group, Inventory, Method, Push, deliver, inventory};
@@ -19,13 +19,13 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// Prunes every gateway. The exit status: 0, or 1 when something could not be read or deleted.
 #[must_use]
 pub fn run(config: &PruneConfig) -> u8 {
-    let voice = voice(&config.reach);
+    let console = console(&config.reach);
     let mut status = 0;
     for gateway in &config.reach.gateways {
-        let mut pruning = Pruning { config, gateway, voice, deleted: Vec::new(), skipped: false };
+        let mut pruning = Pruning { config, gateway, console, deleted: Vec::new(), skipped: false };
         let done = pruning.run();
         if let Err(trouble) = &done {
-            voice.trouble(trouble);
+            console.warn(trouble);
         }
         if done.is_err() || pruning.skipped {
             status = 1;
@@ -38,7 +38,7 @@ pub fn run(config: &PruneConfig) -> u8 {
 struct Pruning<'c> {
     config: &'c PruneConfig,
     gateway: &'c Gateway,
-    voice: Voice,
+    console: Console,
     /// What was deleted, and how old it was.
     deleted: Vec<(GroupingKey, SystemTime)>,
     /// Whether a group could not be deleted.
@@ -48,7 +48,7 @@ struct Pruning<'c> {
 impl Pruning<'_> {
     fn run(&mut self) -> Result<(), String> {
         let plan = self.read()?;
-        say_clock(self.voice, &plan, &self.gateway.url.to_string());
+        say_clock(self.console, &plan, &self.gateway.url.to_string());
         let doomed: Vec<&Group> = plan.groups.iter().filter(|group| self.is_doomed(group, plan.now)).collect();
         if self.config.dry_run {
             let lines = doomed.iter().map(|group| format!("would delete {}\n", described(group, plan.now)));
@@ -58,7 +58,7 @@ impl Pruning<'_> {
         let done = self.delete_all(&doomed, &progress);
         progress.clear();
         let url = &self.gateway.url;
-        self.voice.note(format!("deleted {} at '{url}'", count(self.deleted.len() as u64, "group")));
+        self.console.info(format!("deleted {} at '{url}'", count(self.deleted.len() as u64, "group")));
         done.and_then(|()| self.confirm())
     }
 
@@ -84,13 +84,13 @@ impl Pruning<'_> {
             }
             let Some(reading) = &reading else { continue };
             match reading.group(&planned.key) {
-                None => self.voice.note(format!("{} is gone already", planned.key)),
+                None => self.console.info(format!("{} is gone already", planned.key)),
                 Some(group) if self.is_doomed(group, reading.now) => {
                     let described = described(group, reading.now);
                     let touched = group.touched().unwrap_or(SystemTime::UNIX_EPOCH);
                     self.delete(group.key.clone(), touched, progress, &described)?;
                 }
-                Some(_) => self.voice.note(format!("{} was pushed to meanwhile: it stays", planned.key)),
+                Some(_) => self.console.info(format!("{} was pushed to meanwhile: it stays", planned.key)),
             }
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Pruning<'_> {
             }
             Err(failure) if concerns_one_group(&failure) => {
                 progress.clear();
-                self.voice.trouble(format!("{key} stays: {failure}"));
+                self.console.warn(format!("{key} stays: {failure}"));
                 self.skipped = true;
                 Ok(())
             }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::config::{Destination, PushConfig, Reporting};
-use crate::console::{Voice, Volume, write_stderr};
+use crate::console::{Console, Volume, write_stderr};
 use crate::exposition::{self, Context, Diagnostic, Kind, Reading, count, encode};
 use crate::grouping::GroupingKey;
 use crate::report;
@@ -15,12 +15,12 @@ use crate::textfile;
 #[must_use]
 pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     let PushConfig { reporting, volume } = config;
-    let voice = Voice(volume);
+    let console = Console(volume);
     for line in reporting.warnings.iter().chain(&reporting.troubles) {
-        voice.trouble(line);
+        console.warn(line);
     }
     if !reporting.troubles.is_empty() {
-        voice.trouble("nothing was pushed");
+        console.warn("nothing was pushed");
         return 1;
     }
     let stdin = [PathBuf::from("-")];
@@ -32,25 +32,25 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
         reading.add(problem);
     }
     keep_types(&mut reading);
-    textfile::say_findings(&reading.diagnostics, reading.errors(), voice);
+    textfile::say_findings(&reading.diagnostics, reading.errors(), console);
     // Nothing is left of what was there: a PUT of that would empty the group.
     if reading.samples() == 0 && reading.errors() > 0 {
-        voice.trouble("no sample is left: nothing was pushed");
+        console.warn("no sample is left: nothing was pushed");
         return 1;
     }
     let mut reporting = reporting;
     if reporting.on_success == Method::Replace {
         if reading.samples() == 0 {
-            voice.trouble("no sample: nothing was replaced; 'pushwrap delete' empties a group");
+            console.warn("no sample: nothing was replaced; 'pushwrap delete' empties a group");
             return 1;
         }
         // As in the run form only a success replaces: a PUT would delete what could not be read.
         if reading.errors() > 0 {
-            voice.trouble("not everything could be read: the push replaces only the metrics that it holds (POST)");
+            console.warn("not everything could be read: the push replaces only the metrics that it holds (POST)");
             reporting.on_success = Method::Add;
         }
     }
-    let is_delivered = deliver(&reporting, &reading, voice);
+    let is_delivered = deliver(&reporting, &reading, console);
     u8::from(!is_delivered || reading.errors() > 0)
 }
 
@@ -72,15 +72,15 @@ fn keep_types(reading: &mut Reading<'_>) {
 }
 
 /// Whether it went where it was to go.
-fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
+fn deliver(reporting: &Reporting, reading: &Reading<'_>, console: Console) -> bool {
     let body = encode(&reading.families);
     let gateways = match &reporting.destination {
         Destination::Nowhere => return true,
         Destination::Unnamed => {
-            if voice.0 > Volume::Quiet {
+            if console.0 > Volume::Quiet {
                 write_stderr(&body);
             }
-            voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
+            console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
             return false;
         }
         Destination::Gateways(gateways) => gateways,
@@ -89,7 +89,7 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
     let push = Push { method: reporting.on_success, path, body: body.into(), salvage: None };
     if reporting.dry_run {
         for gateway in gateways {
-            rehearse(gateway, &push, voice);
+            rehearse(gateway, &push, console);
         }
         return true;
     }
@@ -100,13 +100,13 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, voice: Voice) -> bool {
         match result {
             Ok(delivered) => {
                 for note in delivered.notes {
-                    voice.note(note);
+                    console.info(note);
                 }
                 let samples = count(reading.samples(), "sample");
-                voice.note(format!("pushed {samples} as {key} to '{}' ({})", gateway.url, delivered.status));
+                console.info(format!("pushed {samples} as {key} to '{}' ({})", gateway.url, delivered.status));
             }
             Err(failure) => {
-                voice.trouble(failure);
+                console.warn(failure);
                 is_delivered = false;
             }
         }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::config::Reach;
-use crate::console::{Voice, shows_colours, span};
+use crate::console::{Console, shows_colours, span};
 use crate::exposition::Paint;
 use crate::sink::{Clock, Inventory};
 
@@ -44,24 +44,24 @@ pub(super) fn print(text: &str) -> bool {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// The voice of a command that looks at gateways, once it has said what there is to say beforehand.
-pub(super) fn voice(reach: &Reach) -> Voice {
-    let voice = Voice(reach.volume);
+/// The console of a command that looks at gateways, once it has said what there is to say beforehand.
+pub(super) fn console(reach: &Reach) -> Console {
+    let console = Console(reach.volume);
     for warning in &reach.warnings {
-        voice.trouble(warning);
+        console.warn(warning);
     }
-    voice
+    console
 }
 
 /// Says by whose clock ages are, where that is not the same.
-pub(super) fn say_clock(voice: Voice, inventory: &Inventory, url: &str) {
+pub(super) fn say_clock(console: Console, inventory: &Inventory, url: &str) {
     match inventory.clock {
         Clock::Gateway if inventory.apart > APART => {
             let apart = span(inventory.apart);
-            voice.trouble(format!("the clock of '{url}' is {apart} apart from ours: ages are by its clock"));
+            console.warn(format!("the clock of '{url}' is {apart} apart from ours: ages are by its clock"));
         }
         Clock::Gateway => {}
-        Clock::Own => voice.note(format!("'{url}' does not say what time it has: ages are by our clock")),
+        Clock::Own => console.info(format!("'{url}' does not say what time it has: ages are by our clock")),
     }
 }
 

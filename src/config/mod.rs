@@ -22,8 +22,8 @@ use std::time::Duration;
 use crate::child::Timeout;
 use crate::cli;
 use crate::console::Volume;
-use crate::exit::Codes;
 use crate::grouping::{Label, LabelName};
+use crate::outcome::Codes;
 use crate::report::{DEFAULT_PREFIX, Identity};
 use crate::textfile;
 

@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{self, Child, Ended, Event, Inherited, Plan, Program, Progress, Schedule, SpawnError};
+use crate::child::{self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, WakeTimes};
 use crate::config::{Config, Summary};
-use crate::console::Voice;
-use crate::exit::{End, Exit, OWN_FAILURE, Outcome, Status};
+use crate::console::Console;
+use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
 use crate::textfile::{Private, Textfile, Writer};
 use reporter::{Files, Moment, Reporter};
@@ -26,8 +26,8 @@ const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
 
 /// Runs the command and reports it. What comes back is how pushwrap has to end.
 #[must_use]
-pub fn run(config: Config, mut inherited: Inherited) -> Exit {
-    let voice = Voice(config.volume);
+pub fn run(config: Config, mut caller: Caller) -> Exit {
+    let console = Console(config.volume);
     let command = config.identity.command.clone();
     let (textfile, lack) = textfile(config.textfile.paths);
     let program = Program {
@@ -35,19 +35,19 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
         set: variable(&textfile).into_iter().collect(),
         unset: config.secret_variables,
     };
-    let wake = config.reporting.push_interval.map(|every| Schedule { first: FIRST_PUSH, every: Some(every) });
+    let wake = config.reporting.push_interval.map(|every| WakeTimes { first: FIRST_PUSH, every: Some(every) });
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
-    let spawned = child::spawn(&program, plan, &mut inherited);
+    let spawned = child::spawn(&program, plan, &mut caller);
     drop(program);
     if let Some(lack) = lack {
-        voice.trouble(lack);
+        console.warn(lack);
     }
     let files = Files { textfile, max_bytes: config.textfile.max_bytes };
-    let mut reporter = Reporter::new(config.reporting, config.identity, files, voice);
-    let over = watch(spawned, &mut reporter, voice);
+    let mut reporter = Reporter::new(config.reporting, config.identity, files, console);
+    let over = watch(spawned, &mut reporter, console);
     let outcome = over.ending.end.outcome(&config.codes);
     // A defect of ours in reporting must not cost the command's status.
-    let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut inherited, (&command, outcome, config.summary)));
+    let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut caller, (&command, outcome, config.summary)));
     let delivered = catch_unwind(report).unwrap_or(false);
     if outcome == Outcome::Success && reporter.requires_push() && !delivered {
         return Exit::Code(OWN_FAILURE);
@@ -56,7 +56,7 @@ pub fn run(config: Config, mut inherited: Inherited) -> Exit {
 }
 
 /// Until the command has ended, or because it could not be started.
-fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, voice: Voice) -> Over {
+fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> Over {
     let mut on_event = |event, progress: &Progress| {
         let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
         reporter.meanwhile(stage, Moment::of(progress));
@@ -64,7 +64,7 @@ fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, voice:
     match spawned.and_then(|child| child.supervise(&mut on_event)) {
         Ok(ended) => Over::of(&ended),
         Err(error) => {
-            voice.trouble(&error);
+            console.warn(&error);
             Over::not_started(&error)
         }
     }
@@ -101,9 +101,9 @@ type Told<'a> = (&'a str, Outcome, Option<Summary>);
 
 impl Over {
     /// Reports it and sums it up; whether everything was delivered.
-    fn report(&self, reporter: &mut Reporter, inherited: &mut Inherited, (command, outcome, form): Told<'_>) -> bool {
+    fn report(&self, reporter: &mut Reporter, caller: &mut Caller, (command, outcome, form): Told<'_>) -> bool {
         let Self { ending, moment } = self;
-        let conclusion = reporter.conclude(inherited, Stage::Ended(*ending, outcome), *moment);
+        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *moment);
         if let Some(form) = form {
             Account {
                 job: reporter.job(),
@@ -122,7 +122,7 @@ impl Over {
         conclusion.delivered
     }
 
-    fn of(ended: &Ended) -> Self {
+    fn of(ended: &CommandResult) -> Self {
         let usage =
             Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };
         let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::child::{Inherited, Progress, Wake, memory_limit_bytes};
+use crate::child::{Caller, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
-use crate::console::{Voice, Volume, write_stderr};
-use crate::exit::Outcome;
+use crate::console::{Console, Volume, write_stderr};
 use crate::exposition::{self, Context, Diagnostic, Reading, encode};
 use crate::grouping::GroupingKey;
+use crate::outcome::Outcome;
 use crate::report::{Facts, Identity, Stage, compose, compose_counts};
 use crate::sink::{
     CountsText, Courier, Deadline, Delivered, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
@@ -156,14 +156,14 @@ pub(super) struct Reporter {
     materials: Arc<Materials>,
     courier: Option<Courier>,
     reporting: Reporting,
-    voice: Voice,
+    console: Console,
     told: bool,
 }
 
 impl Reporter {
-    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, voice: Voice) -> Self {
+    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, console: Console) -> Self {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
-            voice.trouble(line);
+            console.warn(line);
         }
         let key = reporting.key.as_ref();
         let materials = Materials {
@@ -178,7 +178,7 @@ impl Reporter {
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
         let sinks = if sends { sinks(&mut reporting, &materials) } else { Vec::new() };
         let courier = (!sinks.is_empty()).then(|| Courier::new(sinks).with_spool(materials.spool()));
-        Self { materials: Arc::new(materials), courier, reporting, voice, told: false }
+        Self { materials: Arc::new(materials), courier, reporting, console, told: false }
     }
 
     /// A report while the command runs. Comes back at once.
@@ -196,14 +196,14 @@ impl Reporter {
     }
 
     /// The report of a run that is over.
-    pub(super) fn conclude(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+    pub(super) fn conclude(&mut self, caller: &mut Caller, stage: Stage, moment: Moment) -> Conclusion {
         if !self.reporting.troubles.is_empty() {
-            self.voice.trouble("the run is not reported: nothing was pushed");
+            self.console.warn("the run is not reported: nothing was pushed");
             let gist = self.materials.compose(&stage, moment, Counted::default()).gist;
             return Conclusion { gist, pushes: Vec::new(), delivered: false };
         }
         if self.courier.is_some() {
-            return self.deliver(inherited, stage, moment);
+            return self.deliver(caller, stage, moment);
         }
         let unnamed = self.reporting.is_unnamed();
         let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
@@ -256,7 +256,7 @@ impl Reporter {
         })
     }
 
-    fn deliver(&mut self, inherited: &mut Inherited, stage: Stage, moment: Moment) -> Conclusion {
+    fn deliver(&mut self, caller: &mut Caller, stage: Stage, moment: Moment) -> Conclusion {
         let told = Told::default();
         let method = self.method(&stage);
         let parcel = self.parcel(stage, moment, method, Some(Arc::clone(&told)));
@@ -267,7 +267,7 @@ impl Reporter {
             if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
         let deadline = Deadline::after(budget);
         courier.submit(Turn::Final, &parcel, deadline);
-        let reports = await_reports(courier, inherited, deadline);
+        let reports = await_reports(courier, caller, deadline);
         let sinks: Vec<Sink> = courier.sinks().to_vec();
         conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
         self.say_findings(&conclusion.gist);
@@ -305,62 +305,62 @@ impl Reporter {
         let result = match report.result {
             Ok(success) if report.turn == Turn::Waiting => {
                 for note in &success.notes {
-                    self.voice.note(note);
+                    self.console.info(note);
                 }
                 Ok(success.status)
             }
             Ok(success) if sink.is_remote() => {
                 if let Some(refused) = success.refused(&sink.name()).filter(|_| is_final) {
-                    self.voice.trouble(refused);
+                    self.console.warn(refused);
                 }
                 self.say_success(&success, sink, done);
                 Ok(success.status)
             }
             Ok(success) => {
                 if !sink.is_stderr() {
-                    self.voice.note(format!("wrote '{}'", sink.name()));
+                    self.console.info(format!("wrote '{}'", sink.name()));
                 }
                 Ok(success.status)
             }
             Err(failure) => {
                 // Between the pushes of a running command only the last word counts.
                 if is_final {
-                    self.voice.trouble(&failure);
+                    self.console.warn(&failure);
                 } else {
-                    self.voice.note(&failure);
+                    self.console.info(&failure);
                 }
                 Err(failure.to_string())
             }
         };
         for line in said {
-            self.voice.trouble(line);
+            self.console.warn(line);
         }
         result
     }
 
     fn say_success(&self, Delivered { status, tries, notes, .. }: &Delivered, sink: &Sink, done: &str) {
         for note in notes {
-            self.voice.note(note);
+            self.console.info(note);
         }
         let tried = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
-        self.voice.note(format!("{done} '{}' ({status}{tried})", sink.name()));
+        self.console.info(format!("{done} '{}' ({status}{tried})", sink.name()));
     }
 
     fn say_findings(&self, gist: &Gist) {
         if let Some(trouble) = &gist.trouble {
-            self.voice.trouble(trouble);
+            self.console.warn(trouble);
         }
-        say_findings(&gist.findings, gist.errors, self.voice);
+        say_findings(&gist.findings, gist.errors, self.console);
     }
 
     /// No gateway was named: the metrics themselves, and how to name one.
     fn print(&self, composed: &Composed) {
-        if self.voice.0 == Volume::Quiet {
+        if self.console.0 == Volume::Quiet {
             return;
         }
         self.say_findings(&composed.gist);
         write_stderr(&composed.body);
-        self.voice.trouble("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
+        self.console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
     /// `--dry-run`: the request that would have been sent.
@@ -376,14 +376,14 @@ impl Reporter {
         let path = self.materials.path.clone();
         let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
         for gateway in gateways {
-            rehearse(gateway, &push, self.voice);
+            rehearse(gateway, &push, self.console);
         }
         if let Some(endpoint) = &self.reporting.remote_write {
             let remote = RemoteWrite { endpoint: endpoint.clone(), grouping: self.materials.grouping.clone() };
-            rehearse_remote_write(&remote, &push, self.voice);
+            rehearse_remote_write(&remote, &push, self.console);
         }
         if let Some(OutputTarget::File(path)) = &self.reporting.output {
-            self.voice.trouble(format!("not written: '{}'", path.display()));
+            self.console.warn(format!("not written: '{}'", path.display()));
         }
     }
 }
@@ -425,12 +425,12 @@ pub(super) struct Gist {
 type Told = Arc<Mutex<Gist>>;
 
 /// Waits for the final push, while signals can still cut it short.
-fn await_reports(courier: &mut Courier, inherited: &mut Inherited, deadline: Deadline) -> Vec<(Report, Instant)> {
+fn await_reports(courier: &mut Courier, caller: &mut Caller, deadline: Deadline) -> Vec<(Report, Instant)> {
     let mut reports = Vec::new();
     let mut until = deadline;
     while courier.busy() {
         let Some(bell) = courier.fd() else { break };
-        match inherited.wait(bell, deadline.instant()) {
+        match caller.wait(bell, deadline.instant()) {
             Wake::Done => reports.extend(dated(courier.take())),
             Wake::Deadline => break,
             Wake::Stop { second: false } => courier.hurry(LAST_TRY),

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Summary;
 use crate::console::{printable, shows_colours, span, write_stderr};
-use crate::exit::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::exposition::{Paint, count, json_string};
+use crate::outcome::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::report::{Ending, Usage};
 
 /// All that a summary is made of.
@@ -182,7 +182,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::{Account, Fate, Paint, PushAccount, size};
-    use crate::exit::{Cause, End, Outcome, Status};
+    use crate::outcome::{Cause, End, Outcome, Status};
     use crate::report::{Ending, Usage};
 
     fn pushes() -> [PushAccount; 4] {

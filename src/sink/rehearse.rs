@@ -7,25 +7,25 @@ use super::http::{TEXT, USER_AGENT};
 use super::remote_write::{self, RemoteWrite};
 use super::settings::{Credentials, Password};
 use super::{Gateway, Method, Push};
-use crate::console::{Voice, write_stderr};
+use crate::console::{Console, write_stderr};
 use crate::exposition::CONTENT_TYPE;
 
 /// Prints the request on standard error and says how to replay it.
-pub fn rehearse(gateway: &Gateway, push: &Push, voice: Voice) {
+pub fn rehearse(gateway: &Gateway, push: &Push, console: Console) {
     write_stderr(request_text(gateway, push).as_bytes());
     let body = if push.method == Method::Delete { "" } else { "; with that body on standard input" };
-    voice.trouble(format!("not sent{body}: {}", curl_command(gateway, push)));
+    console.warn(format!("not sent{body}: {}", curl_command(gateway, push)));
 }
 
 /// Says how to replay a push by remote write. Its body is binary, so the command brings it along.
-pub fn rehearse_remote_write(remote: &RemoteWrite, push: &Push, voice: Voice) {
+pub fn rehearse_remote_write(remote: &RemoteWrite, push: &Push, console: Console) {
     match remote.encoded(push) {
         Ok(push) => {
             let body = BASE64_STANDARD.encode(&push.body);
             let command = curl(&remote.endpoint, &push, remote_write::KIND);
-            voice.trouble(format!("not sent: echo {body} | base64 -d | {command}"));
+            console.warn(format!("not sent: echo {body} | base64 -d | {command}"));
         }
-        Err(failure) => voice.trouble(failure),
+        Err(failure) => console.warn(failure),
     }
 }
 

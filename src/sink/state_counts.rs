@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::state::{State, digest};
-use crate::exit::Outcome;
+use crate::outcome::Outcome;
 
 /// The first line of the file.
 const HEAD: &str = "pushwrap runs 1";
@@ -92,7 +92,7 @@ impl State {
 mod tests {
     use super::super::state::StateDir;
     use super::RunCounts;
-    use crate::exit::Outcome;
+    use crate::outcome::Outcome;
 
     #[test]
     fn a_success_ends_a_row_of_failures_and_a_skipped_run_changes_nothing() {

@@ -388,7 +388,7 @@ mod tests {
     use super::{
         CountsText, Fate, LONGEST_WAIT, Note, ROOM_BYTES, RunCounts, Spool, Stored, Written, group_lock, send_lock,
     };
-    use crate::exit::Outcome;
+    use crate::outcome::Outcome;
     use crate::sink::state_waiting::{Destination, Door, Waiting};
     use crate::sink::{Method, Push, State, StateDir};
 

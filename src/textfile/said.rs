@@ -1,23 +1,23 @@
 //! What is said about the metrics that were read, on standard error.
 
-use crate::console::{Voice, Volume};
+use crate::console::{Console, Volume};
 use crate::exposition::{Diagnostic, Severity};
 
 /// How many findings are said; the rest is counted.
 const FINDINGS: usize = 10;
 
 /// Says what was left out, of `errors` problems as many as fit; repairs only to who asked to be told.
-pub fn say_findings(findings: &[Diagnostic], errors: u64, voice: Voice) {
-    let is_shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || voice.0 >= Volume::Verbose;
+pub fn say_findings(findings: &[Diagnostic], errors: u64, console: Console) {
+    let is_shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || console.0 >= Volume::Verbose;
     let shown: Vec<&Diagnostic> = findings.iter().filter(is_shown).collect();
     for finding in shown.iter().take(FINDINGS) {
-        voice.trouble(finding);
+        console.warn(finding);
     }
     let more = errors.max(shown.len() as u64).saturating_sub(FINDINGS as u64);
     if more > 0 {
         // A private file is gone by now.
         let is_kept = shown.iter().any(|finding| !finding.file.starts_with('$'));
         let hint = if is_kept { "; 'pushwrap check' shows them" } else { "" };
-        voice.trouble(format!("and {more} more in the metrics{hint}"));
+        console.warn(format!("and {more} more in the metrics{hint}"));
     }
 }

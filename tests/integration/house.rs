@@ -42,7 +42,7 @@ fn floors(lib: &str) -> BTreeMap<String, usize> {
 }
 
 /// Code without comments, without string contents that look like paths, and with the items of a group written out:
-/// `use crate::{exit::Outcome, job}` names `crate::exit` and `crate::job`.
+/// `use crate::{outcome::Outcome, job}` names `crate::outcome` and `crate::job`.
 fn crate_paths(source: &str) -> Vec<String> {
     let code: String =
         source.lines().map(|line| line.find("//").map_or(line, |at| &line[..at])).collect::<Vec<_>>().join("\n");
@@ -113,7 +113,7 @@ fn complaints(own: &str, depth: usize, source: &str, floors: &BTreeMap<String, u
     found
 }
 
-/// `src/sink/retry.rs` → (`sink`, 2); `src/sink/mod.rs` and `src/exit.rs` → depth 1.
+/// `src/sink/retry.rs` → (`sink`, 2); `src/sink/mod.rs` and `src/outcome.rs` → depth 1.
 fn place(path: &Path) -> (String, usize) {
     let inside = path.strip_prefix(root().join("src")).unwrap();
     let names: Vec<String> = inside.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();

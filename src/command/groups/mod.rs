@@ -5,7 +5,7 @@ mod row;
 
 use std::fmt::Write as _;
 
-use super::shown::{paint, print, say_clock, voice};
+use super::shown::{console, paint, print, say_clock};
 use crate::config::GroupsConfig;
 use crate::exposition::Paint;
 use crate::sink::{Deadline, Inventory, inventory};
@@ -27,7 +27,7 @@ const WIDEST: usize = 60;
 /// Shows the groups of every gateway. The exit status: 0, or 1 when one of them could not be read.
 #[must_use]
 pub fn run(config: &GroupsConfig) -> u8 {
-    let voice = voice(&config.reach);
+    let console = console(&config.reach);
     let families: Vec<String> = METRICS.iter().map(|name| format!("{}{name}", config.prefix)).collect();
     let mut status = 0;
     let mut inventories = Vec::new();
@@ -35,11 +35,11 @@ pub fn run(config: &GroupsConfig) -> u8 {
         let url = gateway.url.to_string();
         match inventory(gateway, &families, Deadline::after(config.reach.push_timeout)) {
             Ok(inventory) => {
-                say_clock(voice, &inventory, &url);
+                say_clock(console, &inventory, &url);
                 inventories.push((url, inventory));
             }
             Err(failure) => {
-                voice.trouble(failure);
+                console.warn(failure);
                 status = 1;
             }
         }

@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::child::{self, Inherited, Plan, Program};
+use crate::child::{self, Caller, Plan, Program};
 use crate::config::{MetricConfig, Task, Timing, Usage};
 use crate::console::say;
-use crate::exit::Exit;
 use crate::exposition::Change;
+use crate::outcome::Exit;
 use file::Failure;
 
 /// How many lines that cannot be read are said; the rest is counted.
@@ -19,16 +19,16 @@ const FINDINGS: usize = 3;
 
 /// Does what was asked for: 0, or 1 when it failed, or 2 when the file says that it cannot be; a timed command's own end.
 #[must_use]
-pub fn run(config: MetricConfig, inherited: Inherited) -> Exit {
+pub fn run(config: MetricConfig, caller: Caller) -> Exit {
     let MetricConfig { textfile, task } = config;
     match task {
-        Task::Time { program, timing } => time(textfile.as_deref(), program, timing, inherited),
+        Task::Time { program, timing } => time(textfile.as_deref(), program, timing, caller),
         Task::Change(change) => {
-            inherited.give_back();
+            caller.give_back();
             Exit::Code(record(textfile, &change))
         }
         Task::Names => {
-            inherited.give_back();
+            caller.give_back();
             Exit::Code(print_names(textfile.as_deref()))
         }
     }
@@ -68,12 +68,7 @@ fn write(textfile: &Path, change: &Change) -> u8 {
 
 /// Runs a command under the rules of the run form, and records how long it took. Whatever is wrong with the metric is said,
 /// and the command runs and ends as it would without.
-fn time(
-    textfile: Option<&Path>,
-    program: Vec<OsString>,
-    timing: Result<Timing, Usage>,
-    mut inherited: Inherited,
-) -> Exit {
+fn time(textfile: Option<&Path>, program: Vec<OsString>, timing: Result<Timing, Usage>, mut caller: Caller) -> Exit {
     let measured = match (textfile, timing) {
         (_, Err(usage)) => {
             say(format!("the command is not timed: {usage}"));
@@ -86,7 +81,7 @@ fn time(
         (Some(textfile), Ok(timing)) => Some((textfile, timing)),
     };
     let program = Program { argv: program, ..Program::default() };
-    let child = child::spawn(&program, Plan::default(), &mut inherited);
+    let child = child::spawn(&program, Plan::default(), &mut caller);
     match child.and_then(|child| child.supervise(&mut |_, _| {})) {
         Ok(ended) => {
             if let Some((textfile, timing)) = measured {

@@ -9,11 +9,11 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::exec::Ground;
+use super::exec::ExecState;
 use super::procfs;
 use super::relay::STOP_ORDERS;
-use super::sys::{self, Disposition, Received, SignalSet};
-use crate::exit::{Exit, Status};
+use super::sys::{self, Disposition, SignalInfo, SignalSet};
+use crate::outcome::{Exit, Status};
 
 /// Faults of our own: blocked they would only loop or kill without a trace (tini and catatonit leave out the same).
 const FAULTS: [i32; 7] =
@@ -34,7 +34,7 @@ const SAME_ORDER: Duration = Duration::from_millis(100);
 
 /// What pushwrap was given by its caller. There is one, from [`take_over`].
 #[derive(Debug)]
-pub struct Inherited {
+pub struct Caller {
     mask: SignalSet,
     pipe: Disposition,
     child: Disposition,
@@ -54,13 +54,13 @@ pub struct Inherited {
 /// Takes the signals over. To be called in the first lines of `main`, before there are threads and before anything is
 /// opened: from here on signals wait in the queue until they are read, so that none is lost and none interrupts.
 #[must_use]
-pub fn take_over() -> Inherited {
+pub fn take_over() -> Caller {
     let before = sys::mask();
     sys::set_mask(BLOCKED.union(before));
     let child = if sys::is_ignored(libc::SIGCHLD) { Disposition::Ignore } else { Disposition::Default };
     // With SIGCHLD ignored the kernel reaps children by itself and their status is lost (wait(2), NOTES).
     sys::set_disposition(libc::SIGCHLD, Disposition::Default);
-    Inherited {
+    Caller {
         mask: before,
         pipe: if sys::pipe_ignored_at_start() { Disposition::Ignore } else { Disposition::Default },
         child,
@@ -86,7 +86,7 @@ pub(super) fn is_init() -> bool {
     std::process::id() == 1
 }
 
-/// Why [`Inherited::wait`] came back.
+/// Why [`Caller::wait`] came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
     /// What was waited for is done.
@@ -100,7 +100,7 @@ pub enum Wake {
     },
 }
 
-impl Inherited {
+impl Caller {
     /// Gives the signals back, for what runs no command: there they do what they always do.
     pub fn give_back(&self) {
         sys::set_disposition(libc::SIGCHLD, self.child);
@@ -108,8 +108,8 @@ impl Inherited {
     }
 
     /// What the command has to find.
-    pub(super) fn ground(&self) -> Ground {
-        Ground { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }
+    pub(super) fn exec_state(&self) -> ExecState {
+        ExecState { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }
     }
 
     /// Lets go of what was inherited for the command only: a write end that pushwrap held would keep a reader waiting for
@@ -177,7 +177,7 @@ impl Inherited {
     }
 
     /// Whether a signal after the end of the command is a new order to stop, and if so whether it is the second.
-    fn is_new_order(&mut self, received: &Received) -> Option<bool> {
+    fn is_new_order(&mut self, received: &SignalInfo) -> Option<bool> {
         if !STOP_ORDERS.contains(&received.signal) || self.ignored_orders.contains(&received.signal) {
             return None;
         }
@@ -192,7 +192,7 @@ impl Inherited {
     }
 }
 
-/// A descriptor that can be read when a signal is pending that [`Inherited::wait`] has to see. It is only polled: the
+/// A descriptor that can be read when a signal is pending that [`Caller::wait`] has to see. It is only polled: the
 /// signal itself is taken from the queue.
 fn order_descriptor() -> Option<SignalFd> {
     let mut wanted = SigSet::empty();
@@ -236,7 +236,7 @@ fn die_by(signal: i32) {
     // A limit of 0 alone does not stop a core that goes to a pipe (core(5)), as timeout(1) notes as well.
     let _ = nix::sys::prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    sys::undergo(signal);
+    sys::raise_default(signal);
 }
 
 #[cfg(test)]
@@ -245,10 +245,10 @@ mod tests {
     use std::os::fd::AsFd;
     use std::time::{Duration, Instant};
 
-    use super::{Disposition, Inherited, Received, Status, Wake, sys};
+    use super::{Caller, Disposition, SignalInfo, Status, Wake, sys};
 
-    fn given() -> Inherited {
-        Inherited {
+    fn given() -> Caller {
+        Caller {
             mask: sys::mask(),
             pipe: Disposition::Default,
             child: Disposition::Default,
@@ -262,33 +262,33 @@ mod tests {
         }
     }
 
-    fn received(signal: i32) -> Received {
-        Received::for_test(signal)
+    fn received(signal: i32) -> SignalInfo {
+        SignalInfo::for_test(signal)
     }
 
     #[test]
     fn the_first_order_after_the_end_is_told_from_the_second() {
-        let mut inherited = given();
-        inherited.note_end(Status::Exited(0));
-        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), Some(false));
-        assert_eq!(inherited.is_new_order(&received(libc::SIGINT)), Some(true));
-        assert_eq!(inherited.is_new_order(&received(libc::SIGUSR1)), None);
-        assert_eq!(inherited.is_new_order(&received(libc::SIGHUP)), None, "ignored by the caller");
+        let mut caller = given();
+        caller.note_end(Status::Exited(0));
+        assert_eq!(caller.is_new_order(&received(libc::SIGTERM)), Some(false));
+        assert_eq!(caller.is_new_order(&received(libc::SIGINT)), Some(true));
+        assert_eq!(caller.is_new_order(&received(libc::SIGUSR1)), None);
+        assert_eq!(caller.is_new_order(&received(libc::SIGHUP)), None, "ignored by the caller");
     }
 
     #[test]
     fn the_echo_of_the_order_that_ended_the_command_is_no_new_one() {
-        let mut inherited = given();
-        assert!(inherited.hear(libc::SIGTERM), "the first");
-        assert!(!inherited.hear(libc::SIGTERM), "again");
-        assert!(!inherited.hear(libc::SIGHUP), "ignored by the caller");
-        inherited.note_end(Status::Signaled(libc::SIGINT));
-        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), None, "sent to the whole group");
-        assert_eq!(inherited.is_new_order(&received(libc::SIGINT)), None, "it has died by it");
-        assert_eq!(inherited.is_new_order(&received(libc::SIGQUIT)), Some(false));
+        let mut caller = given();
+        assert!(caller.hear(libc::SIGTERM), "the first");
+        assert!(!caller.hear(libc::SIGTERM), "again");
+        assert!(!caller.hear(libc::SIGHUP), "ignored by the caller");
+        caller.note_end(Status::Signaled(libc::SIGINT));
+        assert_eq!(caller.is_new_order(&received(libc::SIGTERM)), None, "sent to the whole group");
+        assert_eq!(caller.is_new_order(&received(libc::SIGINT)), None, "it has died by it");
+        assert_eq!(caller.is_new_order(&received(libc::SIGQUIT)), Some(false));
         let later = Instant::now().checked_sub(Duration::from_millis(200)).unwrap();
-        inherited.end = Some((later, Status::Signaled(libc::SIGINT)));
-        assert_eq!(inherited.is_new_order(&received(libc::SIGTERM)), Some(true), "not an echo any more");
+        caller.end = Some((later, Status::Signaled(libc::SIGINT)));
+        assert_eq!(caller.is_new_order(&received(libc::SIGTERM)), Some(true), "not an echo any more");
     }
 
     #[test]
