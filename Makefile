@@ -70,11 +70,11 @@ demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leav
 	@KEEP=$(KEEP) scripts/demo $(BINARY)
 
 .PHONY: bench
-bench: build servers ## speed and memory, as README quotes them
+bench: build servers ## speed and memory, as docs/benchmarks.md quotes them
 	PROMTOOL="$$(scripts/servers promtool)" cargo bench --locked
 
 .PHONY: generated
-generated: tools ## write man/, completions/ and the help in README anew from the command line's definition
+generated: tools ## write man/, completions/ and the tables in docs/ anew from the command line's definition
 	UPDATE=1 cargo test --locked --test integration -- are_current readme::
 
 # Not built here: `sudo make install` has no toolchain, as a rule.

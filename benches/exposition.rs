@@ -1,5 +1,5 @@
 //! How fast a metrics file is read, repaired, checked and written anew, and how much memory that takes, beside
-//! `promtool check metrics` in turn. `cargo bench --bench exposition` makes the figures that README quotes.
+//! `promtool check metrics` in turn. `cargo bench --bench exposition` makes the figures that docs/benchmarks.md quotes.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]

@@ -1,5 +1,5 @@
 //! What one `pushwrap metric` call costs with a file of 1000 series, beside what the shell pays for any program: `true`,
-//! started the same way, in turn. `cargo bench --bench metric` makes the figures that README quotes.
+//! started the same way, in turn. `cargo bench --bench metric` makes the figures that docs/benchmarks.md quotes.
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 

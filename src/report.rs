@@ -1,5 +1,5 @@
 //! The run's own metrics: their names, types and help texts, and what each of them says about a run. The table below is the
-//! one that README prints; the same TYPE and HELP in every version, because the gateway refuses a metric whose type changed.
+//! one that docs/metrics.md prints; the same TYPE and HELP in every version, because the gateway refuses a metric whose type changed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use crate::exposition::{Family, Kind};
 use crate::outcome::{End, Outcome};
 use crate::sink::RunCounts;
 
-/// One of the run's own metrics, as the table in README describes it.
+/// One of the run's own metrics, as the table in docs/metrics.md describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// The name without the prefix.
@@ -290,7 +290,7 @@ fn seconds(duration: Duration) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The table of [`METRICS`] in Markdown, as README has it.
+/// The table of [`METRICS`] in Markdown, as docs/metrics.md has it.
 #[must_use]
 pub fn markdown_table() -> String {
     let row = |metric: &Metric| {

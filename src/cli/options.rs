@@ -141,7 +141,7 @@ pub struct RunReport {
     pub prefix: Option<String>,
     /// Sum the run up afterwards: text or json
     ///
-    /// json is one line with the keys that README lists.
+    /// json is one line with the keys that docs/reference.md lists.
     #[arg(
         long,
         help_heading = "What is said",

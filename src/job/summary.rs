@@ -100,7 +100,7 @@ impl Account<'_> {
         })
     }
 
-    /// One object on one line; the keys are a contract (README).
+    /// One object on one line; the keys are a contract (docs/reference.md).
     fn json(&self) -> String {
         let ending = self.ending;
         let usage = ending.usage;

@@ -274,13 +274,13 @@ fn page(command: &Command, whole: bool) -> Vec<u8> {
     page
 }
 
-/// The section of a subcommand, from README's list of them.
+/// The section of a subcommand, from the reference page's list of them.
 fn exit_status(subcommand: &str) -> String {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md")).unwrap();
     let opening = format!("| `{subcommand}` | ");
-    let row = readme.lines().find_map(|line| line.strip_prefix(&opening)?.strip_suffix(" |"));
-    let row = row.unwrap_or_else(|| panic!("README has no exit status of '{subcommand}'"));
-    let [good, failed] = row.split(" | ").collect::<Vec<_>>()[..] else { panic!("README: {row}") };
+    let row = page.lines().find_map(|line| line.strip_prefix(&opening)?.strip_suffix(" |"));
+    let row = row.unwrap_or_else(|| panic!("docs/reference.md has no exit status of '{subcommand}'"));
+    let [good, failed] = row.split(" | ").collect::<Vec<_>>()[..] else { panic!("docs/reference.md: {row}") };
     format!("= EXIT STATUS\n0: {good}.\n\n1: {failed}.\n\n2: bad usage.\n").replace('`', "")
 }
 

@@ -1,32 +1,101 @@
-//! README and the program say the same: the tables and texts that come from code are held to it. `UPDATE=1 cargo test readme`
-//! writes them anew.
+//! The pages and the program say the same: the tables and texts that come from code are held to it, and every link between
+//! pages leads somewhere. `UPDATE=1 cargo test readme` writes the tables and texts anew.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pushwrap::{cli, report};
 
-/// The text between `<!-- NAME -->` and `<!-- end -->` in README is exactly `made`.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README and every page of docs/ with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|name| name == "md")).collect();
+    paths.push(root().join("README.md"));
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// The text between `<!-- NAME -->` and `<!-- end -->` in the page is exactly `made`.
 #[track_caller]
-fn hold(name: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
+fn hold(page: &str, name: &str, made: &str) {
+    let path = root().join(page);
+    let text = fs::read_to_string(&path).unwrap();
     let opening = format!("<!-- {name} -->\n");
-    let start = readme.find(&opening).unwrap_or_else(|| panic!("README has no '{}'", opening.trim())) + opening.len();
-    let end = start + readme[start..].find("<!-- end -->").expect("README has no '<!-- end -->' after it");
+    let start = text.find(&opening).unwrap_or_else(|| panic!("{page} has no '{}'", opening.trim())) + opening.len();
+    let end = start + text[start..].find("<!-- end -->").unwrap_or_else(|| panic!("{page} has no '<!-- end -->'"));
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, format!("{}{made}{}", &readme[..start], &readme[end..])).unwrap();
+        fs::write(&path, format!("{}{made}{}", &text[..start], &text[end..])).unwrap();
         return;
     }
     assert!(
-        &readme[start..end] == made,
-        "README's {name} is not what the program says: run 'UPDATE=1 cargo test readme'"
+        &text[start..end] == made,
+        "{name} in {page} is not what the program says: run 'UPDATE=1 cargo test readme'"
     );
 }
 
 #[test]
-fn readme_says_what_the_program_says() {
-    hold("metrics", &report::markdown_table());
+fn the_pages_say_what_the_program_says() {
+    hold("docs/metrics.md", "metrics", &report::markdown_table());
     let help = cli::command(cli::Help::Full).render_help().to_string();
-    hold("help", &format!("```text\n{}\n```\n", help.trim_end()));
+    hold("docs/reference.md", "help", &format!("```text\n{}\n```\n", help.trim_end()));
+}
+
+#[test]
+fn readme_is_short() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= 150, "README has {lines} lines: what is more than a first look belongs in docs/");
+}
+
+#[test]
+fn readme_and_reference_have_the_same_exit_statuses() {
+    let table = |page: &str| {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let rows = text.lines().skip_while(|line| *line != "| status | meaning |");
+        rows.take_while(|line| line.starts_with('|')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(table("README.md").len() > 3, "README has a table of exit statuses");
+    assert_eq!(table("README.md"), table("docs/reference.md"));
+}
+
+/// The targets of `[text](target)` in a page.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("](").map(|(at, _)| text[at + 2..].split(')').next().unwrap_or_default())
+}
+
+/// A heading's anchor as GitHub makes it: lower case, blanks to hyphens, punctuation left out.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|each| each.is_alphanumeric() || " -_".contains(*each));
+    kept.map(|each| if each == ' ' { '-' } else { each }).collect()
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in pages() {
+        for link in links(&text).filter(|link| !link.starts_with("http") && !link.contains(char::is_whitespace)) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let found = heading.is_empty()
+                || fs::read_to_string(&target)
+                    .is_ok_and(|text| text.lines().any(|line| line.starts_with('#') && anchor(line) == heading));
+            if !target.exists() || !found {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_page_is_reached_from_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for (path, _) in pages().into_iter().filter(|(path, _)| !path.ends_with("README.md")) {
+        let link = format!("](docs/{})", path.file_name().unwrap().to_str().unwrap());
+        assert!(readme.contains(&link), "README has no link '{link}'");
+    }
 }

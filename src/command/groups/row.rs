@@ -7,7 +7,7 @@ use crate::console::span;
 use crate::exposition::json_string;
 use crate::sink::{Group, PushTime};
 
-/// A command that runs is heard of at least this often, as in the alert rule that README shows.
+/// A command that runs is heard of at least this often, as in the alert rule that docs/alerting.md shows.
 const HEARTBEAT: Duration = Duration::from_mins(5);
 const RED: &str = "\u{1b}[31m";
 const GREEN: &str = "\u{1b}[32m";
@@ -125,7 +125,7 @@ impl<'g> Row<'g> {
         [word(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
     }
 
-    /// One object on one line; the keys are a contract (README).
+    /// One object on one line; the keys are a contract (docs/reference.md).
     pub(super) fn json(&self, url: &str) -> String {
         let labels: Vec<String> =
             self.group.key.labels().iter().skip(1).map(|(name, value)| pair(name, value)).collect();
