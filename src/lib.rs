@@ -20,6 +20,6 @@ pub mod textfile;
 
 pub mod console;
 pub mod exposition;
+pub mod files;
 pub mod grouping;
 pub mod outcome;
-pub mod place;

@@ -14,7 +14,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 
 use crate::exposition::{Diagnostic, Source};
-use crate::place::words;
+use crate::files::reason;
 
 pub use arguments::gather;
 pub use said::say_findings;
@@ -118,7 +118,7 @@ impl Private {
         for place in places {
             match Self::create_in(&place) {
                 Ok(private) => return Ok(private),
-                Err(error) => reasons.push(format!("'{}': {}", place.display(), words(&error))),
+                Err(error) => reasons.push(format!("'{}': {}", place.display(), reason(&error))),
             }
         }
         Err(format!("cannot create a file for metrics: {}; set TMPDIR to a writable directory", reasons.join(", ")))
@@ -202,7 +202,7 @@ impl Reader {
             }
             match found {
                 Ok(file) => self.file_or_directory(&file),
-                Err(error) => self.problem(error.path(), &words(error.error())),
+                Err(error) => self.problem(error.path(), &reason(error.error())),
             }
         }
         if count == 0 {
@@ -221,7 +221,7 @@ impl Reader {
             files.take(MAX_FILES + 1).collect::<io::Result<Vec<_>>>()
         });
         match files {
-            Err(error) => self.problem(path, &format!("cannot read the directory: {}", words(&error))),
+            Err(error) => self.problem(path, &format!("cannot read the directory: {}", reason(&error))),
             Ok(files) if files.len() > MAX_FILES => self.problem(path, &format!("more than {MAX_FILES} files")),
             Ok(mut files) => {
                 files.sort();
@@ -252,7 +252,7 @@ impl Reader {
             Err(Refusal::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {
                 Diagnostic::of_file(name, "there is no such file")
             }
-            Err(Refusal::Failed(error)) => Diagnostic::of_file(name, format!("cannot read it: {}", words(&error))),
+            Err(Refusal::Failed(error)) => Diagnostic::of_file(name, format!("cannot read it: {}", reason(&error))),
         };
         self.found.problems.push(problem);
     }

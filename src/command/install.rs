@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::console::say;
-use crate::place::{directory_of, words, words_about};
+use crate::files::{directory_of, reason, reason_at, temporary};
 
 /// The running program, whatever has become of its file (proc(5)).
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -41,16 +41,14 @@ fn replace(path: &Path, target: &Path) -> Result<()> {
     if fs::symlink_metadata(target).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         bail!("it is there and not a regular file");
     }
-    write(target).map_err(|error| anyhow!(words_about(target, &error)))
+    write(target).map_err(|error| anyhow!(reason_at(target, &error)))
 }
 
 /// Writes beside the target and renames: a pushwrap that runs from there keeps running, and nobody sees half a binary.
 fn write(target: &Path) -> io::Result<()> {
     let mut binary = File::open(OWN_BINARY)
-        .map_err(|error| io::Error::other(format!("cannot read its own binary '{OWN_BINARY}': {}", words(&error))))?;
-    // tempfile's own way to open it hides the error's number, and so its plain words.
-    let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
-    let mut copy = tempfile::Builder::new().prefix(".pushwrap-").make_in(directory_of(target), create)?;
+        .map_err(|error| io::Error::other(format!("cannot read its own binary '{OWN_BINARY}': {}", reason(&error))))?;
+    let mut copy = temporary(directory_of(target), (".pushwrap-".as_ref(), ""))?;
     io::copy(&mut binary, &mut copy)?;
     copy.as_file().set_permissions(Permissions::from_mode(0o755))?;
     copy.as_file().sync_all()?;

@@ -8,6 +8,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::files::{Links, open_regular};
+
 /// Where the env file is looked for when nothing names one.
 pub const DEFAULT_ENV_FILE: &str = "/etc/default/pushwrap";
 /// A line longer than this is no setting; what follows is skipped without being kept in memory, because the command's
@@ -80,7 +82,7 @@ impl Layers {
     /// When it cannot be read or is UTF-16; what was read before stays.
     pub(super) fn read_env_file(&mut self, path: &Path) -> std::io::Result<()> {
         path.clone_into(&mut self.path);
-        let mut reader = BufReader::with_capacity(8 * 1024, super::open_regular(path)?);
+        let mut reader = BufReader::with_capacity(8 * 1024, open_regular(path, Links::Follow)?);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();

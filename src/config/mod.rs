@@ -14,8 +14,6 @@ mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -234,14 +232,4 @@ fn info_label(text: &str) -> Result<Label, String> {
 fn file_name(program: &OsStr) -> String {
     let name = Path::new(program).file_name().unwrap_or(program);
     if name.is_empty() { "pushwrap".to_owned() } else { name.to_string_lossy().into_owned() }
-}
-
-/// Opens a file for reading if it is a regular one. Nothing else may be waited for: a FIFO would hang the job.
-fn open_regular(path: &Path) -> std::io::Result<File> {
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"))
-    }
 }

@@ -13,7 +13,7 @@ use super::layers::{DEFAULT_ENV_FILE, Given, Layers, Origin, items, variable};
 use super::{Reporting, Usage};
 use crate::cli::Cli;
 use crate::console::without_user;
-use crate::place::words;
+use crate::files::reason;
 
 /// What is written in the place of an env file where there shall be none.
 const NO_ENV_FILE: [&str; 2] = ["none", "/dev/null"];
@@ -41,7 +41,7 @@ impl Resolver {
         if NO_ENV_FILE.iter().any(|none| path == Path::new(none)) {
             return resolver;
         }
-        let failed = |error| format!("cannot read env file '{}': {}", path.display(), words(&error));
+        let failed = |error| format!("cannot read env file '{}': {}", path.display(), reason(&error));
         match resolver.layers.read_env_file(&path) {
             Ok(()) => resolver.warn_of_unknown(),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}

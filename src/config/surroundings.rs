@@ -4,6 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::files::{Links, open_regular};
+
 /// What the key depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Surroundings {
@@ -60,7 +62,7 @@ fn is_container_id(name: &str) -> bool {
 fn small_text(path: &Path) -> Option<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    super::open_regular(path).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
+    open_regular(path, Links::Follow).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -13,7 +13,7 @@ use super::remains::remains;
 use super::state::{is_abandoned, unfinished};
 use crate::console::write_stderr;
 use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
-use crate::place::{directory_of, followed, words_about};
+use crate::files::{directory_of, follow_links, reason_at};
 
 /// The mode of a new file, whatever the umask: node_exporter is another user.
 const MODE: u32 = 0o644;
@@ -60,12 +60,12 @@ impl Output {
                 }
                 Ok(())
             }
-            OutputTarget::File(path) => followed(path)
+            OutputTarget::File(path) => follow_links(path)
                 .and_then(|path| self.content(&path, body, turn).and_then(|content| replace(&path, &content))),
         };
         let done = Delivered { status: 0, tries: 1, salvaged: None, notes: Vec::new() };
         written.map(|()| done).map_err(|error| {
-            let fault = Fault::Setup(words_about(Path::new(&self.name()), &error));
+            let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
             Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
         })
     }

@@ -18,7 +18,7 @@ use super::deadline::Watch;
 use super::failure::{Fault, Phase};
 use super::secret::Secret;
 use super::wire::halted;
-pub(super) use crate::place::words as plain;
+pub(super) use crate::files::reason as plain;
 
 /// The most that is read of a password or token file.
 const SECRET_MAX: usize = 64 * 1024;

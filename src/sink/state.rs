@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, eaccess, geteuid};
 use tempfile::NamedTempFile;
 
 use super::deadline::Deadline;
-use crate::place::{followed, words, words_about};
+use crate::files::{follow_links, reason, reason_at};
 
 /// The state directory that is used without being named, where it exists and is writable.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/pushwrap";
@@ -56,7 +56,7 @@ impl StateDir {
                 let create = || DirBuilder::new().recursive(true).mode(0o700).create(path);
                 let there = if is_missing { create() } else { Ok(()) };
                 there
-                    .map_err(|error| words_about(path, &error))
+                    .map_err(|error| reason_at(path, &error))
                     .and_then(|()| State::at(path))
                     .map(Some)
                     .map_err(|why| format!("cannot use state directory '{}': {why}", path.display()))
@@ -122,8 +122,8 @@ pub(super) struct StateFile {
 impl State {
     /// Somebody else's directory is refused: they could put pushes there that we would send.
     fn at(path: &Path) -> Result<Self, String> {
-        followed(path).map_err(|error| words(&error))?;
-        let metadata = fs::metadata(path).map_err(|error| words_about(path, &error))?;
+        follow_links(path).map_err(|error| reason(&error))?;
+        let metadata = fs::metadata(path).map_err(|error| reason_at(path, &error))?;
         if !metadata.is_dir() {
             return Err("it is not a directory".to_owned());
         }
@@ -131,7 +131,7 @@ impl State {
             return Err(format!("it {}", belongs_to(metadata.uid())));
         }
         let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
-        eaccess(path, usable).map_err(|error| words(&error.into()))?;
+        eaccess(path, usable).map_err(|error| reason(&error.into()))?;
         Ok(Self { path: path.to_owned(), patience: PATIENCE })
     }
 
@@ -263,7 +263,7 @@ impl State {
 
     /// What went wrong in this directory.
     pub(super) fn trouble(&self, error: &io::Error) -> String {
-        format!("state directory '{}': {}", self.path.display(), words(error))
+        format!("state directory '{}': {}", self.path.display(), reason(error))
     }
 }
 

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Found, Textfile, Writer, too_large};
 use crate::exposition::{Diagnostic, Source};
-use crate::place::words;
+use crate::files::reason;
 
 /// How many bytes are read of one of them: 64 MiB, far more than a gateway should have to hold.
 const LIMIT: u64 = super::DEFAULT_LIMIT;
@@ -50,7 +50,7 @@ fn in_memory(name: &str, bytes: io::Result<Vec<u8>>) -> Found {
     let problem = match bytes {
         Ok(bytes) if bytes.len() as u64 > LIMIT => too_large(name, LIMIT),
         Ok(bytes) => return Found { sources: vec![Source::new(name, bytes)], problems: Vec::new() },
-        Err(error) => Diagnostic::of_file(name, format!("cannot read it: {}", words(&error))),
+        Err(error) => Diagnostic::of_file(name, format!("cannot read it: {}", reason(&error))),
     };
     Found { sources: Vec::new(), problems: vec![problem] }
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
-use crate::place::{followed, words, words_about};
+use crate::files::{follow_links, reason, reason_at};
 
 /// How long is waited for the lock while no writer changes the file. A change takes about a millisecond, so whoever holds the
 /// lock for this long is stopped, and a script with a hundred calls must not hang on it.
@@ -56,10 +56,10 @@ struct Found {
 /// Applies a change to the file, which need not be there. What comes back could not be read in it and was left alone.
 pub(super) fn update(path: &Path, change: &Change) -> Result<Vec<Diagnostic>, Failure> {
     let cannot = |what: &str, error: &io::Error| {
-        Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), words_about(path, error)))
+        Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), reason_at(path, error)))
     };
     // Where a link leads: a rename would replace the link, and all writers must meet at one lock.
-    let path = &followed(path).map_err(|error| cannot("write", &error))?;
+    let path = &follow_links(path).map_err(|error| cannot("write", &error))?;
     // Before the lock, which would leave its file beside a device too.
     look_at_kind(path).map_err(|error| cannot("write", &error))?;
     let _lock = lock(path).map_err(|error| cannot("lock", &error))?;
@@ -184,7 +184,10 @@ fn keep_owner_and_mode(file: &File, before: &Metadata) -> io::Result<()> {
     let now = file.metadata()?;
     if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
         fchown(file, Some(before.uid()), Some(before.gid())).map_err(|error| {
-            io::Error::new(error.kind(), format!("its owner cannot be kept ({}): write it as that user", words(&error)))
+            io::Error::new(
+                error.kind(),
+                format!("its owner cannot be kept ({}): write it as that user", reason(&error)),
+            )
         })?;
     }
     file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o7777))
