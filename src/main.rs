@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use pushwrap::child::{self, Caller};
 use pushwrap::cli::{self, Cli, Stop, Sub};
-use pushwrap::config::{self, Usage};
+use pushwrap::config::{self, UsageError};
 use pushwrap::outcome::{Exit, OWN_FAILURE};
 use pushwrap::{command, console, job};
 
@@ -48,7 +48,7 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
     })
 }
 
-fn perform(subcommand: Sub, caller: Caller) -> Result<Exit, Usage> {
+fn perform(subcommand: Sub, caller: Caller) -> Result<Exit, UsageError> {
     // `metric time` runs a command by the rules of the run form; `metric` gives the signals back for all else.
     if !matches!(subcommand, Sub::Metric(_)) {
         caller.give_back();

@@ -34,7 +34,7 @@ pub enum Verb {
 
 /// Which series, in which file.
 #[derive(Debug, Args)]
-pub struct Series {
+pub struct SeriesOptions {
     /// Name of the metric
     #[arg(value_name = "NAME")]
     pub name: OsString,
@@ -54,7 +54,7 @@ pub struct Series {
 pub struct Set {
     /// Which series.
     #[command(flatten)]
-    pub series: Series,
+    pub series: SeriesOptions,
     /// Any number
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     pub value: String,
@@ -65,7 +65,7 @@ pub struct Set {
 pub struct Add {
     /// Which series.
     #[command(flatten)]
-    pub series: Series,
+    pub series: SeriesOptions,
     /// A number that is not negative [default: 1]
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     pub value: Option<String>,
@@ -76,7 +76,7 @@ pub struct Add {
 pub struct Observe {
     /// Which series.
     #[command(flatten)]
-    pub series: Series,
+    pub series: SeriesOptions,
     /// A number
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     pub value: String,
@@ -94,7 +94,7 @@ pub struct Observe {
 pub struct Time {
     /// Which series.
     #[command(flatten)]
-    pub series: Series,
+    pub series: SeriesOptions,
     /// gauge, histogram or summary [default: gauge]
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,

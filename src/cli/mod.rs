@@ -10,8 +10,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Parser, Subcommand};
 
-pub use metric::{Add, Metric, Names, Observe, Series, Set, Time, Verb};
-pub use options::{About, CommandOptions, Delivery, Destination, Doors, Filter, Loudness, Reach, RunReport, Said};
+pub use metric::{Add, Metric, Names, Observe, SeriesOptions, Set, Time, Verb};
+pub use options::{
+    AboutOptions, CommandOptions, ConnectionOptions, DestinationOptions, FilterOptions, GatewayOptions, MessageOptions,
+    ReportOptions, SinkOptions, VolumeOptions,
+};
 pub use parse::{Help, Stop, command, parse};
 
 /// The whole command line.
@@ -53,25 +56,25 @@ or a bare number of seconds. Exit status: the command's; 124 after --timeout,
 pub struct Run {
     /// Where the metrics go.
     #[command(flatten)]
-    pub destination: Destination,
+    pub destination: DestinationOptions,
     /// What is said about the run.
     #[command(flatten)]
-    pub about: About,
+    pub about: AboutOptions,
     /// How they are delivered.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// How a run is reported.
     #[command(flatten)]
-    pub report: RunReport,
+    pub report: ReportOptions,
     /// Who else gets the report, and what is kept of it.
     #[command(flatten)]
-    pub doors: Doors,
+    pub sinks: SinkOptions,
     /// What concerns the command itself.
     #[command(flatten)]
     pub command_options: CommandOptions,
     /// What is said on standard error.
     #[command(flatten)]
-    pub said: Said,
+    pub messages: MessageOptions,
     /// The command and its arguments, after `--`.
     #[arg(last = true, value_name = "COMMAND", hide = true)]
     pub command: Vec<OsString>,
@@ -133,13 +136,13 @@ pub struct Push {
     pub files: Vec<PathBuf>,
     /// Where the metrics go.
     #[command(flatten)]
-    pub destination: Destination,
+    pub destination: DestinationOptions,
     /// How they are delivered.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// What is said on standard error.
     #[command(flatten)]
-    pub said: Said,
+    pub messages: MessageOptions,
 }
 
 /// Options of the run form as `push` has them, which runs no command.
@@ -192,10 +195,10 @@ pub struct Check {
 pub struct Groups {
     /// Which gateways.
     #[command(flatten)]
-    pub reach: Reach,
+    pub gateway: GatewayOptions,
     /// Which groups.
     #[command(flatten)]
-    pub filter: Filter,
+    pub filter: FilterOptions,
     /// Print JSON: an array, one group a line
     #[arg(long, help_heading = "What is said")]
     pub json: bool,
@@ -204,10 +207,10 @@ pub struct Groups {
     pub prefix: Option<String>,
     /// How they are reached.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// How much is said.
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub volume: VolumeOptions,
 }
 
 /// `pushwrap prune --older-than D`
@@ -216,7 +219,7 @@ pub struct Groups {
 pub struct Prune {
     /// Which gateways.
     #[command(flatten)]
-    pub reach: Reach,
+    pub gateway: GatewayOptions,
     /// Only groups that nobody pushed to for longer
     ///
     /// Neither an accepted push nor a refused one may be younger.
@@ -224,16 +227,16 @@ pub struct Prune {
     pub older_than: Option<String>,
     /// Which groups.
     #[command(flatten)]
-    pub filter: Filter,
+    pub filter: FilterOptions,
     /// Print what would be deleted, delete nothing
     #[arg(short = 'n', long, help_heading = "What is said")]
     pub dry_run: bool,
     /// How they are reached.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// How much is said.
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub volume: VolumeOptions,
 }
 
 /// `pushwrap delete`
@@ -242,7 +245,7 @@ pub struct Prune {
 pub struct Delete {
     /// Which gateways.
     #[command(flatten)]
-    pub reach: Reach,
+    pub gateway: GatewayOptions,
     /// Job name
     #[arg(long, help_heading = "Where to", value_name = "NAME")]
     pub job: Option<String>,
@@ -257,10 +260,10 @@ pub struct Delete {
     pub dry_run: bool,
     /// How they are reached.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// How much is said.
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub volume: VolumeOptions,
 }
 
 /// `pushwrap flush`
@@ -268,7 +271,7 @@ pub struct Delete {
 pub struct Flush {
     /// Which gateways.
     #[command(flatten)]
-    pub reach: Reach,
+    pub gateway: GatewayOptions,
     /// Receiver of Prometheus remote write
     #[arg(long, help_heading = "Where to", value_name = "URL")]
     pub remote_write: Option<String>,
@@ -280,10 +283,10 @@ pub struct Flush {
     pub dry_run: bool,
     /// How they are reached.
     #[command(flatten)]
-    pub delivery: Delivery,
+    pub connection: ConnectionOptions,
     /// How much is said.
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub volume: VolumeOptions,
 }
 
 /// `pushwrap install PATH`

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args};
 /// Where the metrics go, and under which grouping key.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where to")]
-pub struct Destination {
+pub struct DestinationOptions {
     /// Pushgateway, or 'none'; repeatable
     ///
     /// The base URL, as http://pushgateway:9091 or gateway.example/prefix; without a scheme it is http. Several
@@ -53,7 +53,7 @@ pub struct Destination {
 /// What the metrics say about the run besides its measurements.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What about")]
-pub struct About {
+pub struct AboutOptions {
     /// Label of run_info only; repeatable
     ///
     /// For what identifies one run: commit, branch, pod, pipeline.
@@ -70,7 +70,7 @@ pub struct About {
 /// How a push is made.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How")]
-pub struct Delivery {
+pub struct ConnectionOptions {
     /// Basic authentication at the gateway
     ///
     /// As with curl. A password on the command line is visible to other users of the machine: PUSHWRAP_USER or
@@ -117,7 +117,7 @@ pub struct Delivery {
 
 /// How a run is reported: what only the run form has.
 #[derive(Debug, Args)]
-pub struct RunReport {
+pub struct ReportOptions {
     /// A successful run deletes the group instead
     ///
     /// For groups that should exist only while something is wrong.
@@ -156,7 +156,7 @@ pub struct RunReport {
 
 /// Who gets the report besides a gateway, and what is kept of it.
 #[derive(Debug, Args)]
-pub struct Doors {
+pub struct SinkOptions {
     /// Textfile for node_exporter; '-' is standard error
     ///
     /// The metrics as a file for node_exporter's textfile collector, with the grouping labels on every sample; its name
@@ -228,7 +228,7 @@ pub struct CommandOptions {
 /// What pushwrap says on standard error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is said")]
-pub struct Said {
+pub struct MessageOptions {
     /// Run, print the request, send nothing
     ///
     /// The command runs. The request is printed on standard error, without secrets, with a curl command that sends it.
@@ -236,13 +236,13 @@ pub struct Said {
     pub dry_run: bool,
     /// How much.
     #[command(flatten)]
-    pub loudness: Loudness,
+    pub volume: VolumeOptions,
 }
 
 /// Which gateways are looked at.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where to")]
-pub struct Reach {
+pub struct GatewayOptions {
     /// Pushgateway; repeatable
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
@@ -254,7 +254,7 @@ pub struct Reach {
 /// Which of its groups.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which groups")]
-pub struct Filter {
+pub struct FilterOptions {
     /// Only groups of this job
     ///
     /// The whole name. PUSHWRAP_JOB and PUSHWRAP_LABEL narrow what is meant too, and that is said.
@@ -270,7 +270,7 @@ pub struct Filter {
 /// How much is said on standard error.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is said")]
-pub struct Loudness {
+pub struct VolumeOptions {
     /// Say what is done; -vv says more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

@@ -195,7 +195,7 @@ mod tests {
         let parsed = parse(&["pushwrap", "--timeout", "-1", "--", "true"].map(Into::into)).unwrap();
         assert_eq!(parsed.run.command_options.timeout.as_deref(), Some("-1"));
         let parsed = parse(&["pushwrap", "-v", "-l", "a=1", "-v", "-lb=2", "--", "true"].map(Into::into)).unwrap();
-        assert_eq!(parsed.run.said.loudness.verbose, 2);
+        assert_eq!(parsed.run.messages.volume.verbose, 2);
         assert_eq!(parsed.run.destination.label, ["a=1", "b=2"], "what is repeatable adds up");
     }
 

@@ -9,18 +9,18 @@ use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
 /// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it.
 #[must_use]
 pub fn run(config: &DeleteConfig) -> u8 {
-    let DeleteConfig { reach, key, dry_run } = config;
-    let console = console(reach);
+    let DeleteConfig { targets, key, dry_run } = config;
+    let console = console(targets);
     let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
     if *dry_run {
-        for gateway in &reach.gateways {
+        for gateway in &targets.gateways {
             rehearse(gateway, &push, console);
         }
         return 0;
     }
-    let results = deliver_all(&reach.gateways, &push, Deadline::after(reach.push_timeout));
+    let results = deliver_all(&targets.gateways, &push, Deadline::after(targets.push_timeout));
     let mut status = 0;
-    for (gateway, result) in reach.gateways.iter().zip(results) {
+    for (gateway, result) in targets.gateways.iter().zip(results) {
         match result {
             // The gateway answers the same whether it had the group or not.
             Ok(delivered) => console.info(format!("deleted {key} at '{}' ({})", gateway.url, delivered.status)),

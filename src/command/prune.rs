@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::shown::{age, console, paint, print, say_clock};
-use crate::config::{PruneConfig, Reach};
+use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
 use crate::grouping::GroupingKey;
@@ -19,9 +19,9 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// Prunes every gateway. The exit status: 0, or 1 when something could not be read or deleted.
 #[must_use]
 pub fn run(config: &PruneConfig) -> u8 {
-    let console = console(&config.reach);
+    let console = console(&config.targets);
     let mut status = 0;
-    for gateway in &config.reach.gateways {
+    for gateway in &config.targets.gateways {
         let mut pruning = Pruning { config, gateway, console, deleted: Vec::new(), skipped: false };
         let done = pruning.run();
         if let Err(trouble) = &done {
@@ -63,7 +63,7 @@ impl Pruning<'_> {
     }
 
     fn read(&self) -> Result<Inventory, String> {
-        let deadline = Deadline::after(self.config.reach.push_timeout);
+        let deadline = Deadline::after(self.config.targets.push_timeout);
         inventory(self.gateway, &[], deadline).map_err(|failure| failure.to_string())
     }
 
@@ -104,7 +104,7 @@ impl Pruning<'_> {
         described: &str,
     ) -> Result<(), String> {
         let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
-        let Reach { push_timeout, .. } = self.config.reach;
+        let GatewayTargets { push_timeout, .. } = self.config.targets;
         match deliver(self.gateway, &push, Deadline::after(push_timeout), &Cancel::new()) {
             Ok(_) => {
                 progress.clear();
@@ -129,7 +129,7 @@ impl Pruning<'_> {
         if self.deleted.is_empty() {
             return Ok(());
         }
-        let deadline = Deadline::after(self.config.reach.push_timeout);
+        let deadline = Deadline::after(self.config.targets.push_timeout);
         loop {
             let after = self.read()?;
             let stays = |(key, touched): &&(GroupingKey, SystemTime)| {

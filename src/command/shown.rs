@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
-use crate::config::Reach;
+use crate::config::GatewayTargets;
 use crate::console::{Console, shows_colours, span};
 use crate::exposition::Paint;
 use crate::sink::{Clock, Inventory};
@@ -45,9 +45,9 @@ pub(super) fn print(text: &str) -> bool {
 }
 
 /// The console of a command that looks at gateways, once it has said what there is to say beforehand.
-pub(super) fn console(reach: &Reach) -> Console {
-    let console = Console(reach.volume);
-    for warning in &reach.warnings {
+pub(super) fn console(targets: &GatewayTargets) -> Console {
+    let console = Console(targets.volume);
+    for warning in &targets.warnings {
         console.warn(warning);
     }
     console

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Usage;
+use super::usage_error::UsageError;
 use crate::cli;
 use crate::exposition::{Buckets, Change, Increment, MetricName, Observation, Step, Value};
 use crate::grouping::Label;
@@ -30,7 +30,7 @@ pub enum Task {
         /// The command and its arguments, at least one element.
         program: Vec<OsString>,
         /// What is measured into which series. Whatever is wrong with it, the command runs.
-        timing: Result<Timing, Usage>,
+        timing: Result<Timing, UsageError>,
     },
     /// Print the names of the metrics in the file.
     Names,
@@ -39,7 +39,7 @@ pub enum Task {
 /// The series that gets the time of a command.
 #[derive(Debug)]
 pub struct Timing {
-    series: Series,
+    series: TargetSeries,
     instrument: Instrument,
 }
 
@@ -53,7 +53,7 @@ enum Instrument {
 
 /// Which series.
 #[derive(Debug)]
-struct Series {
+struct TargetSeries {
     name: MetricName,
     labels: Vec<(String, String)>,
     help: Option<String>,
@@ -63,7 +63,7 @@ struct Series {
 ///
 /// # Errors
 /// Bad usage, but for `time`: there it is kept beside the command, which runs all the same.
-pub fn resolve_metric(metric: cli::Metric) -> Result<MetricConfig, Usage> {
+pub fn resolve_metric(metric: cli::Metric) -> Result<MetricConfig, UsageError> {
     let (path, task) = match metric.verb {
         cli::Verb::Set(cli::Set { series, value }) => {
             let value = parse::<Value>("value", &value)?;
@@ -104,7 +104,7 @@ impl Timing {
     /// The change that records a duration.
     #[must_use]
     pub fn change(self, duration: Duration) -> Change {
-        let Series { name, labels, help } = self.series;
+        let TargetSeries { name, labels, help } = self.series;
         let step = match self.instrument {
             Instrument::Gauge => Step::Set(Value::from(duration.as_secs_f64())),
             Instrument::Histogram(buckets) => Step::Histogram(duration.into(), buckets),
@@ -114,7 +114,7 @@ impl Timing {
     }
 }
 
-fn timing(time: &cli::Time) -> Result<Timing, Usage> {
+fn timing(time: &cli::Time) -> Result<Timing, UsageError> {
     let kind = time.kind.as_deref().unwrap_or("gauge");
     let instrument = instrument(kind, time.buckets.as_deref(), &["gauge", "histogram", "summary"])?;
     let special = match instrument {
@@ -125,56 +125,60 @@ fn timing(time: &cli::Time) -> Result<Timing, Usage> {
     Ok(Timing { series: series(&time.series, special)?, instrument })
 }
 
-fn change(given: &cli::Series, step: Step) -> Result<Task, Usage> {
+fn change(given: &cli::SeriesOptions, step: Step) -> Result<Task, UsageError> {
     let special = match step {
         Step::Set(_) | Step::Add(_) => None,
         Step::Histogram(..) => Some("le"),
         Step::Summary(_) => Some("quantile"),
     };
-    let Series { name, labels, help } = series(given, special)?;
+    let TargetSeries { name, labels, help } = series(given, special)?;
     Ok(Task::Change(Change { name, labels, help, step }))
 }
 
-fn instrument(kind: &str, buckets: Option<&str>, known: &[&str]) -> Result<Instrument, Usage> {
+fn instrument(kind: &str, buckets: Option<&str>, known: &[&str]) -> Result<Instrument, UsageError> {
     let buckets = buckets.map(|buckets| parse::<Buckets>("--buckets", buckets)).transpose()?;
     match kind {
-        _ if !known.contains(&kind) => Err(Usage(format!("invalid --type '{kind}': expected {}", known.join(", ")))),
+        _ if !known.contains(&kind) => {
+            Err(UsageError(format!("invalid --type '{kind}': expected {}", known.join(", "))))
+        }
         "histogram" => Ok(Instrument::Histogram(buckets)),
-        _ if buckets.is_some() => Err(Usage(format!("a {kind} has no buckets: --buckets goes with --type histogram"))),
+        _ if buckets.is_some() => {
+            Err(UsageError(format!("a {kind} has no buckets: --buckets goes with --type histogram")))
+        }
         "summary" => Ok(Instrument::Summary),
         _ => Ok(Instrument::Gauge),
     }
 }
 
 /// Resolves the series. `special` is the label that its type keeps for itself.
-fn series(given: &cli::Series, special: Option<&str>) -> Result<Series, Usage> {
+fn series(given: &cli::SeriesOptions, special: Option<&str>) -> Result<TargetSeries, UsageError> {
     let name: MetricName = parse("metric name", text("metric name", &given.name)?)?;
     // Also `add NAME`, which counts in NAME_total.
     let total = format!("{}_total", name.as_str());
     if let Some(own) = [name.as_str(), &total].into_iter().find(|name| report::kind_of(name).is_some()) {
         let reason = format!("'{own}' is a metric of every run under pushwrap: choose another name");
-        return Err(Usage(format!("invalid metric name '{}': {reason}", name.as_str())));
+        return Err(UsageError(format!("invalid metric name '{}': {reason}", name.as_str())));
     }
     let mut labels: Vec<(String, String)> = Vec::new();
     for label in &given.label {
         let Label { name, value } = parse("label", text("label", label)?)?;
         let name = name.as_str();
         if special == Some(name) {
-            return Err(Usage(format!("invalid label '{name}': histograms and summaries keep it for themselves")));
+            return Err(UsageError(format!("invalid label '{name}': histograms and summaries keep it for themselves")));
         }
         if labels.iter().any(|(known, _)| known == name) {
-            return Err(Usage(format!("the label '{name}' is given twice")));
+            return Err(UsageError(format!("the label '{name}' is given twice")));
         }
         labels.push((name.to_owned(), value));
     }
     let help = given.help_text.as_deref().map(|help| text("--help-text", help)).transpose()?;
-    Ok(Series { name, labels, help: help.map(ToOwned::to_owned) })
+    Ok(TargetSeries { name, labels, help: help.map(ToOwned::to_owned) })
 }
 
-fn text<'t>(what: &str, given: &'t OsStr) -> Result<&'t str, Usage> {
-    given.to_str().ok_or_else(|| Usage(format!("invalid {what} '{}': it is not UTF-8", given.to_string_lossy())))
+fn text<'t>(what: &str, given: &'t OsStr) -> Result<&'t str, UsageError> {
+    given.to_str().ok_or_else(|| UsageError(format!("invalid {what} '{}': it is not UTF-8", given.to_string_lossy())))
 }
 
-fn parse<T: std::str::FromStr<Err = String>>(what: &str, given: &str) -> Result<T, Usage> {
-    given.parse().map_err(|error| Usage(format!("invalid {what} '{given}': {error}")))
+fn parse<T: std::str::FromStr<Err = String>>(what: &str, given: &str) -> Result<T, UsageError> {
+    given.parse().map_err(|error| UsageError(format!("invalid {what} '{given}': {error}")))
 }

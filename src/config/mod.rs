@@ -1,235 +1,29 @@
 //! What the command line, the environment and the env file mean, as one configuration. No other part of pushwrap sees a
-//! flag or a `PUSHWRAP_` variable.
+//! flag or a `PUSHWRAP_` variable. A file here is one subject; `source` knows where a value comes from.
 
-mod access;
-mod doors;
-mod keeping;
-mod key;
-mod layers;
+mod connection;
+mod destination;
+mod flush;
+mod grouping_key;
+mod groups;
+mod host;
+mod launchers;
 mod metric;
+mod push;
 mod reporting;
-mod resolver;
-mod surroundings;
-mod values;
+mod run;
+mod source;
+mod usage_error;
+mod volume;
 
-use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::child::Timeout;
-use crate::cli;
-use crate::console::Volume;
-use crate::grouping::{Label, LabelName};
-use crate::outcome::Codes;
-use crate::report::{DEFAULT_PREFIX, Identity};
-use crate::textfile;
-
-pub use doors::{FlushConfig, resolve_flush};
-pub use keeping::{
-    DeleteConfig, Filter, GroupsConfig, PruneConfig, Reach, resolve_delete, resolve_groups, resolve_prune,
+pub use destination::Destination;
+pub use flush::{FlushConfig, resolve_flush};
+pub use groups::{
+    DeleteConfig, GatewayTargets, GroupFilter, GroupsConfig, PruneConfig, resolve_delete, resolve_groups, resolve_prune,
 };
-use key::Fallbacks;
-pub use layers::{DEFAULT_ENV_FILE, variable};
 pub use metric::{MetricConfig, Task, Timing, resolve_metric};
-pub use reporting::{Destination, Reporting};
-use reporting::{ReportOptions, resolve_reporting};
-use resolver::Resolver;
-use surroundings::Surroundings;
-
-/// Bad usage of the command line, or of a variable that concerns the command: what was wrong, and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage(pub String);
-
-impl fmt::Display for Usage {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// Everything a run needs to know.
-#[derive(Debug)]
-pub struct Config {
-    /// The command and its arguments, at least one element.
-    pub program: Vec<OsString>,
-    /// Variables that the command must not see, because they hold secrets.
-    pub secret_variables: Vec<OsString>,
-    /// What ends the command, if anything.
-    pub timeout: Option<Timeout>,
-    /// Which exit codes mean success, and which neither success nor failure.
-    pub codes: Codes,
-    /// Whether the memory of the whole process tree is sampled.
-    pub sample_tree: bool,
-    /// Where the command writes metrics of its own.
-    pub textfile: TextfileConfig,
-    /// What the metrics say about the run.
-    pub identity: Identity,
-    /// Where and how the run is reported.
-    pub reporting: Reporting,
-    /// How the run is summed up on standard error afterwards, if at all.
-    pub summary: Option<Summary>,
-    /// How much is said on standard error.
-    pub volume: Volume,
-}
-
-/// A form in which a run is summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Summary {
-    /// Lines for a person.
-    Text,
-    /// One line for a program.
-    Json,
-}
-
-/// Where the command's metrics are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextfileConfig {
-    /// `--textfile`: files, directories, globs. None: a private file, named by `PUSHWRAP_TEXTFILE`.
-    pub paths: Vec<PathBuf>,
-    /// No more than this is read of all files together, in bytes.
-    pub max_bytes: u64,
-}
-
-/// What `pushwrap push` needs to know.
-#[derive(Debug)]
-pub struct PushConfig {
-    /// Where and how the files go.
-    pub reporting: Reporting,
-    /// How much is said on standard error.
-    pub volume: Volume,
-}
-
-/// Resolves the run form.
-///
-/// # Errors
-/// Bad usage: the command must not be started.
-pub fn resolve(run: cli::Run) -> Result<Config, Usage> {
-    let cli::Run { destination, about, delivery, report, doors, command_options, said, command } = run;
-    if command.is_empty() {
-        return Err(Usage("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
-    }
-    let mut resolver = Resolver::new(destination.env_file.as_deref());
-    let timeout = resolve_timeout(&mut resolver, &command_options)?;
-    let codes = Codes {
-        success: resolver.list("success-codes", &command_options.success_codes, values::codes)?.unwrap_or(vec![0]),
-        skip: resolver.list("skip-codes", &command_options.skip_codes, values::codes)?.unwrap_or_default(),
-    };
-    let codes = told_apart(&mut resolver, codes, &command_options)?;
-    let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
-    let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
-    let textfile =
-        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT) };
-    let surroundings = Surroundings::detect();
-    let program = command.first().cloned().unwrap_or_default();
-    let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
-    identity.host = surroundings.host.clone().unwrap_or_default();
-    identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
-    let run = Some((&report, &doors));
-    let options = ReportOptions { destination: &destination, delivery: &delivery, said: &said, run };
-    let fallbacks = Fallbacks { surroundings, job: Some(file_name(&program)) };
-    let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
-    let secret_variables = resolver.secret_variables();
-    let volume = resolve_volume(&mut resolver, &said.loudness)?;
-    let summary = resolver.one("summary", report.summary.as_deref(), values::summary)?;
-    let reporting = resolver.finish(reporting);
-    Ok(Config {
-        program: command,
-        secret_variables,
-        timeout,
-        codes,
-        sample_tree,
-        textfile,
-        identity,
-        reporting,
-        summary,
-        volume,
-    })
-}
-
-/// Resolves `pushwrap push`.
-///
-/// # Errors
-/// Bad usage, a missing job above all.
-pub fn resolve_push(push: &cli::Push) -> Result<PushConfig, Usage> {
-    let mut resolver = Resolver::new(push.destination.env_file.as_deref());
-    let options =
-        ReportOptions { destination: &push.destination, delivery: &push.delivery, said: &push.said, run: None };
-    let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
-    let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
-    let volume = resolve_volume(&mut resolver, &push.said.loudness)?;
-    Ok(PushConfig { reporting: resolver.finish(reporting), volume })
-}
-
-fn resolve_timeout(resolver: &mut Resolver, options: &cli::CommandOptions) -> Result<Option<Timeout>, Usage> {
-    let after = resolver.one("timeout", options.timeout.as_deref(), values::limit)?.flatten();
-    let signal = resolver.one("signal", options.signal.as_deref(), values::signal)?.unwrap_or(libc::SIGTERM);
-    let kill_after = resolver.one("kill-after", options.kill_after.as_deref(), values::duration)?;
-    Ok(after.map(|after| Timeout { after, signal, kill_after: kill_after.unwrap_or(DEFAULT_KILL_AFTER) }))
-}
-
-const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
-
-/// A code cannot be a success and neither success nor failure.
-fn told_apart(resolver: &mut Resolver, codes: Codes, options: &cli::CommandOptions) -> Result<Codes, Usage> {
-    let Some(code) = codes.success.iter().find(|code| codes.skip.contains(code)) else { return Ok(codes) };
-    let message = format!("exit code {code} is in both --success-codes and --skip-codes");
-    resolver.refuse(!options.skip_codes.is_empty(), message)?;
-    Ok(Codes { skip: Vec::new(), ..codes })
-}
-
-fn resolve_volume(resolver: &mut Resolver, said: &cli::Loudness) -> Result<Volume, Usage> {
-    let given = resolver.one("verbose", None, values::verbosity)?;
-    let quiet = resolver.switch("quiet", said.quiet)?;
-    // On the command line the two exclude each other; below it the flag that is there counts.
-    let verbosity = if said.quiet { 0 } else { Some(said.verbose).filter(|count| *count > 0).or(given).unwrap_or(0) };
-    Ok(match verbosity {
-        _ if quiet && said.verbose == 0 => Volume::Quiet,
-        0 => Volume::Normal,
-        1 => Volume::Verbose,
-        _ => Volume::Debug,
-    })
-}
-
-fn resolve_identity(
-    resolver: &mut Resolver,
-    about: &cli::About,
-    report: &cli::RunReport,
-    program: &OsStr,
-) -> Result<Identity, Usage> {
-    let prefix = resolver.one("prefix", report.prefix.as_deref(), values::prefix)?;
-    let info = resolver.many("info", &about.info, info_label)?.unwrap_or_default();
-    if let Some(twice) = repeated(&info) {
-        resolver.refuse(!about.info.is_empty(), format!("the label '{twice}' of --info is given twice"))?;
-    }
-    Ok(Identity {
-        prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-        host: String::new(),
-        command: file_name(program),
-        info: info.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect(),
-        max_age: resolver.one("max-age", about.max_age.as_deref(), values::positive_duration)?,
-        timeout: None,
-    })
-}
-
-fn repeated(labels: &[Label]) -> Option<&LabelName> {
-    let names = labels.iter().map(|label| &label.name);
-    names
-        .enumerate()
-        .find(|(place, name)| labels.iter().take(*place).any(|label| label.name == **name))
-        .map(|(_, name)| name)
-}
-
-fn info_label(text: &str) -> Result<Label, String> {
-    let label: Label = text.parse()?;
-    match label.name.as_str() {
-        name @ ("host" | "command" | "version") => Err(format!("pushwrap sets the label '{name}' itself")),
-        "job" => Err("the job is named by --job".to_owned()),
-        _ => Ok(label),
-    }
-}
-
-/// The file name of the command: what metrics and the default job are named after. Arguments can hold secrets.
-fn file_name(program: &OsStr) -> String {
-    let name = Path::new(program).file_name().unwrap_or(program);
-    if name.is_empty() { "pushwrap".to_owned() } else { name.to_string_lossy().into_owned() }
-}
+pub use push::{PushConfig, resolve_push};
+pub use reporting::Reporting;
+pub use run::{Config, SummaryFormat, TextfileConfig, resolve};
+pub use source::{DEFAULT_ENV_FILE, variable};
+pub use usage_error::UsageError;

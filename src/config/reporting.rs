@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::access::Access;
-use super::doors::Doors;
-use super::key::{self, Fallbacks, Named};
-use super::resolver::Resolver;
-use super::{Usage, values};
+use super::connection::Connection;
+use super::destination::{Destination, Sinks, resolve_destination};
+use super::grouping_key::{self, Fallbacks, KeyOptions};
+use super::source::{Complaints, Resolver, values};
+use super::usage_error::UsageError;
 use crate::cli;
 use crate::grouping::GroupingKey;
-use crate::sink::{BaseUrl, Gateway, Method, OutputTarget, StateDir};
+use crate::sink::{Gateway, Method, OutputTarget, StateDir};
 
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -45,52 +45,48 @@ pub struct Reporting {
 impl Reporting {
     /// Whether somebody besides gateways gets the report.
     #[must_use]
-    pub fn has_other_door(&self) -> bool {
+    pub fn has_other_sink(&self) -> bool {
         self.output.is_some() || self.remote_write.is_some()
+    }
+
+    /// With what went wrong on the way.
+    pub(super) fn with(self, complaints: Complaints) -> Self {
+        let Complaints { troubles, mut warnings } = complaints;
+        warnings.extend(self.warnings);
+        Self { troubles, warnings, ..self }
     }
 
     /// Whether nobody at all was named: then the metrics are printed.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
-        matches!(self.destination, Destination::Unnamed) && !self.has_other_door()
+        matches!(self.destination, Destination::Unnamed) && !self.has_other_sink()
     }
-}
-
-/// Who gets the metrics.
-#[derive(Debug)]
-pub enum Destination {
-    /// Nobody was named: they are printed on standard error.
-    Unnamed,
-    /// `--url none`: nobody, and nothing is said.
-    Nowhere,
-    /// Pushgateways, at least one.
-    Gateways(Vec<Gateway>),
 }
 
 /// The options of a report that `push` shares with the run form.
 #[derive(Clone, Copy)]
-pub(super) struct ReportOptions<'o> {
-    pub(super) destination: &'o cli::Destination,
-    pub(super) delivery: &'o cli::Delivery,
-    pub(super) said: &'o cli::Said,
+pub(super) struct ReportInputs<'o> {
+    pub(super) destination: &'o cli::DestinationOptions,
+    pub(super) connection: &'o cli::ConnectionOptions,
+    pub(super) messages: &'o cli::MessageOptions,
     /// What only the run form has.
-    pub(super) run: Option<(&'o cli::RunReport, &'o cli::Doors)>,
+    pub(super) run: Option<(&'o cli::ReportOptions, &'o cli::SinkOptions)>,
 }
 
 pub(super) fn resolve_reporting(
     resolver: &mut Resolver,
-    options: ReportOptions<'_>,
+    options: ReportInputs<'_>,
     fallbacks: Fallbacks,
-) -> Result<Reporting, Usage> {
-    let ReportOptions { destination, delivery, said, run } = options;
-    let (run, doors) = run.unzip();
-    let access = Access::resolve(resolver, delivery)?;
-    let gateways = resolve_destination(resolver, &destination.url, &access)?;
-    let Doors { output, remote_write, state_dir } = Doors::resolve(resolver, doors, &access)?;
+) -> Result<Reporting, UsageError> {
+    let ReportInputs { destination, connection, messages, run } = options;
+    let (run, sinks) = run.unzip();
+    let connection = Connection::resolve(resolver, connection)?;
+    let gateways = resolve_destination(resolver, &destination.url, &connection)?;
+    let Sinks { output, remote_write, state_dir } = Sinks::resolve(resolver, sinks, &connection)?;
     let mut warnings = Vec::new();
-    let cli::Destination { job, label, instance, .. } = destination;
-    let named = Named { job: job.as_deref(), labels: label, instance: instance.as_deref() };
-    let key = key::resolve(resolver, named, fallbacks, &mut warnings)?;
+    let cli::DestinationOptions { job, label, instance, .. } = destination;
+    let options = KeyOptions { job: job.as_deref(), labels: label, instance: instance.as_deref() };
+    let key = grouping_key::resolve(resolver, options, fallbacks, &mut warnings)?;
     if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
         warnings.clear();
     }
@@ -107,14 +103,14 @@ pub(super) fn resolve_reporting(
         troubles: Vec::new(),
         warnings,
         on_success,
-        push_timeout: access.push_timeout,
+        push_timeout: connection.push_timeout,
         push_interval: push_interval.unwrap_or(Some(DEFAULT_PUSH_INTERVAL)),
         require_push,
-        dry_run: resolver.switch("dry-run", said.dry_run)?,
+        dry_run: resolver.switch("dry-run", messages.dry_run)?,
     })
 }
 
-fn resolve_method(resolver: &mut Resolver, replace: bool, delete: bool) -> Result<Method, Usage> {
+fn resolve_method(resolver: &mut Resolver, replace: bool, delete: bool) -> Result<Method, UsageError> {
     let on = (resolver.switch("replace", replace)?, resolver.switch("delete-on-success", delete)?);
     let counts = match on {
         (true, true) => resolver.prefer(
@@ -129,39 +125,4 @@ fn resolve_method(resolver: &mut Resolver, replace: bool, delete: bool) -> Resul
         (_, true) => Method::Delete,
         _ => Method::Add,
     })
-}
-
-/// One `--url`: a gateway, or nowhere.
-enum Target {
-    Nowhere,
-    Gateway(Box<BaseUrl>),
-}
-
-fn target(text: &str) -> Result<Target, String> {
-    if text == "none" {
-        return Ok(Target::Nowhere);
-    }
-    text.parse().map(|url| Target::Gateway(Box::new(url))).map_err(|error| format!("{error}"))
-}
-
-pub(super) fn resolve_destination(
-    resolver: &mut Resolver,
-    urls: &[String],
-    access: &Access,
-) -> Result<Destination, Usage> {
-    let Some(targets) = resolver.many("url", urls, target)? else { return Ok(Destination::Unnamed) };
-    let named = targets.len();
-    let mut gateways: Vec<Gateway> = Vec::new();
-    for target in targets {
-        if let Target::Gateway(url) = target {
-            let gateway = access.gateway(*url);
-            if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
-                gateways.push(gateway);
-            }
-        } else if named > 1 {
-            let contradiction = "--url none stands alone: it means that nothing is reported".to_owned();
-            resolver.refuse(!urls.is_empty(), contradiction)?;
-        }
-    }
-    Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::child::{self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, WakeTimes};
-use crate::config::{Config, Summary};
+use crate::config::{Config, SummaryFormat};
 use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
@@ -97,7 +97,7 @@ struct Over {
 }
 
 /// The command's name, the outcome, and how it is summed up.
-type Told<'a> = (&'a str, Outcome, Option<Summary>);
+type Told<'a> = (&'a str, Outcome, Option<SummaryFormat>);
 
 impl Over {
     /// Reports it and sums it up; whether everything was delivered.

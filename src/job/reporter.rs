@@ -370,7 +370,7 @@ impl Reporter {
             Destination::Gateways(gateways) => gateways,
             Destination::Unnamed | Destination::Nowhere => &[],
         };
-        if gateways.is_empty() && self.reporting.has_other_door() {
+        if gateways.is_empty() && self.reporting.has_other_sink() {
             write_stderr(&composed.body);
         }
         let path = self.materials.path.clone();

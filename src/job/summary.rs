@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::Summary;
+use crate::config::SummaryFormat;
 use crate::console::{printable, shows_colours, span, write_stderr};
 use crate::exposition::{Paint, count, json_string};
 use crate::outcome::{Cause, End, Expiry, NotStarted, Outcome, Status};
@@ -48,15 +48,15 @@ pub(super) enum Fate {
 
 impl Account<'_> {
     /// Says it.
-    pub(super) fn print(&self, form: Summary) {
+    pub(super) fn print(&self, form: SummaryFormat) {
         match form {
-            Summary::Text => {
+            SummaryFormat::Text => {
                 let paint = if shows_colours(&std::io::stderr()) { Paint::Ansi } else { Paint::Plain };
                 let text = self.text(paint);
                 let lines: String = text.lines().fold(String::new(), |all, line| all + "pushwrap: " + line + "\n");
                 write_stderr(lines.as_bytes());
             }
-            Summary::Json => write_stderr(format!("{}\n", self.json()).as_bytes()),
+            SummaryFormat::Json => write_stderr(format!("{}\n", self.json()).as_bytes()),
         }
     }
 

@@ -27,13 +27,13 @@ const WIDEST: usize = 60;
 /// Shows the groups of every gateway. The exit status: 0, or 1 when one of them could not be read.
 #[must_use]
 pub fn run(config: &GroupsConfig) -> u8 {
-    let console = console(&config.reach);
+    let console = console(&config.targets);
     let families: Vec<String> = METRICS.iter().map(|name| format!("{}{name}", config.prefix)).collect();
     let mut status = 0;
     let mut inventories = Vec::new();
-    for gateway in &config.reach.gateways {
+    for gateway in &config.targets.gateways {
         let url = gateway.url.to_string();
-        match inventory(gateway, &families, Deadline::after(config.reach.push_timeout)) {
+        match inventory(gateway, &families, Deadline::after(config.targets.push_timeout)) {
             Ok(inventory) => {
                 say_clock(console, &inventory, &url);
                 inventories.push((url, inventory));
@@ -44,7 +44,7 @@ pub fn run(config: &GroupsConfig) -> u8 {
             }
         }
     }
-    let several = config.reach.gateways.len() > 1;
+    let several = config.targets.gateways.len() > 1;
     let mut text = String::new();
     for (url, inventory) in &inventories {
         let rows = rows(config, inventory);

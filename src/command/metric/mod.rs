@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::child::{self, Caller, Plan, Program};
-use crate::config::{MetricConfig, Task, Timing, Usage};
+use crate::config::{MetricConfig, Task, Timing, UsageError};
 use crate::console::say;
 use crate::exposition::Change;
 use crate::outcome::Exit;
@@ -68,7 +68,12 @@ fn write(textfile: &Path, change: &Change) -> u8 {
 
 /// Runs a command under the rules of the run form, and records how long it took. Whatever is wrong with the metric is said,
 /// and the command runs and ends as it would without.
-fn time(textfile: Option<&Path>, program: Vec<OsString>, timing: Result<Timing, Usage>, mut caller: Caller) -> Exit {
+fn time(
+    textfile: Option<&Path>,
+    program: Vec<OsString>,
+    timing: Result<Timing, UsageError>,
+    mut caller: Caller,
+) -> Exit {
     let measured = match (textfile, timing) {
         (_, Err(usage)) => {
             say(format!("the command is not timed: {usage}"));

@@ -8,9 +8,9 @@ use crate::files::{Links, open_regular};
 
 /// What the key depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Surroundings {
+pub(super) struct HostInfo {
     /// The host name, when it is text.
-    pub(super) host: Option<String>,
+    pub(super) name: Option<String>,
     /// Whether the host name stays from run to run.
     pub(super) lasting: bool,
     /// The Kubernetes namespace, where the service account tells it.
@@ -28,7 +28,7 @@ const CONTAINER_ENGINES: [&str; 4] = ["docker", "podman", "oci", "kube"];
 /// Parts of a cgroup path that container runtimes make.
 const CONTAINER_CGROUPS: [&str; 5] = ["kubepods", "/docker/", "/docker-", "containerd", "/ecs/"];
 
-impl Surroundings {
+impl HostInfo {
     /// Looks at the running system.
     pub(super) fn detect() -> Self {
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
@@ -46,7 +46,7 @@ impl Surroundings {
         let contained = CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part));
         let generated = host.as_deref().is_some_and(is_container_id);
         let lasting = !(kubernetes || namespace.is_some() || ci || engine || marked || contained || generated);
-        Self { host, lasting, namespace }
+        Self { name: host, lasting, namespace }
     }
 }
 
@@ -72,19 +72,19 @@ mod tests {
     use std::ffi::OsString;
     use std::fs;
 
-    use super::{NAMESPACE_FILE, Surroundings};
+    use super::{HostInfo, NAMESPACE_FILE};
 
-    fn read(root: &std::path::Path, host: &str, variables: &[(&str, &str)]) -> Surroundings {
+    fn read(root: &std::path::Path, host: &str, variables: &[(&str, &str)]) -> HostInfo {
         let variable =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-        Surroundings::read(root, Some(host.to_owned()), variable)
+        HostInfo::read(root, Some(host.to_owned()), variable)
     }
 
     #[test]
     fn a_plain_host_is_lasting() {
         let root = tempfile::tempdir().unwrap();
-        let surroundings = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
-        assert_eq!(surroundings, Surroundings { host: Some("db1".into()), lasting: true, namespace: None });
+        let host_info = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
+        assert_eq!(host_info, HostInfo { name: Some("db1".into()), lasting: true, namespace: None });
     }
 
     #[test]
@@ -112,8 +112,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join(NAMESPACE_FILE).parent().unwrap()).unwrap();
         fs::write(root.path().join(NAMESPACE_FILE), "batch\n").unwrap();
-        let surroundings = read(root.path(), "job-x7k2p", &[]);
-        assert_eq!(surroundings.namespace.as_deref(), Some("batch"));
-        assert!(!surroundings.lasting);
+        let host_info = read(root.path(), "job-x7k2p", &[]);
+        assert_eq!(host_info.namespace.as_deref(), Some("batch"));
+        assert!(!host_info.lasting);
     }
 }

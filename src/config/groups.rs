@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::access::Access;
-use super::key::{self, Fallbacks, Named, non_empty};
-use super::reporting::{Destination, resolve_destination};
-use super::resolver::Resolver;
-use super::surroundings::Surroundings;
-use super::{Usage, resolve_volume, values};
+use super::connection::Connection;
+use super::destination::{Destination, resolve_destination};
+use super::grouping_key::{self, Fallbacks, KeyOptions, non_empty};
+use super::host::HostInfo;
+use super::source::{Resolver, values};
+use super::usage_error::UsageError;
+use super::volume::resolve_volume;
 use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{GroupingKey, Label};
@@ -20,7 +21,7 @@ const VICTORIA_METRICS: &str = "/api/v1/import/prometheus";
 
 /// The gateways that are looked at, and how.
 #[derive(Debug)]
-pub struct Reach {
+pub struct GatewayTargets {
     /// The gateways; none with `--url none`.
     pub gateways: Vec<Gateway>,
     /// The budget of each reading and of each DELETE.
@@ -33,14 +34,14 @@ pub struct Reach {
 
 /// Which groups are meant; all where nothing is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filter {
+pub struct GroupFilter {
     /// `--job`.
     pub job: Option<String>,
     /// `--label`: the group has it, with this value.
     pub labels: Vec<(String, String)>,
 }
 
-impl Filter {
+impl GroupFilter {
     /// Whether the group is meant.
     #[must_use]
     pub fn meets(&self, key: &GroupingKey) -> bool {
@@ -53,9 +54,9 @@ impl Filter {
 #[derive(Debug)]
 pub struct GroupsConfig {
     /// The gateways.
-    pub reach: Reach,
+    pub targets: GatewayTargets,
     /// Which groups are shown.
-    pub filter: Filter,
+    pub filter: GroupFilter,
     /// What the names of the runs' metrics begin with.
     pub prefix: String,
     /// Whether a program reads it.
@@ -66,9 +67,9 @@ pub struct GroupsConfig {
 #[derive(Debug)]
 pub struct PruneConfig {
     /// The gateways.
-    pub reach: Reach,
+    pub targets: GatewayTargets,
     /// Which groups may go.
-    pub filter: Filter,
+    pub filter: GroupFilter,
     /// How long nobody has pushed to them.
     pub older_than: Duration,
     /// Whether nothing is deleted.
@@ -79,7 +80,7 @@ pub struct PruneConfig {
 #[derive(Debug)]
 pub struct DeleteConfig {
     /// The gateways.
-    pub reach: Reach,
+    pub targets: GatewayTargets,
     /// The group.
     pub key: GroupingKey,
     /// Whether nothing is deleted.
@@ -90,14 +91,14 @@ pub struct DeleteConfig {
 ///
 /// # Errors
 /// Bad usage.
-pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, Usage> {
-    let cli::Groups { reach, filter, json, prefix, delivery, loudness } = groups;
-    let mut resolver = Resolver::new(reach.env_file.as_deref());
+pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, UsageError> {
+    let cli::Groups { gateway, filter, json, prefix, connection, volume } = groups;
+    let mut resolver = Resolver::new(gateway.env_file.as_deref());
     let prefix = resolver.one("prefix", prefix.as_deref(), values::prefix)?;
     let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
-    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?;
+    let targets = resolve_targets(&mut resolver, gateway, connection, volume)?;
     Ok(GroupsConfig {
-        reach: reach.with(resolver, narrowed)?,
+        targets: targets.with(resolver, narrowed)?,
         filter,
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         json: *json,
@@ -108,42 +109,43 @@ pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, Usage> {
 ///
 /// # Errors
 /// Bad usage, a missing age above all.
-pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, Usage> {
-    let cli::Prune { reach, older_than, filter, dry_run, delivery, loudness } = prune;
-    let mut resolver = Resolver::new(reach.env_file.as_deref());
+pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, UsageError> {
+    let cli::Prune { gateway, older_than, filter, dry_run, connection, volume } = prune;
+    let mut resolver = Resolver::new(gateway.env_file.as_deref());
     let older_than = resolver.one("older-than", older_than.as_deref(), values::positive_duration)?;
     let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
     let dry_run = resolver.switch("dry-run", *dry_run)?;
-    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, narrowed)?;
-    let missing = || Usage("--older-than is required: how long nobody has pushed to a group, such as 30d".to_owned());
-    Ok(PruneConfig { reach, filter, older_than: older_than.ok_or_else(missing)?, dry_run })
+    let targets = resolve_targets(&mut resolver, gateway, connection, volume)?.with(resolver, narrowed)?;
+    let missing =
+        || UsageError("--older-than is required: how long nobody has pushed to a group, such as 30d".to_owned());
+    Ok(PruneConfig { targets, filter, older_than: older_than.ok_or_else(missing)?, dry_run })
 }
 
 /// Resolves `pushwrap delete`.
 ///
 /// # Errors
 /// Bad usage, a missing job above all.
-pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, Usage> {
-    let cli::Delete { reach, job, label, instance, dry_run, delivery, loudness } = delete;
-    let mut resolver = Resolver::new(reach.env_file.as_deref());
-    let named = Named { job: job.as_deref(), labels: label, instance: instance.as_deref() };
-    let fallbacks = Fallbacks { surroundings: Surroundings::detect(), job: None };
-    let key = key::resolve(&mut resolver, named, fallbacks, &mut Vec::new())?;
+pub fn resolve_delete(delete: &cli::Delete) -> Result<DeleteConfig, UsageError> {
+    let cli::Delete { gateway, job, label, instance, dry_run, connection, volume } = delete;
+    let mut resolver = Resolver::new(gateway.env_file.as_deref());
+    let named = KeyOptions { job: job.as_deref(), labels: label, instance: instance.as_deref() };
+    let fallbacks = Fallbacks { host: HostInfo::detect(), job: None };
+    let key = grouping_key::resolve(&mut resolver, named, fallbacks, &mut Vec::new())?;
     let dry_run = resolver.switch("dry-run", *dry_run)?;
-    let reach = resolve_reach(&mut resolver, reach, delivery, loudness)?.with(resolver, Vec::new())?;
-    let key = key.ok_or_else(|| Usage("--job is required: it names the group".to_owned()))?;
-    Ok(DeleteConfig { reach, key, dry_run })
+    let targets = resolve_targets(&mut resolver, gateway, connection, volume)?.with(resolver, Vec::new())?;
+    let key = key.ok_or_else(|| UsageError("--job is required: it names the group".to_owned()))?;
+    Ok(DeleteConfig { targets, key, dry_run })
 }
 
-fn resolve_reach(
+fn resolve_targets(
     resolver: &mut Resolver,
-    reach: &cli::Reach,
-    delivery: &cli::Delivery,
-    loudness: &cli::Loudness,
-) -> Result<Reach, Usage> {
-    let access = Access::resolve(resolver, delivery)?;
-    let volume = resolve_volume(resolver, loudness)?;
-    let gateways = match resolve_destination(resolver, &reach.url, &access)? {
+    gateway: &cli::GatewayOptions,
+    connection: &cli::ConnectionOptions,
+    volume: &cli::VolumeOptions,
+) -> Result<GatewayTargets, UsageError> {
+    let connection = Connection::resolve(resolver, connection)?;
+    let volume = resolve_volume(resolver, volume)?;
+    let gateways = match resolve_destination(resolver, &gateway.url, &connection)? {
         Destination::Gateways(gateways) => gateways,
         Destination::Nowhere => Vec::new(),
         Destination::Unnamed => {
@@ -154,20 +156,23 @@ fn resolve_reach(
     // It has nothing of a Pushgateway but the push, and takes even a DELETE for one: 200, and nothing is deleted.
     if let Some(gateway) = gateways.iter().find(|gateway| gateway.url.prefix().ends_with(VICTORIA_METRICS)) {
         let reason = "this is VictoriaMetrics, which has no groups: a Pushgateway has them";
-        return Err(Usage(format!("invalid value '{}' for --url: {reason}", gateway.url)));
+        return Err(UsageError(format!("invalid value '{}' for --url: {reason}", gateway.url)));
     }
-    Ok(Reach { gateways, push_timeout: access.push_timeout, warnings: Vec::new(), volume })
+    Ok(GatewayTargets { gateways, push_timeout: connection.push_timeout, warnings: Vec::new(), volume })
 }
 
-impl Reach {
+impl GatewayTargets {
     /// With what there is to say, unless something is wrong.
-    fn with(self, resolver: Resolver, narrowed: Vec<String>) -> Result<Self, Usage> {
+    fn with(self, resolver: Resolver, narrowed: Vec<String>) -> Result<Self, UsageError> {
         Ok(Self { warnings: resolver.warnings()?.into_iter().chain(narrowed).collect(), ..self })
     }
 }
 
 /// The filter, and what to say where a variable narrows it: nobody should wonder where the other groups are.
-fn resolve_filter(resolver: &mut Resolver, filter: &cli::Filter) -> Result<(Filter, Vec<String>), Usage> {
+fn resolve_filter(
+    resolver: &mut Resolver,
+    filter: &cli::FilterOptions,
+) -> Result<(GroupFilter, Vec<String>), UsageError> {
     let labels = resolver.many("label", &filter.label, wanted)?.unwrap_or_default();
     let job = resolver.one("job", filter.job.as_deref(), non_empty)?;
     let mut narrowed = Vec::new();
@@ -178,7 +183,7 @@ fn resolve_filter(resolver: &mut Resolver, filter: &cli::Filter) -> Result<(Filt
         narrowed.push("PUSHWRAP_LABEL is set: only groups with these labels".to_owned());
     }
     let labels = labels.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect();
-    Ok((Filter { job, labels }, narrowed))
+    Ok((GroupFilter { job, labels }, narrowed))
 }
 
 /// A label to look for. A group without it is none that was meant, and an empty variable of a script must not make it one.
@@ -192,7 +197,7 @@ fn wanted(text: &str) -> Result<Label, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Filter, GroupingKey};
+    use super::{GroupFilter, GroupingKey};
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -202,7 +207,7 @@ mod tests {
     fn a_filter_compares_job_and_labels_exactly() {
         let key = GroupingKey::held(pairs(&[("job", "a"), ("zone", "eu"), ("rack", "")])).unwrap();
         let meets = |job: Option<&str>, labels: &[(&str, &str)]| {
-            Filter { job: job.map(str::to_owned), labels: pairs(labels) }.meets(&key)
+            GroupFilter { job: job.map(str::to_owned), labels: pairs(labels) }.meets(&key)
         };
         assert!(meets(None, &[]));
         assert!(meets(Some("a"), &[("zone", "eu"), ("rack", "")]));

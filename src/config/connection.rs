@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::resolver::Resolver;
-use super::{Usage, values};
-use crate::cli::Delivery;
+use super::source::{Resolver, values};
+use super::usage_error::UsageError;
+use crate::cli::ConnectionOptions;
 use crate::sink::{BaseUrl, Credentials, Gateway, Header, Identity, Password, ProxySettings, Secret, Tls};
 
 /// What all gateways of a run have in common.
 #[derive(Debug)]
-pub(super) struct Access {
+pub(super) struct Connection {
     credentials: Credentials,
     headers: Vec<Header>,
     tls: Tls,
@@ -23,9 +23,9 @@ pub(super) struct Access {
 /// `--push-timeout`, where nothing is said.
 const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Access {
+impl Connection {
     /// Resolves the options of "how" that concern the connection.
-    pub(super) fn resolve(resolver: &mut Resolver, options: &Delivery) -> Result<Self, Usage> {
+    pub(super) fn resolve(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Self, UsageError> {
         let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
         let proxy = resolver.one("proxy", options.proxy.as_deref(), proxy)?;
         let timeout = resolver.one("push-timeout", options.push_timeout.as_deref(), values::positive_duration)?;
@@ -64,7 +64,7 @@ fn header(text: &str) -> Result<Header, String> {
     text.parse().map_err(|error: crate::sink::HeaderError| error.to_string())
 }
 
-fn credentials(resolver: &mut Resolver, options: &Delivery) -> Result<Credentials, Usage> {
+fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Credentials, UsageError> {
     let (by_user, by_token) = resolver.prefer(
         ("user", options.user.is_some()),
         ("token-file", options.token_file.is_some()),
@@ -98,7 +98,7 @@ fn credentials(resolver: &mut Resolver, options: &Delivery) -> Result<Credential
     }
 }
 
-fn tls(resolver: &mut Resolver, options: &Delivery) -> Result<Tls, Usage> {
+fn tls(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Tls, UsageError> {
     let file = |resolver: &Resolver, long, flag: Option<&Path>| -> Option<PathBuf> { resolver.path(long, flag) };
     let cert = file(resolver, "cert", options.cert.as_deref());
     let key = file(resolver, "key", options.key.as_deref());

@@ -1,45 +1,33 @@
-//! The grouping key that options and surroundings make together: job, labels, instance, namespace.
+//! The grouping key that options and host make together: job, labels, instance, namespace.
 
-use super::Usage;
-use super::resolver::Resolver;
-use super::surroundings::Surroundings;
+use super::host::HostInfo;
+use super::launchers::is_launcher;
+use super::source::Resolver;
+use super::usage_error::UsageError;
 use crate::grouping::{GroupingKey, Label, LabelName};
 
 /// What the grouping key falls back on where options are silent.
 pub(super) struct Fallbacks {
-    pub(super) surroundings: Surroundings,
+    pub(super) host: HostInfo,
     /// The job where `--job` is not given; none where it must be.
     pub(super) job: Option<String>,
 }
 
 /// The options that name a group.
 #[derive(Clone, Copy)]
-pub(super) struct Named<'o> {
+pub(super) struct KeyOptions<'o> {
     pub(super) job: Option<&'o str>,
     pub(super) labels: &'o [String],
     pub(super) instance: Option<&'o str>,
 }
 
-/// Launchers and interpreters: many different jobs have this file name, and would share one group.
-const LAUNCHERS: [&str; 46] = [
-    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env", "python", "perl",
-    "ruby", "node", "nodejs", "php", "java", "Rscript", "lua", "tclsh", "pwsh", "deno", "bun", "npx", "sudo", "su",
-    "doas", "nice", "ionice", "nohup", "setsid", "timeout", "time", "stdbuf", "xargs", "chroot", "flock", "chrt",
-    "taskset", "gosu", "su-exec", "setpriv", "runuser", "docker",
-];
-
-fn is_launcher(name: &str) -> bool {
-    let base = name.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.');
-    LAUNCHERS.contains(&name) || (!base.is_empty() && base != name && LAUNCHERS.contains(&base))
-}
-
-/// The key of the options, with what the surroundings add. None where a variable below the command line spoils it.
+/// The key of the options, with what the host adds. None where a variable below the command line spoils it.
 pub(super) fn resolve(
     resolver: &mut Resolver,
-    options: Named<'_>,
-    Fallbacks { surroundings, job: fallback }: Fallbacks,
+    options: KeyOptions<'_>,
+    Fallbacks { host, job: fallback }: Fallbacks,
     warnings: &mut Vec<String>,
-) -> Result<Option<GroupingKey>, Usage> {
+) -> Result<Option<GroupingKey>, UsageError> {
     let mut labels = resolver.many("label", options.labels, str::parse::<Label>)?.unwrap_or_default();
     if fallback.is_some() {
         refuse_own(resolver, options, &labels)?;
@@ -61,7 +49,7 @@ pub(super) fn resolve(
     };
     let mut instance = resolver.one("instance", options.instance, |text| Ok(text.to_owned()))?;
     prefer_one_instance(resolver, options, &mut labels, &mut instance)?;
-    let all = all_labels(&labels, instance.as_deref(), surroundings);
+    let all = all_labels(&labels, instance.as_deref(), host);
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
@@ -74,7 +62,7 @@ pub(super) fn resolve(
 /// all these samples would become one series, and it would refuse every push.
 const TELL_APART: [&str; 2] = ["outcome", "mode"];
 
-fn refuse_own(resolver: &mut Resolver, options: Named<'_>, labels: &[Label]) -> Result<(), Usage> {
+fn refuse_own(resolver: &mut Resolver, options: KeyOptions<'_>, labels: &[Label]) -> Result<(), UsageError> {
     match labels.iter().find(|label| TELL_APART.contains(&label.name.as_str())) {
         Some(Label { name, .. }) => {
             let message =
@@ -88,10 +76,10 @@ fn refuse_own(resolver: &mut Resolver, options: Named<'_>, labels: &[Label]) -> 
 /// An instance can be given as a label too; the one of the higher layer counts.
 fn prefer_one_instance(
     resolver: &mut Resolver,
-    options: Named<'_>,
+    options: KeyOptions<'_>,
     labels: &mut Vec<Label>,
     instance: &mut Option<String>,
-) -> Result<(), Usage> {
+) -> Result<(), UsageError> {
     let is_named = instance.as_deref().is_some_and(|name| !matches!(name, "auto" | "none"));
     if !is_named || !labels.iter().any(|label| label.name.as_str() == "instance") {
         return Ok(());
@@ -113,8 +101,8 @@ pub(super) fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("expected a name".to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// The grouping labels: those that were given, then what the surroundings add where nothing was given.
-fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surroundings) -> Vec<Label> {
+/// The grouping labels: those that were given, then what the host adds where nothing was given.
+fn all_labels(given: &[Label], instance: Option<&str>, host: HostInfo) -> Vec<Label> {
     let mut labels = given.to_vec();
     let is_given = |name: &str| given.iter().any(|label| label.name.as_str() == name);
     let mut add = |name: &str, value: String| {
@@ -124,14 +112,14 @@ fn all_labels(given: &[Label], instance: Option<&str>, surroundings: Surrounding
     };
     match instance {
         None | Some("auto") => {
-            if let Some(host) = surroundings.host.filter(|_| surroundings.lasting && !is_given("instance")) {
-                add("instance", host);
+            if let Some(name) = host.name.filter(|_| host.lasting && !is_given("instance")) {
+                add("instance", name);
             }
         }
         Some("none") => {}
         Some(name) => add("instance", name.to_owned()),
     }
-    if let Some(namespace) = surroundings.namespace.filter(|_| !is_given("namespace")) {
+    if let Some(namespace) = host.namespace.filter(|_| !is_given("namespace")) {
         add("namespace", namespace);
     }
     labels

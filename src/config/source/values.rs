@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::Summary;
-
 /// Longer than any job or machine lives; keeps sums with the clock from overflowing.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A duration as humantime(…) prints and parses it, or a bare number of seconds as in timeout(1) and curl.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a duration such as 90s, 1h 5m, or a number of seconds".to_owned();
     let text = text.trim();
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -25,7 +23,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration that must not be zero.
-pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("expected a duration longer than 0".to_owned()),
         duration => Ok(duration),
@@ -33,12 +31,12 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration of which zero means none, as in timeout(1).
-pub(super) fn limit(text: &str) -> Result<Option<Duration>, String> {
+pub(in crate::config) fn limit(text: &str) -> Result<Option<Duration>, String> {
     duration(text).map(|duration| (!duration.is_zero()).then_some(duration))
 }
 
 /// A duration or `off`.
-pub(super) fn interval(text: &str) -> Result<Option<Duration>, String> {
+pub(in crate::config) fn interval(text: &str) -> Result<Option<Duration>, String> {
     if text.trim().eq_ignore_ascii_case("off") {
         return Ok(None);
     }
@@ -50,7 +48,7 @@ pub(super) fn interval(text: &str) -> Result<Option<Duration>, String> {
 }
 
 /// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
-pub(super) fn signal(text: &str) -> Result<i32, String> {
+pub(in crate::config) fn signal(text: &str) -> Result<i32, String> {
     let wrong = || "expected a signal such as TERM, SIGINT, 15 or RTMIN+1".to_owned();
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -72,14 +70,14 @@ pub(super) fn signal(text: &str) -> Result<i32, String> {
 }
 
 /// Exit codes in a list with commas.
-pub(super) fn codes(text: &str) -> Result<Vec<u8>, String> {
+pub(in crate::config) fn codes(text: &str) -> Result<Vec<u8>, String> {
     let code =
         |code: &str| code.trim().parse().map_err(|_| "expected exit codes from 0 to 255, such as 0,24".to_owned());
     text.split(',').map(code).collect()
 }
 
 /// Bytes: `64MiB`, `10k`, `1000`. `k`, `M`, `G` alone are powers of 1024, as in `ulimit`, `dd` and docker's `--memory`.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(in crate::config) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "expected a size such as 64MiB, 10M or a number of bytes".to_owned();
     let text = text.trim();
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
@@ -98,7 +96,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A switch in a variable.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(in crate::config) fn switch(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
@@ -107,19 +105,10 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// How often `-v` was meant: a number, or a switch.
-pub(super) fn verbosity(text: &str) -> Result<u8, String> {
+pub(in crate::config) fn verbosity(text: &str) -> Result<u8, String> {
     match text.trim().parse::<u64>() {
         Ok(count) => Ok(u8::try_from(count).unwrap_or(u8::MAX)),
         Err(_) => switch(text).map(u8::from).map_err(|_| "expected a number, true or false".to_owned()),
-    }
-}
-
-/// A form of `--summary`.
-pub(super) fn summary(text: &str) -> Result<Summary, String> {
-    match text.trim() {
-        "text" => Ok(Summary::Text),
-        "json" => Ok(Summary::Json),
-        _ => Err("expected text or json".to_owned()),
     }
 }
 
@@ -127,7 +116,7 @@ pub(super) fn summary(text: &str) -> Result<Summary, String> {
 const GATEWAY_PREFIXES: [&str; 4] = ["pushgateway_", "promhttp_", "go_", "process_"];
 
 /// The prefix of the run's own metrics: a metric name's beginning (Prometheus data model).
-pub(super) fn prefix(text: &str) -> Result<String, String> {
+pub(in crate::config) fn prefix(text: &str) -> Result<String, String> {
     if let Some(taken) = GATEWAY_PREFIXES.iter().find(|taken| text.starts_with(*taken)) {
         return Err(format!("metrics that begin with {taken} are the Pushgateway's own"));
     }

@@ -1,0 +1,97 @@
+//! Who gets the report: gateways, a file, a receiver of remote write; and where pushes wait that failed.
+
+use std::path::{Path, PathBuf};
+
+use super::connection::Connection;
+use super::source::Resolver;
+use super::usage_error::UsageError;
+use crate::cli;
+use crate::sink::{BaseUrl, Gateway, OutputTarget, StateDir};
+
+/// Who gets the metrics.
+#[derive(Debug)]
+pub enum Destination {
+    /// Nobody was named: they are printed on standard error.
+    Unnamed,
+    /// `--url none`: nobody, and nothing is said.
+    Nowhere,
+    /// Pushgateways, at least one.
+    Gateways(Vec<Gateway>),
+}
+
+/// One `--url`: a gateway, or nowhere.
+enum Target {
+    Nowhere,
+    Gateway(Box<BaseUrl>),
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text == "none" {
+        return Ok(Target::Nowhere);
+    }
+    text.parse().map(|url| Target::Gateway(Box::new(url))).map_err(|error| format!("{error}"))
+}
+
+pub(super) fn resolve_destination(
+    resolver: &mut Resolver,
+    urls: &[String],
+    connection: &Connection,
+) -> Result<Destination, UsageError> {
+    let Some(targets) = resolver.many("url", urls, target)? else { return Ok(Destination::Unnamed) };
+    let named = targets.len();
+    let mut gateways: Vec<Gateway> = Vec::new();
+    for target in targets {
+        if let Target::Gateway(url) = target {
+            let gateway = connection.gateway(*url);
+            if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
+                gateways.push(gateway);
+            }
+        } else if named > 1 {
+            let contradiction = "--url none stands alone: it means that nothing is reported".to_owned();
+            resolver.refuse(!urls.is_empty(), contradiction)?;
+        }
+    }
+    Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
+}
+
+/// What a report goes to besides gateways.
+pub(super) struct Sinks {
+    pub(super) output: Option<OutputTarget>,
+    pub(super) remote_write: Option<Gateway>,
+    pub(super) state_dir: StateDir,
+}
+
+impl Sinks {
+    /// Only the run form has these options; their variables mean nothing to `push`.
+    pub(super) fn resolve(
+        resolver: &mut Resolver,
+        options: Option<&cli::SinkOptions>,
+        connection: &Connection,
+    ) -> Result<Self, UsageError> {
+        let Some(options) = options else {
+            return Ok(Self { output: None, remote_write: None, state_dir: StateDir::None });
+        };
+        let target = |path: PathBuf| match path.as_os_str().as_encoded_bytes() {
+            b"-" => OutputTarget::Stderr,
+            _ => OutputTarget::File(path),
+        };
+        let url = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
+        Ok(Self {
+            output: resolver.path("output", options.output.as_deref()).map(target),
+            remote_write: url.map(|url| connection.gateway(url)),
+            state_dir: state_dir(resolver, options.state_dir.as_deref()),
+        })
+    }
+}
+
+pub(super) fn remote_write_url(text: &str) -> Result<BaseUrl, String> {
+    BaseUrl::remote_write(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn state_dir(resolver: &Resolver, option: Option<&Path>) -> StateDir {
+    match resolver.path("state-dir", option) {
+        None => StateDir::Default,
+        Some(path) if path.as_os_str() == "none" => StateDir::None,
+        Some(path) => StateDir::Named(path),
+    }
+}

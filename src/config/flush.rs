@@ -1,0 +1,83 @@
+//! What the options of `flush` mean, which sends what waits in the state directory. Addresses there have no credentials, so these
+//! come from the same options as for a run.
+
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::destination::{Destination, remote_write_url, resolve_destination, state_dir};
+use super::source::Resolver;
+use super::usage_error::UsageError;
+use super::volume::resolve_volume;
+use crate::cli;
+use crate::console::Volume;
+use crate::sink::{BaseUrl, Door, Gateway, RemoteWrite, Sink, StateDir, Waiting};
+
+/// What `pushwrap flush` needs to know.
+#[derive(Debug)]
+pub struct FlushConfig {
+    /// Where the pushes wait.
+    pub state_dir: StateDir,
+    /// The budget of each push.
+    pub push_timeout: Duration,
+    /// Whether it is only said what waits.
+    pub dry_run: bool,
+    /// What is said once although nothing is wrong.
+    pub warnings: Vec<String>,
+    /// How much is said on standard error.
+    pub volume: Volume,
+    connection: Connection,
+    destination: Destination,
+    remote_write: Option<Gateway>,
+}
+
+impl FlushConfig {
+    /// Whether nothing is to be sent, as `--url none` says.
+    #[must_use]
+    pub fn is_for_nobody(&self) -> bool {
+        matches!(self.destination, Destination::Nowhere) && self.remote_write.is_none()
+    }
+
+    /// Who gets a push that waits: whoever was named by that address. Where nobody was named the address itself is asked, with
+    /// the credentials given; where others were named, nobody, because the credentials are theirs.
+    #[must_use]
+    pub fn sink(&self, waiting: &Waiting) -> Option<Sink> {
+        let url = &waiting.destination.url;
+        let named = |gateway: &&Gateway| gateway.url.to_string() == *url;
+        let gateways = if let Destination::Gateways(gateways) = &self.destination { &gateways[..] } else { &[] };
+        let nobody = matches!(self.destination, Destination::Unnamed) && self.remote_write.is_none();
+        let at = |url: BaseUrl| nobody.then(|| self.connection.gateway(url));
+        Some(match waiting.destination.door {
+            Door::Pushgateway => {
+                let known = gateways.iter().find(named).cloned();
+                Sink::Pushgateway(known.or_else(|| at(url.parse().ok()?))?)
+            }
+            Door::RemoteWrite => {
+                let known = self.remote_write.as_ref().filter(named).cloned();
+                let endpoint = known.or_else(|| at(BaseUrl::remote_write(url).ok()?))?;
+                Sink::RemoteWrite(RemoteWrite { endpoint, grouping: waiting.grouping.clone() })
+            }
+        })
+    }
+}
+
+/// Resolves `pushwrap flush`.
+///
+/// # Errors
+/// Bad usage, of a variable too: there is no command to protect.
+pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, UsageError> {
+    let cli::Flush { gateway, remote_write, state_dir: directory, dry_run, connection, volume } = flush;
+    let mut resolver = Resolver::new(gateway.env_file.as_deref());
+    let connection = Connection::resolve(&mut resolver, connection)?;
+    let destination = resolve_destination(&mut resolver, &gateway.url, &connection)?;
+    let url = resolver.one("remote-write", remote_write.as_deref(), remote_write_url)?;
+    Ok(FlushConfig {
+        state_dir: state_dir(&resolver, directory.as_deref()),
+        push_timeout: connection.push_timeout,
+        dry_run: resolver.switch("dry-run", *dry_run)?,
+        volume: resolve_volume(&mut resolver, volume)?,
+        remote_write: url.map(|url| connection.gateway(url)),
+        destination,
+        connection,
+        warnings: resolver.warnings()?,
+    })
+}

@@ -1,0 +1,98 @@
+//! The layers below the command line: the environment, and the env file below it.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use super::env_file::EnvFile;
+use super::known::is_variable;
+use super::origin::{Origin, Setting, variable};
+
+/// What the name of every variable of ours begins with.
+const PREFIX: &str = "PUSHWRAP_";
+
+/// The layers below the command line.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    environment: HashMap<String, OsString>,
+    file: EnvFile,
+}
+
+impl Layers {
+    /// The environment's `PUSHWRAP_` variables and no env file. Of two variables of one name the first counts, as for
+    /// getenv(3).
+    pub(super) fn new(environment: &[(OsString, OsString)]) -> Self {
+        let mut layers = Self::default();
+        for (name, value) in environment {
+            if let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) {
+                layers.environment.entry(name.to_owned()).or_insert_with(|| value.clone());
+            }
+        }
+        layers
+    }
+
+    /// Puts an env file below the environment.
+    pub(super) fn put_below(&mut self, file: EnvFile) {
+        self.file = file;
+    }
+
+    /// The value of the option with this long name. An empty variable is unset.
+    pub(super) fn get(&self, long: &'static str) -> Option<Setting> {
+        if self.environment.is_empty() && self.file.settings.is_empty() {
+            return None;
+        }
+        let name = variable(long);
+        let from_environment = self.environment.get(&name).filter(|value| !value.is_empty());
+        if let Some(value) = from_environment {
+            return Some(Setting { value: value.clone(), origin: Origin::Variable(name) });
+        }
+        let (value, line) = self.file.settings.get(&name).filter(|(value, _)| !value.is_empty())?;
+        let origin = Origin::EnvFile { variable: name, path: self.file.path.clone(), line: *line };
+        Some(Setting { value: value.clone(), origin })
+    }
+
+    /// The variables of the env file that no option has: misspelled ones.
+    pub(super) fn unknown(&self) -> Vec<Origin> {
+        let mut unknown: Vec<(usize, &String)> = self
+            .file
+            .settings
+            .iter()
+            .filter(|(name, _)| name.starts_with(PREFIX) && !is_variable(name))
+            .map(|(name, (_, line))| (*line, name))
+            .collect();
+        unknown.sort_unstable();
+        let path = &self.file.path;
+        let origin =
+            |(line, name): (usize, &String)| Origin::EnvFile { variable: name.clone(), path: path.clone(), line };
+        unknown.into_iter().map(origin).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::io::Write as _;
+
+    use super::{EnvFile, Layers, Origin};
+
+    #[test]
+    fn the_environment_wins_and_empty_is_unset() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(
+            file,
+            "\u{feff}PUSHWRAP_INFO=a\n{}\nPUSHWRAP_URL=http://file\nPUSHWRAP_JOB=file\nPUSHWRAP_ULR=x",
+            "x".repeat(100_000)
+        )
+        .unwrap();
+        let given = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        let mut layers = Layers::new(&[given("PUSHWRAP_URL", ""), given("PUSHWRAP_JOB", "environment")]);
+        layers.put_below(EnvFile::read(file.path()).unwrap());
+        let url = layers.get("url").unwrap();
+        assert_eq!(url.value, "http://file");
+        assert!(matches!(url.origin, Origin::EnvFile { line: 3, .. }));
+        assert_eq!(layers.get("job").unwrap().value, "environment");
+        assert_eq!(layers.get("label"), None);
+        assert_eq!(layers.get("info").unwrap().value, "a", "a byte order mark is none of its first name");
+        let unknown: Vec<String> = layers.unknown().iter().map(ToString::to_string).collect();
+        assert_eq!(unknown, [format!("PUSHWRAP_ULR ({}:5)", file.path().display())]);
+    }
+}
