@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::shown::paint;
 use crate::cli;
 use crate::console::{Console, Volume};
-use crate::exposition::{self, Context, Diagnostic, Reading, Refusal, Source, Verdict, count, json_string};
+use crate::exposition::{self, Context, Diagnostic, Reading, Source, Verdict, VerdictReason, count, json_string};
 use crate::textfile::{self, Found};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
@@ -33,7 +33,7 @@ fn explain(found: &Found, context: &Context<'_>) -> bool {
     let mut endings = Vec::new();
     for source in &found.sources {
         let reading = exposition::read(std::slice::from_ref(source), context);
-        let verdict = source.judge(context);
+        let verdict = exposition::judge_file(source, context);
         show(&reading.diagnostics);
         is_good &= verdict == Verdict::Taken;
         endings.push(format!("{}: {}; {}", source.name(), sentence(&verdict), sums(&reading)));
@@ -65,7 +65,7 @@ fn print_json(files: &[PathBuf], context: &Context<'_>) -> bool {
     for file in files {
         let found = textfile::gather(std::slice::from_ref(file), None);
         for source in &found.sources {
-            let verdict = source.judge(context);
+            let verdict = exposition::judge_file(source, context);
             is_good &= verdict == Verdict::Taken;
             lines.push(json(source, &verdict, &exposition::read(std::slice::from_ref(source), context)));
         }
@@ -106,7 +106,7 @@ fn unread_json(problem: &Diagnostic) -> String {
 }
 
 fn sentence(verdict: &Verdict) -> String {
-    let at = |refusal: &Refusal| refusal.line.map(|line| format!(" at line {line}")).unwrap_or_default();
+    let at = |refusal: &VerdictReason| refusal.line.map(|line| format!(" at line {line}")).unwrap_or_default();
     match verdict {
         Verdict::Taken => "the gateway takes it as it is".to_owned(),
         Verdict::Harmful(refusal) => format!("the gateway takes it and suffers: {}", refusal.reason),

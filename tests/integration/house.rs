@@ -1,5 +1,7 @@
 //! The house rules that no compiler knows: the floors of `src/lib.rs`, and what every file must say first.
 
+mod circles;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

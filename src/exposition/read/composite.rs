@@ -3,18 +3,16 @@
 
 use std::collections::HashMap;
 
-use super::collect::{Collected, NONE, Record};
-use super::diagnostic::Severity;
-use super::families::Builder;
-use super::findings::Place;
-use super::key::Key;
-use super::model::{Kind, Sample, Suffix, pairs, write_pairs};
-use super::number;
-use super::problem::Problem;
+use super::builder::Builder;
+use super::findings::Span;
+use super::label_hash::LabelHasher;
+use super::records::{NONE, Record, Records};
+use crate::exposition::diagnostic::{Problem, Severity};
+use crate::exposition::model::{Kind, Sample, Suffix, number, pairs, write_pairs};
 
 /// The samples of one label set (without `le` or `quantile`).
 #[derive(Debug, Default)]
-struct Series {
+struct SeriesParts {
     /// The bucket `+Inf`.
     inf: Option<Member>,
     count: Option<Member>,
@@ -59,7 +57,7 @@ struct Composite<'b, 'a, 'k> {
     builder: &'b mut Builder<'a, 'k>,
     kind: Kind,
     name: &'b str,
-    series: Vec<Series>,
+    series: Vec<SeriesParts>,
     index: HashMap<u64, usize>,
     /// The labels of the last sample and its series: most samples have those of the one before.
     last: Option<(u64, usize)>,
@@ -105,8 +103,8 @@ pub(super) fn build<'a>(
 /// The samples of all parts in the order in which they were read: the lists of the parts, merged.
 fn members(builder: &Builder<'_, '_>, parts: [Option<u32>; 4]) -> Vec<Member> {
     let groups = parts.map(|part| part.unwrap_or(NONE));
-    let mut heads = groups.map(|group| builder.collected.first(group));
-    let counts = groups.map(|group| builder.collected.groups.get(group as usize).map_or(0, |group| group.count));
+    let mut heads = groups.map(|group| builder.records.first(group));
+    let counts = groups.map(|group| builder.records.groups.get(group as usize).map_or(0, |group| group.count));
     let mut members = Vec::with_capacity(counts.into_iter().map(|count| count as usize).sum());
     loop {
         let next = heads.iter_mut().zip(groups).zip(Suffix::ALL).min_by_key(|((head, _), _)| **head);
@@ -124,7 +122,7 @@ fn is_spoiled(builder: &Builder<'_, '_>, kind: Kind, name: &[u8]) -> bool {
     Suffix::PARTS
         .into_iter()
         .filter(|suffix| kind.has_part(*suffix))
-        .any(|suffix| builder.collected.is_spoiled(&[name, suffix.as_str().as_bytes()].concat()))
+        .any(|suffix| builder.records.is_spoiled(&[name, suffix.as_str().as_bytes()].concat()))
 }
 
 impl<'a> Composite<'_, 'a, '_> {
@@ -140,7 +138,7 @@ impl<'a> Composite<'_, 'a, '_> {
     /// What a sample says; `None` where it has no place, which is said.
     fn meaning(&mut self, member: &Member) -> Option<Meaning> {
         let name = self.special_name();
-        let (labels, special) = special(&self.builder.collected, self.builder.key, member, name);
+        let (labels, special) = special(&self.builder.records, self.builder.hasher, member, name);
         let (number, problem) = match (self.kind, member.suffix, special) {
             (_, Suffix::Sum | Suffix::Count, Special::Missing) => (None, None),
             (_, Suffix::Sum | Suffix::Count, _) => (None, Some(Problem::Misplaced(name))),
@@ -158,7 +156,7 @@ impl<'a> Composite<'_, 'a, '_> {
         let meaning = Meaning { labels, special: number };
         let Some(problem) = problem else { return Some(meaning) };
         let is_dropped = problem.severity() == Severity::Dropped;
-        if let Some(group) = self.builder.collected.groups.get(member.group as usize) {
+        if let Some(group) = self.builder.records.groups.get(member.group as usize) {
             self.builder.findings.raise(member.record.place(group), &problem);
         }
         if is_dropped && member.suffix != Suffix::None {
@@ -169,18 +167,18 @@ impl<'a> Composite<'_, 'a, '_> {
     }
 
     fn text(&self, member: &Member) -> &str {
-        text(&self.builder.collected, member)
+        text(&self.builder.records, member)
     }
 
     fn hash(&self, member: &Member, meaning: Meaning) -> u64 {
-        let part = self.builder.key.mix(meaning.labels, member.suffix as u64 + 1);
-        meaning.special.map_or(part, |number| self.builder.key.mix(part, number.to_bits()))
+        let part = self.builder.hasher.mix(meaning.labels, member.suffix as u64 + 1);
+        meaning.special.map_or(part, |number| self.builder.hasher.mix(part, number.to_bits()))
     }
 
     fn is_same(&self, member: &Member, meaning: Meaning, other: u32) -> bool {
         let Some(record) = self.builder.record(other) else { return false };
         let other_member = Member { number: other, record, ..*member };
-        let number = match special(&self.builder.collected, self.builder.key, &other_member, self.special_name()).1 {
+        let number = match special(&self.builder.records, self.builder.hasher, &other_member, self.special_name()).1 {
             Special::Number(number, _) => Some(number),
             Special::Missing | Special::Bad(_) => None,
         };
@@ -196,7 +194,7 @@ impl<'a> Composite<'_, 'a, '_> {
         let next = self.series.len();
         let series = *self.index.entry(labels).or_insert(next);
         if series == next {
-            self.series.push(Series::default());
+            self.series.push(SeriesParts::default());
         }
         self.last = Some((labels, series));
         series
@@ -258,7 +256,7 @@ impl<'a> Composite<'_, 'a, '_> {
     /// Judges every series as a whole; returns the samples that are to be added, by the number of the one before.
     fn finish(&mut self) -> HashMap<u32, Sample<'a>> {
         let mut added = HashMap::new();
-        let interrupted = self.builder.collected.interrupted.clone();
+        let interrupted = self.builder.records.interrupted.clone();
         for number in 0..self.series.len() {
             let Some(series) = self.series.get_mut(number) else { continue };
             let is_half = series.count.is_none() || !series.has_sum;
@@ -284,7 +282,7 @@ impl<'a> Composite<'_, 'a, '_> {
 
     fn raise_at(&mut self, number: u32, problem: &Problem<'_>) {
         if let Some(record) = self.builder.record(number) {
-            let place = Place { position: record.position(), at: record.at as usize, len: 1 };
+            let place = Span { position: record.position(), at: record.at as usize, len: 1 };
             self.builder.findings.raise(place, problem);
         }
     }
@@ -302,9 +300,9 @@ impl<'a> Composite<'_, 'a, '_> {
             (None, Some(count)) => (count, Suffix::Bucket, Problem::InfAdded),
             (None, None) => return None,
         };
-        let key = self.builder.key;
+        let hasher = self.builder.hasher;
         let others = pairs(self.text(&member))
-            .filter(|(name, value)| *name != "le" && !value.is_empty() && !key.is_overwritten(name.as_bytes()));
+            .filter(|(name, value)| *name != "le" && !value.is_empty() && !hasher.is_overwritten(name.as_bytes()));
         let bound = (suffix == Suffix::Bucket).then_some(("le", "+Inf"));
         let sample = self.compose(&member, suffix, others.chain(bound));
         self.raise(&member, &problem);
@@ -315,11 +313,11 @@ impl<'a> Composite<'_, 'a, '_> {
     /// key, so samples that are to belong together must not differ in what it will replace.
     fn sample(&mut self, member: &Member) -> Sample<'a> {
         if !member.record.has_ignored {
-            return self.builder.collected.take_sample(member.group, &member.record, member.suffix);
+            return self.builder.records.take_sample(member.group, &member.record, member.suffix);
         }
-        let key = self.builder.key;
+        let hasher = self.builder.hasher;
         let labels = pairs(self.text(member));
-        let kept = labels.filter(|(name, value)| !value.is_empty() && !key.is_overwritten(name.as_bytes()));
+        let kept = labels.filter(|(name, value)| !value.is_empty() && !hasher.is_overwritten(name.as_bytes()));
         self.compose(member, member.suffix, kept)
     }
 
@@ -358,14 +356,14 @@ fn ascii(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
 }
 
-fn text<'c>(collected: &'c Collected<'_>, member: &Member) -> &'c str {
-    collected.groups.get(member.group as usize).map_or("", |group| collected.text(group, &member.record))
+fn text<'c>(records: &'c Records<'_>, member: &Member) -> &'c str {
+    records.groups.get(member.group as usize).map_or("", |group| records.text(group, &member.record))
 }
 
 /// The hash of the labels without the one called `name`, and what that one says.
-fn special<'c>(collected: &'c Collected<'_>, key: &Key<'_>, member: &Member, name: &str) -> (u64, Special<'c>) {
+fn special<'c>(records: &'c Records<'_>, hasher: &LabelHasher<'_>, member: &Member, name: &str) -> (u64, Special<'c>) {
     let hash = member.record.hash;
-    let text = text(collected, member);
+    let text = text(records, member);
     // Where the line was read, the place of the last `le` or `quantile` was noted; it may be the other one.
     let noted = text.get(member.record.special_at as usize..).filter(|_| member.record.special_at > 0);
     let is_it = |rest: &&str| pairs(rest).next().is_some_and(|(found, _)| found == name);
@@ -378,11 +376,11 @@ fn special<'c>(collected: &'c Collected<'_>, key: &Key<'_>, member: &Member, nam
         Some(number) if !number.is_nan() => Special::Number(number + 0.0, value),
         _ => Special::Bad(value),
     };
-    if value.is_empty() || key.is_overwritten(name.as_bytes()) {
+    if value.is_empty() || hasher.is_overwritten(name.as_bytes()) {
         return (hash, special);
     }
     let pair = rest.get(..name.len() + 2 + value.len()).unwrap_or_default();
-    (hash.wrapping_sub(key.hash(pair.as_bytes())), special)
+    (hash.wrapping_sub(hasher.hash(pair.as_bytes())), special)
 }
 
 /// The text from the label called `name` on.

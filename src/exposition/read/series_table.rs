@@ -3,12 +3,12 @@
 
 /// An open-addressing table of record numbers by hash.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct SeriesTable {
     /// The upper half of the hash, and the record's number plus one; 0 is a free slot.
     slots: Vec<(u32, u32)>,
 }
 
-impl Table {
+impl SeriesTable {
     /// Empties the table and makes room for `count` records.
     pub(super) fn reset(&mut self, count: usize) {
         self.slots.clear();
@@ -36,11 +36,11 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
+    use super::SeriesTable;
 
     #[test]
     fn a_hit_is_confirmed() {
-        let mut table = Table::default();
+        let mut table = SeriesTable::default();
         table.reset(3);
         assert_eq!(table.find_or_add(7, 0, |_| true), None);
         assert_eq!(table.find_or_add(7, 1, |_| false), None);

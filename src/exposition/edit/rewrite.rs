@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::encode::{write_help_line, write_type_line};
-use super::model::Kind;
-use super::source::{Ending, Lines, Source};
+use crate::exposition::model::Kind;
+use crate::exposition::read::{LineEnd, Lines, Source};
+use crate::exposition::write::{write_help_line, write_type_line};
 
 /// What is to happen at a line of a file.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Edits {
             };
             out.extend_from_slice(edit.before.as_bytes());
             out.extend_from_slice(edit.instead.as_ref().map_or(raw, |text| text.as_bytes()));
-            if edit.instead.is_none() && line.ending == Ending::Missing && !edit.after.is_empty() {
+            if edit.instead.is_none() && line.ending == LineEnd::Missing && !edit.after.is_empty() {
                 out.push(b'\n');
             }
             out.extend_from_slice(edit.after.as_bytes());

@@ -3,8 +3,7 @@
 
 use std::str::FromStr;
 
-use super::model::{Kind, Suffix};
-use super::number;
+use crate::exposition::model::{Kind, Suffix, number};
 
 /// The name of a metric: `[a-zA-Z_:][a-zA-Z0-9_:]*` (Prometheus data model).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,17 +1,16 @@
 //! Collects what is found while files are read. Bounded, because a file of 64 MiB can be wrong sixteen million times:
 //! everything is counted, the first of each file's repairs and the first thousand of the rest are kept.
 
-use super::diagnostic::{Diagnostic, Excerpt, Severity};
-use super::model::Position;
-use super::problem::Problem;
 use super::source::Source;
+use crate::exposition::diagnostic::{Diagnostic, Excerpt, Problem, Severity};
+use crate::exposition::model::Position;
 
 /// How many findings of one severity are kept.
 const KEPT: usize = 1000;
 
 /// A piece of a line of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Span {
     pub(super) position: Position,
     /// Where, in bytes from the start of the file.
     pub(super) at: usize,
@@ -50,7 +49,7 @@ impl<'a> Findings<'a> {
     }
 
     /// Counts a finding, and keeps it while there is room.
-    pub(super) fn raise(&mut self, place: Place, problem: &Problem<'_>) {
+    pub(super) fn raise(&mut self, place: Span, problem: &Problem<'_>) {
         let severity = problem.severity();
         let count = &mut self.counts[severity as usize];
         *count += 1;
@@ -70,10 +69,10 @@ impl<'a> Findings<'a> {
     /// Counts a finding about a source as a whole.
     pub(super) fn raise_for_file(&mut self, problem: &Problem<'_>) {
         let position = Position { source: self.current, line: 0 };
-        self.raise(Place { position, at: 0, len: 0 }, problem);
+        self.raise(Span { position, at: 0, len: 0 }, problem);
     }
 
-    fn describe(&self, place: Place, problem: &Problem<'_>) -> Diagnostic {
+    fn describe(&self, place: Span, problem: &Problem<'_>) -> Diagnostic {
         let source = self.sources.get(usize::from(place.position.source));
         let bytes = source.map_or(&[][..], |source| source.bytes.as_ref());
         let (before, rest) = bytes.split_at(place.at.min(bytes.len()));

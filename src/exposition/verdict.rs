@@ -4,12 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Context;
 use super::diagnostic::quoted;
-use super::line::name_len;
-use super::model::{Kind, Suffix};
-use super::names::{PUSH_TIMES, gateway_kind, is_gateways_own};
-use super::number;
+use super::model::{Kind, PUSH_TIMES, Suffix, gateway_kind, is_gateways_own, number};
+use super::read::{Context, Encoding, Source, name_len};
 
 /// What a Pushgateway does with a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,18 +14,28 @@ pub enum Verdict {
     /// It takes the body.
     Taken,
     /// It takes the body, and then its page cannot be scraped any more: everybody's metrics are gone.
-    Harmful(Refusal),
+    Harmful(VerdictReason),
     /// It answers 400 and keeps what it had.
-    Refused(Refusal),
+    Refused(VerdictReason),
 }
 
 /// Why a body is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct VerdictReason {
     /// The line where the gateway stops, counted by LF; `None` where it compares the body as a whole.
     pub line: Option<u32>,
     /// The reason in the gateway's words.
     pub reason: String,
+}
+
+/// Judges a file as it is.
+#[must_use]
+pub fn judge_file(source: &Source<'_>, context: &Context<'_>) -> Verdict {
+    match source.encoding {
+        Encoding::Plain => judge(&source.bytes, context),
+        // None of these marks can begin a line.
+        _ => Verdict::Refused(VerdictReason { line: Some(1), reason: "invalid metric name".to_owned() }),
+    }
 }
 
 /// Judges a body that is pushed with the grouping labels of `context`.
@@ -37,12 +44,12 @@ pub fn judge(body: &[u8], context: &Context<'_>) -> Verdict {
     let mut parser = Parser { bytes: body, at: 0, line: 0, families: HashMap::new(), has_timestamp: false };
     if let Err(stop) = parser.run() {
         let reason = match stop {
-            Stop::End => "unexpected end of input stream".to_owned(),
-            Stop::Error(reason) => reason,
+            ParseStop::End => "unexpected end of input stream".to_owned(),
+            ParseStop::Error(reason) => reason,
         };
-        return Verdict::Refused(Refusal { line: Some(parser.line), reason });
+        return Verdict::Refused(VerdictReason { line: Some(parser.line), reason });
     }
-    let whole = |reason| Refusal { line: None, reason };
+    let whole = |reason| VerdictReason { line: None, reason };
     match parser.check(context) {
         Err(reason) => Verdict::Refused(whole(reason)),
         Ok(Some(harm)) => Verdict::Harmful(whole(harm)),
@@ -51,7 +58,7 @@ pub fn judge(body: &[u8], context: &Context<'_>) -> Verdict {
 }
 
 /// Why parsing ended before the end.
-enum Stop {
+enum ParseStop {
     /// The input ended inside a line.
     End,
     Error(String),
@@ -59,29 +66,29 @@ enum Stop {
 
 /// A type as expfmt 0.39 knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Type {
+enum PushedType {
     Known(Kind),
     /// In the list of words but nowhere else: no error, and no value either.
     GaugeHistogram,
 }
 
-/// Labels of a sample, values unescaped.
-type Labels = Vec<(Vec<u8>, Vec<u8>)>;
+/// LabelSet of a sample, values unescaped.
+type LabelSet = Vec<(Vec<u8>, Vec<u8>)>;
 
 #[derive(Debug, Default)]
-struct Family {
-    kind: Option<Type>,
+struct PushedFamily {
+    kind: Option<PushedType>,
     has_help: bool,
     has_bad_help: bool,
-    metrics: Vec<Labels>,
+    metrics: Vec<LabelSet>,
     /// Label sets of histograms and summaries, which collect several samples each.
-    signatures: HashSet<Labels>,
+    signatures: HashSet<LabelSet>,
 }
 
-impl Family {
+impl PushedFamily {
     fn composite(&self) -> Option<Kind> {
         match self.kind {
-            Some(Type::Known(kind)) if kind.is_composite() => Some(kind),
+            Some(PushedType::Known(kind)) if kind.is_composite() => Some(kind),
             _ => None,
         }
     }
@@ -91,16 +98,16 @@ struct Parser<'b> {
     bytes: &'b [u8],
     at: usize,
     line: u32,
-    families: HashMap<&'b [u8], Family>,
+    families: HashMap<&'b [u8], PushedFamily>,
     has_timestamp: bool,
 }
 
-fn error<T>(reason: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Error(reason.into()))
+fn error<T>(reason: impl Into<String>) -> Result<T, ParseStop> {
+    Err(ParseStop::Error(reason.into()))
 }
 
 impl<'b> Parser<'b> {
-    fn run(&mut self) -> Result<(), Stop> {
+    fn run(&mut self) -> Result<(), ParseStop> {
         loop {
             self.line = self.line.saturating_add(1);
             match self.skip_blanks() {
@@ -114,12 +121,12 @@ impl<'b> Parser<'b> {
         }
     }
 
-    fn byte(&self) -> Result<u8, Stop> {
-        self.bytes.get(self.at).copied().ok_or(Stop::End)
+    fn byte(&self) -> Result<u8, ParseStop> {
+        self.bytes.get(self.at).copied().ok_or(ParseStop::End)
     }
 
     /// The first byte from here on that is no blank.
-    fn skip_blanks(&mut self) -> Result<u8, Stop> {
+    fn skip_blanks(&mut self) -> Result<u8, ParseStop> {
         while matches!(self.byte()?, b' ' | b'\t') {
             self.at += 1;
         }
@@ -127,7 +134,7 @@ impl<'b> Parser<'b> {
     }
 
     /// Up to the next blank or line feed, which must be there.
-    fn token(&mut self) -> Result<&'b [u8], Stop> {
+    fn token(&mut self) -> Result<&'b [u8], ParseStop> {
         let start = self.at;
         while !matches!(self.byte()?, b' ' | b'\t' | b'\n') {
             self.at += 1;
@@ -136,10 +143,10 @@ impl<'b> Parser<'b> {
     }
 
     /// Up to the next line feed.
-    fn rest_of_line(&mut self) -> Result<&'b [u8], Stop> {
+    fn rest_of_line(&mut self) -> Result<&'b [u8], ParseStop> {
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        self.at += memchr::memchr(b'\n', rest).ok_or(Stop::End)?;
+        self.at += memchr::memchr(b'\n', rest).ok_or(ParseStop::End)?;
         Ok(self.slice(start))
     }
 
@@ -148,7 +155,7 @@ impl<'b> Parser<'b> {
     }
 
     /// A metric name, perhaps empty, after which the input must not end.
-    fn metric_name(&mut self) -> Result<&'b [u8], Stop> {
+    fn metric_name(&mut self) -> Result<&'b [u8], ParseStop> {
         let start = self.at;
         self.at += name_len(self.bytes.get(start..).unwrap_or_default());
         self.byte()?;
@@ -165,18 +172,18 @@ impl<'b> Parser<'b> {
                 if let Some(base) = name.strip_suffix(suffix.as_str().as_bytes())
                     && !base.is_empty()
                     && kind.has_part(suffix)
-                    && self.families.get(base).is_some_and(|family| family.kind == Some(Type::Known(kind)))
+                    && self.families.get(base).is_some_and(|family| family.kind == Some(PushedType::Known(kind)))
                 {
                     return base;
                 }
             }
         }
-        self.families.insert(name, Family::default());
+        self.families.insert(name, PushedFamily::default());
         name
     }
 
     /// From `#` to the line feed.
-    fn comment(&mut self) -> Result<(), Stop> {
+    fn comment(&mut self) -> Result<(), ParseStop> {
         self.at += 1;
         if self.skip_blanks()? == b'\n' {
             return Ok(());
@@ -202,7 +209,7 @@ impl<'b> Parser<'b> {
         if keyword == b"HELP" { self.help(name) } else { self.kind(name) }
     }
 
-    fn help(&mut self, name: &[u8]) -> Result<(), Stop> {
+    fn help(&mut self, name: &[u8]) -> Result<(), ParseStop> {
         let family = self.families.get(name);
         if family.is_some_and(|family| family.has_help) {
             return error(format!("second HELP line for metric name {}", quoted(name)));
@@ -230,15 +237,15 @@ impl<'b> Parser<'b> {
         Ok(())
     }
 
-    fn kind(&mut self, name: &[u8]) -> Result<(), Stop> {
+    fn kind(&mut self, name: &[u8]) -> Result<(), ParseStop> {
         if self.families.get(name).is_some_and(|family| family.kind.is_some()) {
             return error(format!("second TYPE line for metric name {}, or TYPE reported after samples", quoted(name)));
         }
         // The function that reads the word drops backslashes.
         let word: Vec<u8> = self.rest_of_line()?.iter().copied().filter(|&byte| byte != b'\\').collect();
         let kind = match Kind::from_word(&word) {
-            Some(kind) => Type::Known(kind),
-            None if word.eq_ignore_ascii_case(b"gauge_histogram") => Type::GaugeHistogram,
+            Some(kind) => PushedType::Known(kind),
+            None if word.eq_ignore_ascii_case(b"gauge_histogram") => PushedType::GaugeHistogram,
             None => return error(format!("unknown metric type {}", quoted(&word))),
         };
         if let Some(family) = self.families.get_mut(name) {
@@ -248,14 +255,15 @@ impl<'b> Parser<'b> {
     }
 
     /// A sample, from its name to the line feed.
-    fn sample(&mut self) -> Result<(), Stop> {
+    fn sample(&mut self) -> Result<(), ParseStop> {
         let name = self.metric_name()?;
         if name.is_empty() {
             return error("invalid metric name");
         }
         let name = self.family(name);
-        let kind = self.families.get_mut(name).map(|family| *family.kind.get_or_insert(Type::Known(Kind::Untyped)));
-        let mut labels = Labels::new();
+        let kind =
+            self.families.get_mut(name).map(|family| *family.kind.get_or_insert(PushedType::Known(Kind::Untyped)));
+        let mut labels = LabelSet::new();
         if self.skip_blanks()? == b'{' {
             self.at += 1;
             self.labels(name, kind, &mut labels)?;
@@ -280,10 +288,10 @@ impl<'b> Parser<'b> {
     }
 
     /// From behind the opening brace to behind the closing one.
-    fn labels(&mut self, family: &[u8], kind: Option<Type>, labels: &mut Labels) -> Result<(), Stop> {
+    fn labels(&mut self, family: &[u8], kind: Option<PushedType>, labels: &mut LabelSet) -> Result<(), ParseStop> {
         let special: &[u8] = match kind {
-            Some(Type::Known(Kind::Summary)) => b"quantile",
-            Some(Type::Known(Kind::Histogram)) => b"le",
+            Some(PushedType::Known(Kind::Summary)) => b"quantile",
+            Some(PushedType::Known(Kind::Histogram)) => b"le",
             _ => b"",
         };
         loop {
@@ -331,7 +339,7 @@ impl<'b> Parser<'b> {
         Ok(())
     }
 
-    fn label_value(&mut self) -> Result<Vec<u8>, Stop> {
+    fn label_value(&mut self) -> Result<Vec<u8>, ParseStop> {
         let found = self.skip_blanks()?;
         if found != b'"' {
             return error(format!("expected '\"' at start of label value, found '{}'", char::from(found)));
@@ -361,7 +369,7 @@ impl<'b> Parser<'b> {
     }
 
     /// What follows the value: a line feed, or blanks and a time stamp.
-    fn timestamp(&mut self) -> Result<(), Stop> {
+    fn timestamp(&mut self) -> Result<(), ParseStop> {
         if self.byte()? == b'\n' {
             return Ok(());
         }
@@ -403,17 +411,17 @@ impl<'b> Parser<'b> {
             if std::str::from_utf8(name).is_ok_and(is_gateways_own) {
                 harm = Some(format!("{} is the gateway's own: its page breaks when it needs the name", quoted(name)));
             }
-            if family.kind == Some(Type::GaugeHistogram) {
+            if family.kind == Some(PushedType::GaugeHistogram) {
                 harm = Some(format!("the type of {} cuts the page off there", quoted(name)));
             }
         }
         Ok(harm)
     }
 
-    fn check_names(&self, name: &[u8], family: &Family) -> Result<(), String> {
+    fn check_names(&self, name: &[u8], family: &PushedFamily) -> Result<(), String> {
         let text = std::str::from_utf8(name).unwrap_or_default();
         if let Some(kind) = gateway_kind(text)
-            && family.kind != Some(Type::Known(kind))
+            && family.kind != Some(PushedType::Known(kind))
         {
             return Err(format!("gathered metric family {text} should have the type {}", kind.name()));
         }
@@ -433,16 +441,16 @@ impl<'b> Parser<'b> {
 
     fn stored_composite(&self, name: &str) -> Option<Kind> {
         let pushed = self.families.get(name.as_bytes()).filter(|family| !family.metrics.is_empty());
-        pushed.and_then(Family::composite).or_else(|| gateway_kind(name).filter(|kind| kind.is_composite()))
+        pushed.and_then(PushedFamily::composite).or_else(|| gateway_kind(name).filter(|kind| kind.is_composite()))
     }
 }
 
 /// The labels as the gateway keeps them (`sanitizeLabels`): without those that the grouping key replaces; an empty
 /// `instance` is added where there is none.
-fn stored_labels(labels: &Labels, context: &Context<'_>) -> Labels {
+fn stored_labels(labels: &LabelSet, context: &Context<'_>) -> LabelSet {
     let is_replaced =
         |name: &[u8]| context.grouping.iter().any(|(other, _)| other.as_bytes() == name) || name == b"job";
-    let mut stored: Labels = labels
+    let mut stored: LabelSet = labels
         .iter()
         .filter(|(name, value)| !(is_replaced(name) || name == b"instance" && value.is_empty()))
         .cloned()

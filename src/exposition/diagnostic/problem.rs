@@ -1,12 +1,13 @@
 //! What can be wrong with a file, as a table: what became of it, the reason in words that a shell programmer understands,
 //! and the remedy.
 
-use super::diagnostic::{Severity, quoted};
-use super::model::Kind;
+use super::severity::Severity;
+use super::text::quoted;
+use crate::exposition::model::Kind;
 
 /// One thing that can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Problem<'p> {
+pub(in crate::exposition) enum Problem<'p> {
     // Dropped: the line.
     NotASample(&'p [u8]),
     BadName(&'p [u8]),
@@ -79,7 +80,7 @@ pub(super) enum Problem<'p> {
 
 impl Problem<'_> {
     /// What becomes of it.
-    pub(super) fn severity(&self) -> Severity {
+    pub(in crate::exposition) fn severity(&self) -> Severity {
         match self {
             Self::CountMismatch | Self::FallingBuckets | Self::FractionalCount(_) | Self::QuantileRange(_) => {
                 Severity::Doubtful
@@ -108,10 +109,10 @@ impl Problem<'_> {
     }
 
     /// How many repairs can be needed on every line of a file.
-    pub(super) const REPEATED: usize = 7;
+    pub(in crate::exposition) const REPEATED: usize = 7;
 
     /// The place of such a repair among them.
-    pub(super) fn repeated_slot(&self) -> Option<usize> {
+    pub(in crate::exposition) fn repeated_slot(&self) -> Option<usize> {
         match self {
             Self::LineEndCrLf => Some(0),
             Self::LineEndCr => Some(1),
@@ -125,7 +126,7 @@ impl Problem<'_> {
     }
 
     /// What is wrong, in one line.
-    pub(super) fn reason(&self) -> String {
+    pub(in crate::exposition) fn reason(&self) -> String {
         match *self {
             Self::NotASample(_)
             | Self::BadName(_)
@@ -262,7 +263,7 @@ impl Problem<'_> {
     }
 
     /// The remedy, where there is one.
-    pub(super) fn help(&self) -> Option<String> {
+    pub(in crate::exposition) fn help(&self) -> Option<String> {
         Some(match *self {
             Self::NotASample(line) => return not_a_sample_help(line).map(str::to_owned),
             Self::BadName([0xc2, 0xa0, ..]) => "this is a no-break space; write a plain blank".to_owned(),

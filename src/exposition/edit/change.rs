@@ -5,12 +5,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::instrument::{MetricName, Step, Was};
-use super::line::{self, Comment};
-use super::model::{Family, Kind, Sample, Suffix, write_labels};
-use super::number;
 use super::rewrite::{Edits, head};
-use super::source::{Encoding, Lines, Source};
-use super::{Context, Diagnostic, Reading, Severity, read};
+use crate::exposition::diagnostic::{Diagnostic, Severity};
+use crate::exposition::model::{Family, Kind, Sample, Suffix, number, write_labels};
+use crate::exposition::read::{Comment, Context, Encoding, Lines, Reading, Source, comment, read};
 
 /// What is to be done to which series.
 #[derive(Debug, Clone, PartialEq)]
@@ -247,8 +245,8 @@ impl OwnLines {
         }
         for found in Lines::new(&source.bytes) {
             let text = found.text.trim_ascii_start();
-            let comment = if text.first() == Some(&b'#') { line::comment(text) } else { continue };
-            match comment {
+            let found_comment = if text.first() == Some(&b'#') { comment(text) } else { continue };
+            match found_comment {
                 Ok(Comment::Help { name: other, text }) if other == name.as_bytes() && !text.is_empty() => {
                     own.help = own.help.or(Some(found.number));
                 }

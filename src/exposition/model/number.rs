@@ -3,7 +3,7 @@
 
 /// What the text of a number means, and whether the Pushgateway reads that text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
+pub(in crate::exposition) enum Spelling {
     /// A finite decimal number; passed on as it was written.
     Decimal,
     /// Not a number, in any letter case.
@@ -18,7 +18,7 @@ pub(super) enum Spelling {
 
 impl Spelling {
     /// The spelling that every reader of the format takes; `None` where the text stays as it was written.
-    pub(super) fn canonical(self) -> Option<&'static str> {
+    pub(in crate::exposition) fn canonical(self) -> Option<&'static str> {
         match self {
             Self::Decimal => None,
             Self::Nan | Self::SignedNan => Some("NaN"),
@@ -29,7 +29,7 @@ impl Spelling {
 }
 
 /// Reads the text of a number; `None` where it is none. Never allocates.
-pub(super) fn spelling(text: &[u8]) -> Option<Spelling> {
+pub(in crate::exposition) fn spelling(text: &[u8]) -> Option<Spelling> {
     let (sign, digits) = match text {
         [sign @ (b'+' | b'-'), rest @ ..] => (Some(*sign), rest),
         _ => (None, text),
@@ -47,7 +47,7 @@ pub(super) fn spelling(text: &[u8]) -> Option<Spelling> {
 }
 
 /// The number that `text` means; `None` where it is none.
-pub(super) fn parse(text: &str) -> Option<f64> {
+pub(in crate::exposition) fn parse(text: &str) -> Option<f64> {
     match spelling(text.as_bytes())? {
         Spelling::Decimal => text.parse().ok(),
         Spelling::Nan | Spelling::SignedNan => Some(f64::NAN),
@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str) -> Option<f64> {
 }
 
 /// The number that `text` means where the gateway takes it as it is written.
-pub(super) fn parse_strict(text: &str) -> Option<f64> {
+pub(in crate::exposition) fn parse_strict(text: &str) -> Option<f64> {
     match spelling(text.as_bytes())? {
         Spelling::SignedNan => None,
         _ => parse(text),
@@ -65,7 +65,7 @@ pub(super) fn parse_strict(text: &str) -> Option<f64> {
 }
 
 /// The shortest text that means `number`, as Go's `strconv.FormatFloat(…, 'g', -1, 64)` sets the limits of exponents.
-pub(super) fn write(number: f64) -> String {
+pub(in crate::exposition) fn write(number: f64) -> String {
     match number {
         _ if number.is_nan() => "NaN".to_owned(),
         f64::INFINITY => "+Inf".to_owned(),
@@ -77,7 +77,7 @@ pub(super) fn write(number: f64) -> String {
 
 /// The text of a bucket's bound, as OpenMetrics ("Canonical Numbers"), Prometheus 3 and `prometheus_client` write it: the
 /// same bound is then one series whoever writes it.
-pub(super) fn write_bound(bound: f64) -> String {
+pub(in crate::exposition) fn write_bound(bound: f64) -> String {
     if !bound.is_finite() {
         return write(bound);
     }

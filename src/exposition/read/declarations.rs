@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::collect::Collected;
-use super::findings::{Findings, Place};
-use super::line::Dialect;
-use super::model::{Kind, Suffix};
-use super::problem::Problem;
+use super::findings::{Findings, Span};
+use super::mend::Dialect;
+use super::records::Records;
+use crate::exposition::diagnostic::Problem;
+use crate::exposition::model::{Kind, Suffix};
 
 /// The word of a TYPE line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum TypeWord {
     /// A type of the text format.
     Kind(Kind),
     /// `info`: a gauge whose samples end in `_info` (OpenMetrics, "Info").
@@ -26,7 +26,7 @@ enum Word {
     Unknown,
 }
 
-impl Word {
+impl TypeWord {
     fn new(word: &[u8]) -> Option<Self> {
         let lower = word.to_ascii_lowercase();
         Kind::from_word(word).map(Self::Kind).or(match lower.as_slice() {
@@ -42,28 +42,36 @@ impl Word {
 
 /// The type of a metric and where it was told.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Declared {
+pub(super) struct Declaration {
     pub(super) kind: Kind,
-    pub(super) place: Place,
+    pub(super) place: Span,
 }
 
-/// A HELP or TYPE line: the metric, the rest of the line, where that stands.
-type Told<'a> = (&'a [u8], &'a [u8], Place);
+/// A HELP or TYPE line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MetaLine<'a> {
+    /// The metric.
+    pub(super) name: &'a [u8],
+    /// What follows the name.
+    pub(super) text: &'a [u8],
+    /// Where that text stands.
+    pub(super) span: Span,
+}
 
 /// What is known about metrics by their names.
 #[derive(Debug, Default)]
 pub(super) struct Declarations<'a> {
-    types: HashMap<&'a [u8], Declared>,
+    types: HashMap<&'a [u8], Declaration>,
     helps: HashMap<&'a [u8], Cow<'a, str>>,
-    told_types: Vec<(&'a [u8], Word, Place)>,
-    /// The first word that was told about each name.
-    words: HashMap<&'a [u8], Word>,
-    told_helps: Vec<(&'a [u8], Cow<'a, str>)>,
-    helped: HashMap<&'a [u8], usize>,
+    type_lines: Vec<(&'a [u8], TypeWord, Span)>,
+    /// The first word that is declared of each name.
+    words: HashMap<&'a [u8], TypeWord>,
+    help_lines: Vec<(&'a [u8], Cow<'a, str>)>,
+    help_index: HashMap<&'a [u8], usize>,
 }
 
 impl<'a> Declarations<'a> {
-    pub(super) fn kind(&self, name: &[u8]) -> Option<Declared> {
+    pub(super) fn kind(&self, name: &[u8]) -> Option<Declaration> {
         self.types.get(name).copied()
     }
 
@@ -73,17 +81,18 @@ impl<'a> Declarations<'a> {
     }
 
     /// Takes note of a TYPE line.
-    pub(super) fn tell_type(&mut self, (name, rest, place): Told<'a>, findings: &mut Findings<'_>) {
+    pub(super) fn add_type(&mut self, line: MetaLine<'a>, findings: &mut Findings<'_>) {
+        let MetaLine { name, text: rest, span: place } = line;
         let trimmed = trim_end(rest);
         if trimmed.is_empty() {
             return;
         }
-        let place = Place { len: trimmed.len(), ..place };
-        let Some(word) = Word::new(trimmed) else {
+        let place = Span { len: trimmed.len(), ..place };
+        let Some(word) = TypeWord::new(trimmed) else {
             return findings.raise(place, &Problem::TypeWord(trimmed));
         };
         if trimmed.len() < rest.len() {
-            let blanks = Place { at: place.at + trimmed.len(), len: rest.len() - trimmed.len(), ..place };
+            let blanks = Span { at: place.at + trimmed.len(), len: rest.len() - trimmed.len(), ..place };
             findings.raise(blanks, &Problem::Blanks);
         }
         match self.words.entry(name) {
@@ -91,47 +100,48 @@ impl<'a> Declarations<'a> {
             entry => entry.or_insert(word),
         };
         // Another type than the first one is no conflict yet: in OpenMetrics a counter may have the name of a gauge.
-        self.told_types.push((name, word, place));
-        if !matches!(word, Word::Kind(_)) {
+        self.type_lines.push((name, word, place));
+        if !matches!(word, TypeWord::Kind(_)) {
             findings.raise(place, &Problem::OpenMetricsType(trimmed));
         }
     }
 
     /// Takes note of a HELP line.
-    pub(super) fn tell_help(&mut self, (name, rest, place): Told<'a>, dialect: Dialect, findings: &mut Findings<'_>) {
+    pub(super) fn add_help(&mut self, line: MetaLine<'a>, dialect: Dialect, findings: &mut Findings<'_>) {
+        let MetaLine { name, text: rest, span: place } = line;
         if rest.is_empty() {
             return;
         }
-        match self.helped.entry(name) {
+        match self.help_index.entry(name) {
             Entry::Occupied(_) => findings.raise(place, &Problem::HelpAgain),
             Entry::Vacant(vacant) => {
-                vacant.insert(self.told_helps.len());
-                self.told_helps.push((name, help_text(rest, dialect, place, findings)));
+                vacant.insert(self.help_lines.len());
+                self.help_lines.push((name, help_text(rest, dialect, place, findings)));
             }
         }
     }
 
-    /// Applies what was told about the metrics of a source that is read to its end.
-    pub(super) fn end_source(&mut self, source: u16, collected: &Collected<'a>, findings: &mut Findings<'a>) {
-        let samples = Samples { collected, source };
-        for (name, help) in std::mem::take(&mut self.told_helps) {
+    /// Applies what the lines say about the metrics of a source that is read to its end.
+    pub(super) fn end_source(&mut self, source: u16, records: &Records<'a>, findings: &mut Findings<'a>) {
+        let samples = Samples { records, source };
+        for (name, help) in std::mem::take(&mut self.help_lines) {
             for target in self.targets(name, &samples).into_iter().map(|(target, _)| target).chain([name]) {
                 self.helps.entry(target).or_insert_with(|| help.clone());
             }
         }
-        for (name, word, place) in std::mem::take(&mut self.told_types) {
+        for (name, word, place) in std::mem::take(&mut self.type_lines) {
             for (target, kind) in self.targets_of(name, word, &samples) {
-                if word == Word::Kind(Kind::Counter) && target != name && kind == Kind::Counter {
+                if word == TypeWord::Kind(Kind::Counter) && target != name && kind == Kind::Counter {
                     findings.raise(place, &Problem::OpenMetricsName(target));
                 }
-                self.declare(target, Declared { kind, place }, findings);
+                self.declare(target, Declaration { kind, place }, findings);
             }
         }
         self.words.clear();
-        self.helped.clear();
+        self.help_index.clear();
     }
 
-    fn declare(&mut self, name: &'a [u8], declared: Declared, findings: &mut Findings<'a>) {
+    fn declare(&mut self, name: &'a [u8], declared: Declaration, findings: &mut Findings<'a>) {
         match self.types.entry(name) {
             Entry::Vacant(vacant) => {
                 vacant.insert(declared);
@@ -150,7 +160,7 @@ impl<'a> Declarations<'a> {
     }
 
     /// The metrics that a TYPE line for `name` is about, and their types in the text format.
-    fn targets_of(&self, name: &'a [u8], word: Word, samples: &Samples<'_, 'a>) -> Vec<(&'a [u8], Kind)> {
+    fn targets_of(&self, name: &'a [u8], word: TypeWord, samples: &Samples<'_, 'a>) -> Vec<(&'a [u8], Kind)> {
         let own = samples.named(name, "");
         // What has a TYPE line of its own is told nothing by another one.
         let part = |base: &[u8], suffix| samples.named(base, suffix).filter(|name| !self.words.contains_key(name));
@@ -158,14 +168,14 @@ impl<'a> Declarations<'a> {
         let created = part(stem, "_created").map(|created| (created, Kind::Gauge));
         let main = match word {
             // `x counter` after `x gauge` can only mean the counter `x_total`.
-            Word::Kind(Kind::Counter) if own.is_none() || self.words.get(name) != Some(&word) => {
+            TypeWord::Kind(Kind::Counter) if own.is_none() || self.words.get(name) != Some(&word) => {
                 (part(name, "_total").unwrap_or(name), Kind::Counter)
             }
-            Word::Kind(kind) => (name, kind),
-            Word::Info if own.is_none() => (part(name, "_info").unwrap_or(name), Kind::Gauge),
-            Word::Info | Word::StateSet => (name, Kind::Gauge),
-            Word::Unknown => (name, Kind::Untyped),
-            Word::GaugeHistogram => {
+            TypeWord::Kind(kind) => (name, kind),
+            TypeWord::Info if own.is_none() => (part(name, "_info").unwrap_or(name), Kind::Gauge),
+            TypeWord::Info | TypeWord::StateSet => (name, Kind::Gauge),
+            TypeWord::Unknown => (name, Kind::Untyped),
+            TypeWord::GaugeHistogram => {
                 let suffixes = ["_bucket", "_gcount", "_gsum", "_count", "_sum"];
                 let parts = suffixes.into_iter().filter_map(|suffix| part(name, suffix));
                 return own.into_iter().chain(parts).map(|name| (name, Kind::Gauge)).collect();
@@ -178,7 +188,7 @@ impl<'a> Declarations<'a> {
 
 /// The samples of one source.
 struct Samples<'c, 'a> {
-    collected: &'c Collected<'a>,
+    records: &'c Records<'a>,
     source: u16,
 }
 
@@ -186,9 +196,9 @@ impl<'a> Samples<'_, 'a> {
     /// The name of the samples called `base` and `suffix`, if there are any in this source.
     fn named(&self, base: &[u8], suffix: &str) -> Option<&'a [u8]> {
         let group = if suffix.is_empty() {
-            self.collected.group(base)
+            self.records.group(base)
         } else {
-            self.collected.group(&[base, suffix.as_bytes()].concat())
+            self.records.group(&[base, suffix.as_bytes()].concat())
         };
         group.filter(|group| group.source == self.source).map(|group| group.name)
     }
@@ -201,7 +211,7 @@ fn trim_end(text: &[u8]) -> &[u8] {
 
 /// Takes the escapes off a help text. A backslash that begins none is itself (Prometheus reads it so; the Pushgateway
 /// refuses the line).
-fn help_text<'a>(text: &'a [u8], dialect: Dialect, place: Place, findings: &mut Findings<'_>) -> Cow<'a, str> {
+fn help_text<'a>(text: &'a [u8], dialect: Dialect, place: Span, findings: &mut Findings<'_>) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(text);
     if matches!(text, Cow::Owned(_)) {
         findings.raise(place, &Problem::HelpUtf8);

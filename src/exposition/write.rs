@@ -54,7 +54,7 @@ fn encode_head(out: &mut Vec<u8>, family: &Family<'_>) {
 }
 
 /// Writes a HELP line; `help` is plain text.
-pub(super) fn write_help_line(out: &mut Vec<u8>, name: &str, help: &str) {
+pub(in crate::exposition) fn write_help_line(out: &mut Vec<u8>, name: &str, help: &str) {
     out.extend_from_slice(b"# HELP ");
     out.extend_from_slice(name.as_bytes());
     out.push(b' ');
@@ -63,7 +63,7 @@ pub(super) fn write_help_line(out: &mut Vec<u8>, name: &str, help: &str) {
 }
 
 /// Writes a TYPE line.
-pub(super) fn write_type_line(out: &mut Vec<u8>, name: &str, kind: Kind) {
+pub(in crate::exposition) fn write_type_line(out: &mut Vec<u8>, name: &str, kind: Kind) {
     for piece in ["# TYPE ", name, " ", kind.name(), "\n"] {
         out.extend_from_slice(piece.as_bytes());
     }

@@ -6,14 +6,14 @@ use std::hash::{BuildHasher, RandomState};
 /// Hashes label pairs. The seed differs from run to run, so that no file can be made whose labels all collide; nothing
 /// that is written depends on it.
 #[derive(Debug)]
-pub(super) struct Key<'c> {
+pub(super) struct LabelHasher<'c> {
     grouping: &'c [(String, String)],
     seed: u64,
 }
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-impl<'c> Key<'c> {
+impl<'c> LabelHasher<'c> {
     pub(super) fn new(grouping: &'c [(String, String)]) -> Self {
         Self { grouping, seed: RandomState::new().hash_one(0_u8) }
     }

@@ -1,0 +1,33 @@
+//! What became of what was found.
+
+/// What became of the thing that a diagnostic is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The meaning is certain, so it was written anew; nothing is lost.
+    Repaired,
+    /// Passed on as it was written, but probably not what was meant.
+    Doubtful,
+    /// It is not passed on.
+    Dropped,
+}
+
+impl Severity {
+    /// The word that opens the long form.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::Doubtful => "doubtful",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// The ANSI sequence of its colour.
+    pub(in crate::exposition) fn color(self) -> &'static str {
+        match self {
+            Self::Repaired => "\x1b[1;36m",
+            Self::Doubtful => "\x1b[1;33m",
+            Self::Dropped => "\x1b[1;31m",
+        }
+    }
+}
