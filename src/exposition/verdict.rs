@@ -72,7 +72,7 @@ enum PushedType {
     GaugeHistogram,
 }
 
-/// LabelSet of a sample, values unescaped.
+/// The labels of a sample, values unescaped.
 type LabelSet = Vec<(Vec<u8>, Vec<u8>)>;
 
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ pub(super) struct Builder<'a, 'k> {
     pub(super) table: SeriesTable,
 }
 
-impl<'a> Builder<'a, '_> {
+impl Builder<'_, '_> {
     /// The record of this number.
     pub(super) fn record(&self, number: u32) -> Option<Record> {
         self.records.all.get(number as usize).copied()

@@ -62,13 +62,11 @@ fn walk<'t>(text: &'t str, before: &mut Vec<String>, found: &mut Vec<Vec<String>
         return text;
     }
     before.push(text[..len].to_owned());
-    match text[len..].strip_prefix("::") {
-        Some(rest) => walk(rest, before, found),
-        None => {
-            found.push(before.clone());
-            text[len..].trim_start_matches(|c: char| c != ',' && c != '}' && c != ';' && c != '\n')
-        }
+    if let Some(rest) = text[len..].strip_prefix("::") {
+        return walk(rest, before, found);
     }
+    found.push(before.clone());
+    text[len..].trim_start_matches(|c: char| c != ',' && c != '}' && c != ';' && c != '\n')
 }
 
 /// The modules that a file declares.
