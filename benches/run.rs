@@ -13,7 +13,7 @@ type Case = (String, Command);
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let binary =
         std::env::var_os("PUSHWRAP_TEST_BINARY").ok_or("PUSHWRAP_TEST_BINARY names no binary: use 'make bench'")?;
-    let gateway = Gateway::start()?;
+    let gateway = Endpoint::start()?;
     let mut cases = cases(Path::new(&binary), &gateway.url);
     let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for _ in 0..ROUNDS {
@@ -53,12 +53,12 @@ fn cases(pushwrap: &Path, url: &str) -> Vec<Case> {
 }
 
 /// A real Pushgateway, ended with the bench.
-struct Gateway {
+struct Endpoint {
     process: Child,
     url: String,
 }
 
-impl Gateway {
+impl Endpoint {
     fn start() -> Result<Self, Box<dyn std::error::Error>> {
         let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers");
         let found = Command::new(servers).arg("pushgateway").stderr(Stdio::inherit()).output()?;
@@ -79,7 +79,7 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+impl Drop for Endpoint {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -8,12 +8,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
 pub use lock::{FileLock, lock_now, open_lock};
 pub use replace::{Durability, NewMode, Ownership, Replacement, Written, temporary};
 
+/// An unfinished file older than this was left by a process that was killed.
+const ABANDONED: Duration = Duration::from_hours(1);
 /// How many links the kernel follows (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 /// A directory in which everybody may make files and only their owners may remove them, as `/tmp` is.
@@ -147,6 +150,13 @@ pub fn reason_at(path: &Path, error: &io::Error) -> String {
         _ => None,
     };
     found.unwrap_or_else(|| reason(error))
+}
+
+/// Whether a file has not been touched for long: an unfinished one was then left by a process that was killed.
+#[must_use]
+pub fn is_abandoned(metadata: &fs::Metadata) -> bool {
+    let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age > ABANDONED)
 }
 
 #[cfg(test)]

@@ -14,8 +14,12 @@ pub mod config;
 pub mod cli;
 pub mod report;
 
-pub mod child;
+pub mod delivery;
+
 pub mod sink;
+
+pub mod child;
+pub mod http;
 pub mod textfile;
 
 pub mod console;
@@ -23,3 +27,4 @@ pub mod exposition;
 pub mod files;
 pub mod grouping;
 pub mod outcome;
+pub mod text;

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::delivery::RunCounts;
 use crate::exposition::{Family, Kind};
 use crate::outcome::{End, Outcome};
-use crate::sink::RunCounts;
 
 /// One of the run's own metrics, as the table in docs/metrics.md describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,9 +306,9 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
+    use crate::delivery::RunCounts;
     use crate::exposition::encode;
     use crate::outcome::{Cause, Codes, End, NotStarted, Outcome, Status};
-    use crate::sink::RunCounts;
 
     fn identity() -> Identity {
         Identity { prefix: "pushwrap_".into(), host: "db1".into(), command: "backup".into(), ..Identity::default() }

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use super::shown::console;
 use crate::config::DeleteConfig;
-use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
+use crate::delivery::deliver_all;
+use crate::http::Deadline;
+use crate::sink::{Method, Push, print_request};
 
 /// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it.
 #[must_use]
 pub fn run(config: &DeleteConfig) -> u8 {
     let DeleteConfig { targets, key, dry_run } = config;
     let console = console(targets);
-    let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
+    let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), fallback_body: None };
     if *dry_run {
         for gateway in &targets.gateways {
-            rehearse(gateway, &push, console);
+            print_request(gateway, &push, console);
         }
         return 0;
     }

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use super::shown::{age, print};
 use crate::config::FlushConfig;
 use crate::console::Console;
-use crate::sink::{Cancel, Deadline, Destination, Door, Limits, Sent, Sink, State, Waiting, dropped};
+use crate::delivery::{Destination, Sent, SinkKind, SpoolDir, SpooledPush, dropped};
+use crate::http::{Cancel, Deadline};
+use crate::sink::{Limits, Sink};
 
 /// Sends what waits for the gateways that are named, or for all where none is, and says what came of it. The exit status: 0, or
 /// 1 when some of it still waits or was refused.
@@ -37,7 +39,7 @@ pub fn run(config: &FlushConfig) -> u8 {
 
 struct Flush<'c> {
     config: &'c FlushConfig,
-    state: &'c State,
+    state: &'c SpoolDir,
     console: Console,
     /// Destinations that did not answer: one time-out each is enough.
     down: HashSet<Destination>,
@@ -76,15 +78,15 @@ impl Flush<'_> {
             Some(sink) => self.send(name, &waiting, &sink),
             None => {
                 let option = match waiting.destination.door {
-                    Door::Pushgateway => "--url",
-                    Door::RemoteWrite => "--remote-write",
+                    SinkKind::Pushgateway => "--url",
+                    SinkKind::RemoteWrite => "--remote-write",
                 };
                 *self.elsewhere.entry((waiting.destination.url, option)).or_default() += 1;
             }
         }
     }
 
-    fn send(&mut self, name: &str, waiting: &Waiting, sink: &Sink) {
+    fn send(&mut self, name: &str, waiting: &SpooledPush, sink: &Sink) {
         let (group, url) = (waiting.group(), &waiting.destination.url);
         if self.down.contains(&waiting.destination) {
             return self.trouble(&format!("a push of {group} waits on for '{url}'"));
@@ -109,7 +111,7 @@ impl Flush<'_> {
         }
     }
 
-    fn say(&mut self, waiting: &Waiting, what: &str) {
+    fn say(&mut self, waiting: &SpooledPush, what: &str) {
         let (group, deed, url) = (waiting.group(), waiting.deed(), &waiting.destination.url);
         let since = age(SystemTime::now(), waiting.since);
         self.failed |= !print(&format!("{group} {what}{deed} '{url}' (stored {since})\n"));

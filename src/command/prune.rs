@@ -9,7 +9,8 @@ use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
 use crate::grouping::GroupingKey;
-use crate::sink::{Cancel, Deadline, Failure, Fault, Gateway, Group, Inventory, Method, Push, deliver, inventory};
+use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
+use crate::sink::{Group, Inventory, Method, Push, deliver, inventory};
 
 /// At most one DELETE in this time: the gateway is everybody's.
 const PACE: Duration = Duration::from_millis(20);
@@ -37,7 +38,7 @@ pub fn run(config: &PruneConfig) -> u8 {
 /// The work at one gateway.
 struct Pruning<'c> {
     config: &'c PruneConfig,
-    gateway: &'c Gateway,
+    gateway: &'c Endpoint,
     console: Console,
     /// What was deleted, and how old it was.
     deleted: Vec<(GroupingKey, SystemTime)>,
@@ -103,7 +104,7 @@ impl Pruning<'_> {
         progress: &Progress,
         described: &str,
     ) -> Result<(), String> {
-        let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
+        let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), fallback_body: None };
         let GatewayTargets { push_timeout, .. } = self.config.targets;
         match deliver(self.gateway, &push, Deadline::after(push_timeout), &Cancel::new()) {
             Ok(_) => {

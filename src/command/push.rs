@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Console, Volume, write_stderr};
+use crate::delivery::deliver_all;
 use crate::exposition::{self, Context, Diagnostic, Kind, Reading, count, encode};
 use crate::grouping::GroupingKey;
+use crate::http::Deadline;
 use crate::report;
-use crate::sink::{Deadline, Method, Push, deliver_all, rehearse};
+use crate::sink::{Method, Push, print_request};
 use crate::textfile;
 
 /// Pushes the files, or standard input where there are none. 0: everything in them arrived everywhere; else 1.
@@ -86,10 +88,10 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, console: Console) -> bo
         Destination::Gateways(gateways) => gateways,
     };
     let path = reporting.key.as_ref().map(GroupingKey::path).unwrap_or_default();
-    let push = Push { method: reporting.on_success, path, body: body.into(), salvage: None };
+    let push = Push { method: reporting.on_success, path, body: body.into(), fallback_body: None };
     if reporting.dry_run {
         for gateway in gateways {
-            rehearse(gateway, &push, console);
+            print_request(gateway, &push, console);
         }
         return true;
     }

@@ -56,11 +56,11 @@ pub(super) fn console(targets: &GatewayTargets) -> Console {
 /// Says by whose clock ages are, where that is not the same.
 pub(super) fn say_clock(console: Console, inventory: &Inventory, url: &str) {
     match inventory.clock {
-        Clock::Gateway if inventory.apart > APART => {
+        Clock::Endpoint if inventory.apart > APART => {
             let apart = span(inventory.apart);
             console.warn(format!("the clock of '{url}' is {apart} apart from ours: ages are by its clock"));
         }
-        Clock::Gateway => {}
+        Clock::Endpoint => {}
         Clock::Own => console.info(format!("'{url}' does not say what time it has: ages are by our clock")),
     }
 }

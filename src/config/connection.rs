@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::source::{Resolver, values};
 use super::usage_error::UsageError;
 use crate::cli::ConnectionOptions;
-use crate::sink::{BaseUrl, Credentials, Gateway, Header, Identity, Password, ProxySettings, Secret, Tls};
+use crate::http::{BaseUrl, Credentials, Endpoint, Header, Identity, Password, ProxySettings, Secret, Tls};
 
 /// What all gateways of a run have in common.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ impl Connection {
     }
 
     /// The gateway at `url`.
-    pub(super) fn gateway(&self, url: BaseUrl) -> Gateway {
-        Gateway {
+    pub(super) fn gateway(&self, url: BaseUrl) -> Endpoint {
+        Endpoint {
             url,
             credentials: self.credentials.clone(),
             headers: self.headers.clone(),
@@ -61,7 +61,7 @@ fn proxy(text: &str) -> Result<String, String> {
 }
 
 fn header(text: &str) -> Result<Header, String> {
-    text.parse().map_err(|error: crate::sink::HeaderError| error.to_string())
+    text.parse().map_err(|error: crate::http::HeaderError| error.to_string())
 }
 
 fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Credentials, UsageError> {

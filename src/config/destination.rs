@@ -6,7 +6,9 @@ use super::connection::Connection;
 use super::source::Resolver;
 use super::usage_error::UsageError;
 use crate::cli;
-use crate::sink::{BaseUrl, Gateway, OutputTarget, StateDir};
+use crate::delivery::SpoolPath;
+use crate::http::{BaseUrl, Endpoint};
+use crate::sink::FileTarget;
 
 /// Who gets the metrics.
 #[derive(Debug)]
@@ -16,20 +18,20 @@ pub enum Destination {
     /// `--url none`: nobody, and nothing is said.
     Nowhere,
     /// Pushgateways, at least one.
-    Gateways(Vec<Gateway>),
+    Gateways(Vec<Endpoint>),
 }
 
 /// One `--url`: a gateway, or nowhere.
 enum Target {
     Nowhere,
-    Gateway(Box<BaseUrl>),
+    Endpoint(Box<BaseUrl>),
 }
 
 fn target(text: &str) -> Result<Target, String> {
     if text == "none" {
         return Ok(Target::Nowhere);
     }
-    text.parse().map(|url| Target::Gateway(Box::new(url))).map_err(|error| format!("{error}"))
+    text.parse().map(|url| Target::Endpoint(Box::new(url))).map_err(|error| format!("{error}"))
 }
 
 pub(super) fn resolve_destination(
@@ -39,9 +41,9 @@ pub(super) fn resolve_destination(
 ) -> Result<Destination, UsageError> {
     let Some(targets) = resolver.many("url", urls, target)? else { return Ok(Destination::Unnamed) };
     let named = targets.len();
-    let mut gateways: Vec<Gateway> = Vec::new();
+    let mut gateways: Vec<Endpoint> = Vec::new();
     for target in targets {
-        if let Target::Gateway(url) = target {
+        if let Target::Endpoint(url) = target {
             let gateway = connection.gateway(*url);
             if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
                 gateways.push(gateway);
@@ -56,9 +58,9 @@ pub(super) fn resolve_destination(
 
 /// What a report goes to besides gateways.
 pub(super) struct Sinks {
-    pub(super) output: Option<OutputTarget>,
-    pub(super) remote_write: Option<Gateway>,
-    pub(super) state_dir: StateDir,
+    pub(super) output: Option<FileTarget>,
+    pub(super) remote_write: Option<Endpoint>,
+    pub(super) state_dir: SpoolPath,
 }
 
 impl Sinks {
@@ -69,11 +71,11 @@ impl Sinks {
         connection: &Connection,
     ) -> Result<Self, UsageError> {
         let Some(options) = options else {
-            return Ok(Self { output: None, remote_write: None, state_dir: StateDir::None });
+            return Ok(Self { output: None, remote_write: None, state_dir: SpoolPath::None });
         };
         let target = |path: PathBuf| match path.as_os_str().as_encoded_bytes() {
-            b"-" => OutputTarget::Stderr,
-            _ => OutputTarget::File(path),
+            b"-" => FileTarget::Stderr,
+            _ => FileTarget::File(path),
         };
         let url = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
         Ok(Self {
@@ -88,10 +90,10 @@ pub(super) fn remote_write_url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::remote_write(text).map_err(|error| error.to_string())
 }
 
-pub(super) fn state_dir(resolver: &Resolver, option: Option<&Path>) -> StateDir {
+pub(super) fn state_dir(resolver: &Resolver, option: Option<&Path>) -> SpoolPath {
     match resolver.path("state-dir", option) {
-        None => StateDir::Default,
-        Some(path) if path.as_os_str() == "none" => StateDir::None,
-        Some(path) => StateDir::Named(path),
+        None => SpoolPath::Default,
+        Some(path) if path.as_os_str() == "none" => SpoolPath::None,
+        Some(path) => SpoolPath::Named(path),
     }
 }

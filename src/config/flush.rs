@@ -10,13 +10,15 @@ use super::usage_error::UsageError;
 use super::volume::resolve_volume;
 use crate::cli;
 use crate::console::Volume;
-use crate::sink::{BaseUrl, Door, Gateway, RemoteWrite, Sink, StateDir, Waiting};
+use crate::delivery::{SinkKind, SpoolPath, SpooledPush};
+use crate::http::{BaseUrl, Endpoint};
+use crate::sink::{RemoteWrite, Sink};
 
 /// What `pushwrap flush` needs to know.
 #[derive(Debug)]
 pub struct FlushConfig {
     /// Where the pushes wait.
-    pub state_dir: StateDir,
+    pub state_dir: SpoolPath,
     /// The budget of each push.
     pub push_timeout: Duration,
     /// Whether it is only said what waits.
@@ -27,7 +29,7 @@ pub struct FlushConfig {
     pub volume: Volume,
     connection: Connection,
     destination: Destination,
-    remote_write: Option<Gateway>,
+    remote_write: Option<Endpoint>,
 }
 
 impl FlushConfig {
@@ -40,18 +42,18 @@ impl FlushConfig {
     /// Who gets a push that waits: whoever was named by that address. Where nobody was named the address itself is asked, with
     /// the credentials given; where others were named, nobody, because the credentials are theirs.
     #[must_use]
-    pub fn sink(&self, waiting: &Waiting) -> Option<Sink> {
+    pub fn sink(&self, waiting: &SpooledPush) -> Option<Sink> {
         let url = &waiting.destination.url;
-        let named = |gateway: &&Gateway| gateway.url.to_string() == *url;
+        let named = |gateway: &&Endpoint| gateway.url.to_string() == *url;
         let gateways = if let Destination::Gateways(gateways) = &self.destination { &gateways[..] } else { &[] };
         let nobody = matches!(self.destination, Destination::Unnamed) && self.remote_write.is_none();
         let at = |url: BaseUrl| nobody.then(|| self.connection.gateway(url));
         Some(match waiting.destination.door {
-            Door::Pushgateway => {
+            SinkKind::Pushgateway => {
                 let known = gateways.iter().find(named).cloned();
                 Sink::Pushgateway(known.or_else(|| at(url.parse().ok()?))?)
             }
-            Door::RemoteWrite => {
+            SinkKind::RemoteWrite => {
                 let known = self.remote_write.as_ref().filter(named).cloned();
                 let endpoint = known.or_else(|| at(BaseUrl::remote_write(url).ok()?))?;
                 Sink::RemoteWrite(RemoteWrite { endpoint, grouping: waiting.grouping.clone() })

@@ -13,8 +13,8 @@ use super::volume::resolve_volume;
 use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{GroupingKey, Label};
+use crate::http::Endpoint;
 use crate::report::DEFAULT_PREFIX;
-use crate::sink::Gateway;
 
 /// Where VictoriaMetrics takes pushes (its "How to import data in Prometheus exposition format").
 const VICTORIA_METRICS: &str = "/api/v1/import/prometheus";
@@ -23,7 +23,7 @@ const VICTORIA_METRICS: &str = "/api/v1/import/prometheus";
 #[derive(Debug)]
 pub struct GatewayTargets {
     /// The gateways; none with `--url none`.
-    pub gateways: Vec<Gateway>,
+    pub gateways: Vec<Endpoint>,
     /// The budget of each reading and of each DELETE.
     pub push_timeout: Duration,
     /// What is said once although nothing is wrong.

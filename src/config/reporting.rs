@@ -8,8 +8,10 @@ use super::grouping_key::{self, Fallbacks, KeyOptions};
 use super::source::{Complaints, Resolver, values};
 use super::usage_error::UsageError;
 use crate::cli;
+use crate::delivery::SpoolPath;
 use crate::grouping::GroupingKey;
-use crate::sink::{Gateway, Method, OutputTarget, StateDir};
+use crate::http::Endpoint;
+use crate::sink::{FileTarget, Method};
 
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -21,11 +23,11 @@ pub struct Reporting {
     /// Who gets the metrics.
     pub destination: Destination,
     /// `--output`: a file or standard error, besides.
-    pub output: Option<OutputTarget>,
+    pub output: Option<FileTarget>,
     /// `--remote-write`: a receiver, besides; its URL is the whole address.
-    pub remote_write: Option<Gateway>,
+    pub remote_write: Option<Endpoint>,
     /// `--state-dir`: where pushes that failed wait and runs are counted.
-    pub state_dir: StateDir,
+    pub state_dir: SpoolPath,
     /// What is wrong in the environment or the env file: said, and then nothing is pushed.
     pub troubles: Vec<String>,
     /// What is said once although nothing is wrong.

@@ -1,4 +1,4 @@
-//! The life of one run: start the command, watch it, report how it ended, and end as it ended. The command comes first in
+//! The life of one run: start the command, timer it, report how it ended, and end as it ended. The command comes first in
 //! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
 
 mod reporter;
@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{Ending, Stage, Usage};
 use crate::textfile::{Private, Textfile, Writer};
-use reporter::{Files, Moment, Reporter};
+use reporter::{Files, Reporter, RunSnapshot};
 use summary::Account;
 
 /// When the first push of a running command is made: most jobs are over by then and need only one.
@@ -44,7 +44,7 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
     }
     let files = Files { textfile, max_bytes: config.textfile.max_bytes };
     let mut reporter = Reporter::new(config.reporting, config.identity, files, console);
-    let over = watch(spawned, &mut reporter, console);
+    let over = timer(spawned, &mut reporter, console);
     let outcome = over.ending.end.outcome(&config.codes);
     // A defect of ours in reporting must not cost the command's status.
     let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut caller, (&command, outcome, config.summary)));
@@ -56,16 +56,16 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
 }
 
 /// Until the command has ended, or because it could not be started.
-fn watch(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> Over {
+fn timer(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> FinishedRun {
     let mut on_event = |event, progress: &Progress| {
         let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
-        reporter.meanwhile(stage, Moment::of(progress));
+        reporter.meanwhile(stage, RunSnapshot::of(progress));
     };
     match spawned.and_then(|child| child.supervise(&mut on_event)) {
-        Ok(ended) => Over::of(&ended),
+        Ok(ended) => FinishedRun::of(&ended),
         Err(error) => {
             console.warn(&error);
-            Over::not_started(&error)
+            FinishedRun::not_started(&error)
         }
     }
 }
@@ -91,30 +91,30 @@ fn variable(textfile: &Textfile) -> Option<(OsString, OsString)> {
 }
 
 /// A run that is over.
-struct Over {
+struct FinishedRun {
     ending: Ending,
-    moment: Moment,
+    snapshot: RunSnapshot,
 }
 
 /// The command's name, the outcome, and how it is summed up.
 type Told<'a> = (&'a str, Outcome, Option<SummaryFormat>);
 
-impl Over {
+impl FinishedRun {
     /// Reports it and sums it up; whether everything was delivered.
     fn report(&self, reporter: &mut Reporter, caller: &mut Caller, (command, outcome, form): Told<'_>) -> bool {
-        let Self { ending, moment } = self;
-        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *moment);
+        let Self { ending, snapshot } = self;
+        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot);
         if let Some(form) = form {
             Account {
                 job: reporter.job(),
                 command,
-                started: moment.started,
+                started: snapshot.started,
                 ending,
                 outcome,
-                tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+                tree_peak_rss_bytes: snapshot.tree_peak_rss_bytes,
                 memory_limit_bytes: child::memory_limit_bytes(),
-                textfile_samples: conclusion.gist.samples,
-                textfile_errors: conclusion.gist.errors,
+                textfile_samples: conclusion.findings.samples,
+                textfile_errors: conclusion.findings.errors,
                 pushes: &conclusion.pushes,
             }
             .print(form);
@@ -129,7 +129,7 @@ impl Over {
         let writer = if killed { Writer::Interrupted } else { Writer::Done };
         Self {
             ending: Ending { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(usage) },
-            moment: Moment {
+            snapshot: RunSnapshot {
                 started: ended.started,
                 tree_peak_rss_bytes: ended.tree_peak_rss_bytes,
                 writer,
@@ -139,9 +139,13 @@ impl Over {
     }
 
     fn not_started(error: &SpawnError) -> Self {
-        let moment =
-            Moment { started: error.started, tree_peak_rss_bytes: None, writer: Writer::Done, told_to_stop: false };
+        let snapshot = RunSnapshot {
+            started: error.started,
+            tree_peak_rss_bytes: None,
+            writer: Writer::Done,
+            told_to_stop: false,
+        };
         let end = End::NotStarted(error.reason);
-        Self { ending: Ending { end, at: SystemTime::now(), duration: error.duration, usage: None }, moment }
+        Self { ending: Ending { end, at: SystemTime::now(), duration: error.duration, usage: None }, snapshot }
     }
 }

@@ -1,5 +1,5 @@
 //! The reports of one run: composed from what is known and from what the command wrote, and handed to whoever wants them.
-//! Composing happens on the courier's thread too, because a metrics file can be large and its disk slow.
+//! Composing happens on the dispatcher's thread too, because a metrics file can be large and its disk slow.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,13 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::child::{Caller, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Console, Volume, write_stderr};
+use crate::delivery::{CountsText, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
 use crate::exposition::{self, Context, Diagnostic, Reading, encode};
 use crate::grouping::GroupingKey;
+use crate::http::{Deadline, Endpoint};
 use crate::outcome::Outcome;
 use crate::report::{Facts, Identity, Stage, compose, compose_counts};
 use crate::sink::{
-    CountsText, Courier, Deadline, Delivered, Gateway, Method, Output, OutputTarget, Parcel, Push, RemoteWrite, Report,
-    RunCounts, Sink, Spool, StateDir, Turn, rehearse, rehearse_remote_write,
+    Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
+    print_request,
 };
 use crate::textfile::{Found, Textfile, Writer, say_findings};
 
@@ -30,7 +32,7 @@ const PARTING: Duration = Duration::from_millis(100);
 
 /// What a report depends on besides the stage of the run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct RunSnapshot {
     /// Wall clock when the command was started.
     pub(super) started: SystemTime,
     /// Sampled peak of the process tree, in bytes.
@@ -41,7 +43,7 @@ pub(super) struct Moment {
     pub(super) told_to_stop: bool,
 }
 
-impl Moment {
+impl RunSnapshot {
     pub(super) fn of(progress: &Progress) -> Self {
         Self {
             started: progress.started,
@@ -53,13 +55,13 @@ impl Moment {
 }
 
 /// What every report of a run is made of.
-struct Materials {
+struct ReportBuilder {
     identity: Identity,
     reserved: Vec<String>,
     grouping: Vec<(String, String)>,
     path: String,
     files: Files,
-    state_dir: StateDir,
+    state_dir: SpoolPath,
     /// `--push-timeout`.
     budget: Duration,
 }
@@ -74,17 +76,17 @@ pub(super) struct Files {
 struct Composed {
     body: Vec<u8>,
     /// The run's own metrics alone, where there are others.
-    salvage: Option<Vec<u8>>,
-    gist: Gist,
+    fallback_body: Option<Vec<u8>>,
+    findings: TextfileFindings,
 }
 
-impl Materials {
-    fn spool(&self) -> Spool {
+impl ReportBuilder {
+    fn spool(&self) -> SpoolOptions {
         let lasting = self.identity.lasting_names();
         let identity = self.identity.clone();
         let counts_text = CountsText::new(move |counts| encode(&compose_counts(&identity, counts)));
         let (state_dir, grouping) = (self.state_dir.clone(), self.grouping.clone());
-        Spool { state_dir, grouping, lasting, counts_text, budget: self.budget }
+        SpoolOptions { state_dir, grouping, lasting, counts_text, budget: self.budget }
     }
 
     /// Counts a run that has ended, where there is a state directory.
@@ -101,12 +103,12 @@ impl Materials {
         }
     }
 
-    fn compose(&self, stage: &Stage, moment: Moment, counted: Counted) -> Composed {
-        let files = self.files.textfile.collect(self.files.max_bytes, moment.writer);
-        let reading = self.understand(&files);
+    fn compose(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted) -> Composed {
+        let files = self.files.textfile.collect(self.files.max_bytes, snapshot.writer);
+        let reading = self.parse_textfiles(&files);
         let mut facts = Facts {
-            started: moment.started,
-            tree_peak_rss_bytes: moment.tree_peak_rss_bytes,
+            started: snapshot.started,
+            tree_peak_rss_bytes: snapshot.tree_peak_rss_bytes,
             memory_limit_bytes: memory_limit_bytes(),
             textfile_samples: reading.samples(),
             textfile_errors: reading.errors(),
@@ -114,22 +116,22 @@ impl Materials {
         };
         let own = compose(&self.identity, &facts, stage);
         let body = encode(own.iter().chain(&reading.families));
-        let gist = Gist {
+        let findings = TextfileFindings {
             samples: reading.samples(),
             errors: reading.errors(),
             findings: Vec::new(),
             trouble: counted.trouble,
         };
-        let salvage = (!reading.families.is_empty()).then(|| {
+        let fallback_body = (!reading.families.is_empty()).then(|| {
             facts.textfile_samples = 0;
             facts.textfile_errors += 1;
             encode(&compose(&self.identity, &facts, stage))
         });
-        Composed { body, salvage, gist: Gist { findings: reading.diagnostics, ..gist } }
+        Composed { body, fallback_body, findings: TextfileFindings { findings: reading.diagnostics, ..findings } }
     }
 
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn understand<'f>(&self, files: &'f Found) -> Reading<'f> {
+    fn parse_textfiles<'f>(&self, files: &'f Found) -> Reading<'f> {
         let context = Context { grouping: &self.grouping, reserved: &self.reserved };
         let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(&files.sources, &context)));
         let mut reading = understood.unwrap_or_else(|_| {
@@ -153,11 +155,11 @@ struct Counted {
 
 /// Who reports a run.
 pub(super) struct Reporter {
-    materials: Arc<Materials>,
-    courier: Option<Courier>,
+    builder: Arc<ReportBuilder>,
+    dispatcher: Option<Dispatcher>,
     reporting: Reporting,
     console: Console,
-    told: bool,
+    stop_reported: bool,
 }
 
 impl Reporter {
@@ -166,7 +168,7 @@ impl Reporter {
             console.warn(line);
         }
         let key = reporting.key.as_ref();
-        let materials = Materials {
+        let builder = ReportBuilder {
             reserved: identity.reserved_names(),
             identity,
             grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
@@ -176,51 +178,51 @@ impl Reporter {
             budget: reporting.push_timeout,
         };
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
-        let sinks = if sends { sinks(&mut reporting, &materials) } else { Vec::new() };
-        let courier = (!sinks.is_empty()).then(|| Courier::new(sinks).with_spool(materials.spool()));
-        Self { materials: Arc::new(materials), courier, reporting, console, told: false }
+        let sinks = if sends { sinks(&mut reporting, &builder) } else { Vec::new() };
+        let dispatcher = (!sinks.is_empty()).then(|| Dispatcher::new(sinks).with_spool(builder.spool()));
+        Self { builder: Arc::new(builder), dispatcher, reporting, console, stop_reported: false }
     }
 
     /// A report while the command runs. Comes back at once.
-    pub(super) fn meanwhile(&mut self, stage: Stage, moment: Moment) {
-        let turn = if stage == Stage::ToldToStop { Turn::Interim } else { Turn::Running };
+    pub(super) fn meanwhile(&mut self, stage: Stage, snapshot: RunSnapshot) {
+        let kind = if stage == Stage::ToldToStop { PushKind::Stopping } else { PushKind::Heartbeat };
         // Whoever says it twice has been heard the first time.
-        if turn == Turn::Interim && std::mem::replace(&mut self.told, true) {
+        if kind == PushKind::Stopping && std::mem::replace(&mut self.stop_reported, true) {
             return;
         }
         let deadline = Deadline::after(self.reporting.push_timeout);
-        let parcel = self.parcel(stage, moment, Method::Add, None);
-        if let Some(courier) = &mut self.courier {
-            courier.submit(turn, &parcel, deadline);
+        let push = self.push(stage, snapshot, Method::Add, None);
+        if let Some(dispatcher) = &mut self.dispatcher {
+            dispatcher.submit(kind, &push, deadline);
         }
     }
 
     /// The report of a run that is over.
-    pub(super) fn conclude(&mut self, caller: &mut Caller, stage: Stage, moment: Moment) -> Conclusion {
+    pub(super) fn conclude(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
         if !self.reporting.troubles.is_empty() {
             self.console.warn("the run is not reported: nothing was pushed");
-            let gist = self.materials.compose(&stage, moment, Counted::default()).gist;
-            return Conclusion { gist, pushes: Vec::new(), delivered: false };
+            let findings = self.builder.compose(&stage, snapshot, Counted::default()).findings;
+            return Conclusion { findings, pushes: Vec::new(), delivered: false };
         }
-        if self.courier.is_some() {
-            return self.deliver(caller, stage, moment);
+        if self.dispatcher.is_some() {
+            return self.deliver(caller, stage, snapshot);
         }
         let unnamed = self.reporting.is_unnamed();
         let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
-        let composed = self.materials.compose(&stage, moment, counted);
+        let composed = self.builder.compose(&stage, snapshot, counted);
         if unnamed {
             self.print(&composed);
         } else if self.reporting.dry_run {
-            self.rehearse(&stage, &composed);
+            self.dry_run(&stage, &composed);
         }
-        Conclusion { gist: composed.gist, pushes: Vec::new(), delivered: !unnamed }
+        Conclusion { findings: composed.findings, pushes: Vec::new(), delivered: !unnamed }
     }
 
     /// Counts the run on a thread that is let go when the disk hangs.
     fn count(&self, stage: Stage) -> Counted {
-        let materials = Arc::clone(&self.materials);
+        let builder = Arc::clone(&self.builder);
         let (sender, receiver) = mpsc::channel();
-        let counting = move || drop(sender.send(materials.count(&stage)));
+        let counting = move || drop(sender.send(builder.count(&stage)));
         let started = thread::Builder::new().name("count".to_owned()).spawn(counting).is_ok();
         let counted = if started { receiver.recv_timeout(self.reporting.push_timeout).ok() } else { None };
         counted.unwrap_or_default()
@@ -243,39 +245,39 @@ impl Reporter {
         }
     }
 
-    fn parcel(&self, stage: Stage, moment: Moment, method: Method, told: Option<Told>) -> Parcel {
-        let materials = Arc::clone(&self.materials);
-        Parcel::new(move || {
-            let counted = if told.is_some() { materials.count(&stage) } else { Counted::default() };
-            let Composed { body, salvage, gist } = materials.compose(&stage, moment, counted);
+    fn push(&self, stage: Stage, snapshot: RunSnapshot, method: Method, told: Option<Told>) -> LazyPush {
+        let builder = Arc::clone(&self.builder);
+        LazyPush::new(move || {
+            let counted = if told.is_some() { builder.count(&stage) } else { Counted::default() };
+            let Composed { body, fallback_body, findings } = builder.compose(&stage, snapshot, counted);
             if let Some(told) = told {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = gist;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
             }
-            let path = materials.path.clone();
-            Push { method, path, body: body.into(), salvage: salvage.map(Into::into) }
+            let path = builder.path.clone();
+            Push { method, path, body: body.into(), fallback_body: fallback_body.map(Into::into) }
         })
     }
 
-    fn deliver(&mut self, caller: &mut Caller, stage: Stage, moment: Moment) -> Conclusion {
+    fn deliver(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
         let told = Told::default();
         let method = self.method(&stage);
-        let parcel = self.parcel(stage, moment, method, Some(Arc::clone(&told)));
-        let mut conclusion = Conclusion { gist: Gist::default(), pushes: Vec::new(), delivered: true };
-        let Some(courier) = &mut self.courier else { return conclusion };
+        let push = self.push(stage, snapshot, method, Some(Arc::clone(&told)));
+        let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
+        let Some(dispatcher) = &mut self.dispatcher else { return conclusion };
         let began = Instant::now();
         let budget =
-            if moment.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+            if snapshot.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
         let deadline = Deadline::after(budget);
-        courier.submit(Turn::Final, &parcel, deadline);
-        let reports = await_reports(courier, caller, deadline);
-        let sinks: Vec<Sink> = courier.sinks().to_vec();
-        conclusion.gist = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
-        self.say_findings(&conclusion.gist);
+        dispatcher.submit(PushKind::Final, &push, deadline);
+        let reports = await_reports(dispatcher, caller, deadline);
+        let sinks: Vec<Sink> = dispatcher.sinks().to_vec();
+        conclusion.findings = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.say_findings(&conclusion.findings);
         let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut finals = 0;
         for (report, arrived) in reports {
             let Some(sink) = sinks.get(report.gateway) else { continue };
-            let is_final = report.turn == Turn::Final;
+            let is_final = report.kind == PushKind::Final;
             let done = match (sink, is_final, method) {
                 (Sink::Pushgateway(_), true, Method::Delete) => format!("deleted {key} at"),
                 _ => format!("pushed {key} to"),
@@ -300,10 +302,10 @@ impl Reporter {
 
     /// Says what became of one report, which `done` names if it was taken; the result is for the summary.
     fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Result<u16, String> {
-        let is_final = report.turn == Turn::Final;
+        let is_final = report.kind == PushKind::Final;
         let said = report.said;
         let result = match report.result {
-            Ok(success) if report.turn == Turn::Waiting => {
+            Ok(success) if report.kind == PushKind::Spooled => {
                 for note in &success.notes {
                     self.console.info(note);
                 }
@@ -346,11 +348,11 @@ impl Reporter {
         self.console.info(format!("{done} '{}' ({status}{tried})", sink.name()));
     }
 
-    fn say_findings(&self, gist: &Gist) {
-        if let Some(trouble) = &gist.trouble {
+    fn say_findings(&self, findings: &TextfileFindings) {
+        if let Some(trouble) = &findings.trouble {
             self.console.warn(trouble);
         }
-        say_findings(&gist.findings, gist.errors, self.console);
+        say_findings(&findings.findings, findings.errors, self.console);
     }
 
     /// No gateway was named: the metrics themselves, and how to name one.
@@ -358,53 +360,53 @@ impl Reporter {
         if self.console.0 == Volume::Quiet {
             return;
         }
-        self.say_findings(&composed.gist);
+        self.say_findings(&composed.findings);
         write_stderr(&composed.body);
         self.console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
     /// `--dry-run`: the request that would have been sent.
-    fn rehearse(&self, stage: &Stage, composed: &Composed) {
-        self.say_findings(&composed.gist);
-        let gateways: &[Gateway] = match &self.reporting.destination {
+    fn dry_run(&self, stage: &Stage, composed: &Composed) {
+        self.say_findings(&composed.findings);
+        let gateways: &[Endpoint] = match &self.reporting.destination {
             Destination::Gateways(gateways) => gateways,
             Destination::Unnamed | Destination::Nowhere => &[],
         };
         if gateways.is_empty() && self.reporting.has_other_sink() {
             write_stderr(&composed.body);
         }
-        let path = self.materials.path.clone();
-        let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), salvage: None };
+        let path = self.builder.path.clone();
+        let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), fallback_body: None };
         for gateway in gateways {
-            rehearse(gateway, &push, self.console);
+            print_request(gateway, &push, self.console);
         }
         if let Some(endpoint) = &self.reporting.remote_write {
-            let remote = RemoteWrite { endpoint: endpoint.clone(), grouping: self.materials.grouping.clone() };
-            rehearse_remote_write(&remote, &push, self.console);
+            let remote = RemoteWrite { endpoint: endpoint.clone(), grouping: self.builder.grouping.clone() };
+            print_remote_write_request(&remote, &push, self.console);
         }
-        if let Some(OutputTarget::File(path)) = &self.reporting.output {
+        if let Some(FileTarget::File(path)) = &self.reporting.output {
             self.console.warn(format!("not written: '{}'", path.display()));
         }
     }
 }
 
 /// Everybody who gets the reports.
-fn sinks(reporting: &mut Reporting, materials: &Materials) -> Vec<Sink> {
+fn sinks(reporting: &mut Reporting, builder: &ReportBuilder) -> Vec<Sink> {
     let gateways = match &mut reporting.destination {
         Destination::Gateways(gateways) => std::mem::take(gateways),
         Destination::Unnamed | Destination::Nowhere => Vec::new(),
     };
-    let grouping = || materials.grouping.clone();
+    let grouping = || builder.grouping.clone();
     let remote_write = reporting.remote_write.take().map(|endpoint| RemoteWrite { endpoint, grouping: grouping() });
-    let lasting = materials.identity.lasting_names();
-    let output = reporting.output.take().map(|target| Output { target, grouping: grouping(), lasting });
+    let lasting = builder.identity.lasting_names();
+    let output = reporting.output.take().map(|target| FileSink { target, grouping: grouping(), lasting });
     let sinks = gateways.into_iter().map(Sink::Pushgateway);
-    sinks.chain(remote_write.map(Sink::RemoteWrite)).chain(output.map(Sink::Output)).collect()
+    sinks.chain(remote_write.map(Sink::RemoteWrite)).chain(output.map(Sink::File)).collect()
 }
 
 /// What came of the report of a run that is over.
 pub(super) struct Conclusion {
-    pub(super) gist: Gist,
+    pub(super) findings: TextfileFindings,
     /// What became of the final report, for each who gets it.
     pub(super) pushes: Vec<PushAccount>,
     /// Whether everything went where it was to go.
@@ -413,7 +415,7 @@ pub(super) struct Conclusion {
 
 /// What was found in the command's metrics.
 #[derive(Default)]
-pub(super) struct Gist {
+pub(super) struct TextfileFindings {
     pub(super) samples: u64,
     pub(super) errors: u64,
     findings: Vec<Diagnostic>,
@@ -421,27 +423,27 @@ pub(super) struct Gist {
     trouble: Option<String>,
 }
 
-/// Where the courier's thread leaves the gist of the last report.
-type Told = Arc<Mutex<Gist>>;
+/// Where the dispatcher's thread leaves the findings of the last report.
+type Told = Arc<Mutex<TextfileFindings>>;
 
 /// Waits for the final push, while signals can still cut it short.
-fn await_reports(courier: &mut Courier, caller: &mut Caller, deadline: Deadline) -> Vec<(Report, Instant)> {
+fn await_reports(dispatcher: &mut Dispatcher, caller: &mut Caller, deadline: Deadline) -> Vec<(Report, Instant)> {
     let mut reports = Vec::new();
     let mut until = deadline;
-    while courier.busy() {
-        let Some(bell) = courier.fd() else { break };
-        match caller.wait(bell, deadline.instant()) {
-            Wake::Done => reports.extend(dated(courier.take())),
+    while dispatcher.busy() {
+        let Some(wakeup) = dispatcher.fd() else { break };
+        match caller.wait(wakeup, deadline.instant()) {
+            Wake::Done => reports.extend(dated(dispatcher.take())),
             Wake::Deadline => break,
-            Wake::Stop { second: false } => courier.hurry(LAST_TRY),
+            Wake::Stop { second: false } => dispatcher.shorten(LAST_TRY),
             Wake::Stop { second: true } => {
-                courier.stop();
+                dispatcher.stop();
                 until = Deadline::after(PARTING);
                 break;
             }
         }
     }
-    reports.extend(dated(courier.wait(until)));
+    reports.extend(dated(dispatcher.wait(until)));
     reports
 }
 

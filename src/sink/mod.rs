@@ -1,119 +1,109 @@
-//! Delivery: from a composed exposition to a gateway that has taken it, or to a sentence that says why not and what to do.
-//! The Pushgateway's HTTP door and the other ones; nothing here knows what the metrics mean.
+//! Who gets a push and what the answer means: a Pushgateway, a remote-write receiver or a file, each in its own file.
+//! Nothing here knows when a push is made or what waits.
 
-mod conflict;
-mod courier;
-mod deadline;
-mod deliver;
-mod doors;
-mod explain;
-mod failure;
-mod groups;
-mod http;
-mod json;
-mod nss;
-mod output;
-mod proxy;
-mod quote;
-mod rehearse;
-mod remains;
-mod remote_write;
-mod resolve;
-mod retry_after;
-mod secret;
-mod settings;
-mod state;
-mod state_counts;
-mod state_notes;
-mod state_place;
-mod state_spool;
-mod state_waiting;
-mod tls;
-mod url;
-mod wire;
+pub(crate) mod dry_run;
+pub(crate) mod explain;
+pub(crate) mod file;
+pub(crate) mod inventory;
+pub(crate) mod push;
+pub(crate) mod pushgateway;
+pub(crate) mod remains;
+pub(crate) mod remote_write;
 
-use std::sync::Arc;
-
-pub use courier::{Courier, Parcel, Report, Turn, deliver_all};
-pub use deadline::{Cancel, Deadline};
-pub use deliver::{Delivered, deliver};
-pub use doors::{Limits, Sink};
-pub use failure::{Failure, Fault, Phase, RETRIES, Retry, TlsFault, Trouble};
-pub use groups::{Clock, Group, Inventory, PushTime, Series, inventory};
-pub use output::{Output, OutputTarget};
-pub use proxy::ProxySettings;
-pub use rehearse::{curl_command, rehearse, rehearse_remote_write, request_text};
+pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
+pub use file::{FileSink, FileTarget};
+pub use inventory::{Clock, Group, Inventory, PushTime, Series, inventory};
+pub use push::{Method, Push, PushKind};
+pub use pushgateway::{Delivered, deliver};
 pub use remote_write::RemoteWrite;
-pub use secret::Secret;
-pub use settings::{Credentials, Header, HeaderError, Identity, Password, Tls};
-pub use state::{DEFAULT_STATE_DIR, State, StateDir};
-pub use state_counts::RunCounts;
-pub use state_spool::{CountsText, Sent, Spool, dropped};
-pub use state_waiting::{Destination, Door, Waiting};
-pub use url::{BaseUrl, Scheme, UrlError};
 
-/// One gateway and how it is reached. Files (password, token, certificates, key) are paths here and are read at delivery,
-/// after the command ran: a missing one fails the push, never the command.
-#[derive(Debug, Clone)]
-pub struct Gateway {
-    /// Where it lives; `--url`.
-    pub url: BaseUrl,
-    /// Who we are to it; they come before user info in the URL.
-    pub credentials: Credentials,
-    /// `--header`s, which come before pushwrap's own of the same name.
-    pub headers: Vec<Header>,
-    /// How its certificate is judged, and our own.
-    pub tls: Tls,
-    /// The proxies of the environment and of `--proxy`.
-    pub proxy: ProxySettings,
+use pushgateway::deliver_watched;
+
+use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
+
+/// What bounds a delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// When it has to be over.
+    pub deadline: Deadline,
+    /// How it is cut short.
+    pub cancel: &'a Cancel,
 }
 
-impl Gateway {
-    /// A gateway without credentials, headers, proxies or TLS settings of its own.
-    #[must_use]
-    pub fn at(url: BaseUrl) -> Self {
-        Self {
-            url,
-            credentials: Credentials::default(),
-            headers: Vec::new(),
-            tls: Tls::default(),
-            proxy: ProxySettings::default(),
-        }
+/// What came of a delivery.
+#[derive(Debug)]
+pub(crate) struct DeliveryResult {
+    pub(crate) result: Result<Delivered, Failure>,
+    /// A try was given up unanswered: it may be applied later.
+    pub(crate) unanswered: bool,
+    /// What has to be said besides, one line each.
+    pub(crate) said: Vec<String>,
+}
+
+impl From<Result<Delivered, Failure>> for DeliveryResult {
+    fn from(result: Result<Delivered, Failure>) -> Self {
+        Self { result, unanswered: false, said: Vec::new() }
     }
 }
 
-/// What the gateway is asked to do with a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// POST: replace the metric families that are sent, keep the others (Pushgateway README, "POST method").
-    Add,
-    /// PUT: replace the whole group (Pushgateway README, "PUT method").
-    Replace,
-    /// DELETE: remove the whole group (Pushgateway README, "DELETE method").
-    Delete,
+/// Somebody who gets reports.
+#[derive(Debug, Clone)]
+pub enum Sink {
+    /// A Pushgateway, or what speaks like one.
+    Pushgateway(Endpoint),
+    /// A receiver of Prometheus's remote write.
+    RemoteWrite(RemoteWrite),
+    /// A file, or standard error.
+    File(FileSink),
 }
 
-impl Method {
-    /// As it stands in the request line.
+impl From<Endpoint> for Sink {
+    fn from(gateway: Endpoint) -> Self {
+        Self::Pushgateway(gateway)
+    }
+}
+
+impl Sink {
+    /// Its name in messages: an address without credentials, or a path.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Add => "POST",
-            Self::Replace => "PUT",
-            Self::Delete => "DELETE",
+            Self::Pushgateway(gateway) => gateway.url.to_string(),
+            Self::RemoteWrite(remote) => remote.endpoint.url.to_string(),
+            Self::File(output) => output.name(),
         }
     }
-}
 
-/// One change to one group. Every method is idempotent at the gateway, so repeating a push is safe.
-#[derive(Debug, Clone)]
-pub struct Push {
-    /// What is asked.
-    pub method: Method,
-    /// `/metrics/job/…`, percent- or base64-encoded, as `grouping` makes it.
-    pub path: String,
-    /// The exposition, text format 0.0.4. Not sent with DELETE.
-    pub body: Arc<[u8]>,
-    /// What is pushed instead when the gateway refuses `body` and the command's metrics may be the reason.
-    pub salvage: Option<Arc<[u8]>>,
+    /// Whether it is reached through the network.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !matches!(self, Self::File(_))
+    }
+
+    /// Whether it is standard error.
+    #[must_use]
+    pub fn is_stderr(&self) -> bool {
+        matches!(self, Self::File(FileSink { target: FileTarget::Stderr, .. }))
+    }
+
+    /// Hands a report over.
+    pub(crate) fn deliver(
+        &self,
+        push: &Push,
+        kind: PushKind,
+        Limits { deadline, cancel }: Limits<'_>,
+    ) -> DeliveryResult {
+        let (result, unanswered) = match self {
+            Self::Pushgateway(gateway) => deliver_watched(gateway, push, deadline, cancel),
+            Self::RemoteWrite(remote) => remote.deliver(push, deadline, cancel),
+            Self::File(output) => (output.deliver(&push.body, kind), false),
+        };
+        DeliveryResult { result, unanswered, said: Vec::new() }
+    }
+
+    /// A delivery that never came to its first try.
+    pub(crate) fn given_up(&self, fault: Fault) -> Failure {
+        let intent = if self.is_remote() { "push to" } else { "write" };
+        Failure { fault, tries: 0, intent, gateway: self.name(), remedy: None }
+    }
 }

@@ -4,7 +4,7 @@
 use crate::exposition::{Context, Family, Kind, Source, read};
 
 /// The older families that the newer ones do not replace and that can stand beside them.
-pub(super) fn remains<'s>(older: &'s [Source<'s>], newer: &[Family<'_>]) -> Vec<Family<'s>> {
+pub(crate) fn remains<'s>(older: &'s [Source<'s>], newer: &[Family<'_>]) -> Vec<Family<'s>> {
     read(older, &Context { grouping: &[], reserved: &taken(newer) }).families
 }
 

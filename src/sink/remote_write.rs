@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::deadline::{Cancel, Deadline};
-use super::deliver::{Delivered, deliver_remote_write};
-use super::failure::{Failure, Fault};
-use super::{Gateway, Method, Push};
 use crate::exposition::{Context, Family, Sample, Source, read};
+use crate::http::Endpoint;
+use crate::http::deadline::{Cancel, Deadline};
+use crate::http::error::{Failure, Fault};
+use crate::sink::pushgateway::{Delivered, deliver_remote_write};
+use crate::sink::{Method, Push};
 
 /// The headers that say what the body is (specification, "Protocol").
-pub(super) const KIND: &[(&str, &str)] = &[
+pub(crate) const KIND: &[(&str, &str)] = &[
     ("content-type", "application/x-protobuf"),
     ("content-encoding", "snappy"),
     ("x-prometheus-remote-write-version", "0.1.0"),
@@ -25,7 +26,7 @@ const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 #[derive(Debug, Clone)]
 pub struct RemoteWrite {
     /// How it is reached; its URL is the whole address.
-    pub endpoint: Gateway,
+    pub endpoint: Endpoint,
     /// The labels of the group, `job` included.
     pub grouping: Vec<(String, String)>,
 }
@@ -33,7 +34,7 @@ pub struct RemoteWrite {
 impl RemoteWrite {
     /// Sends a report, given as text without the labels of the group, with the time of now. There are no groups to delete: a
     /// receiver forgets by itself.
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &self,
         push: &Push,
         deadline: Deadline,
@@ -46,7 +47,7 @@ impl RemoteWrite {
     }
 
     /// The same report as it is sent.
-    pub(super) fn encoded(&self, push: &Push) -> Result<Push, Failure> {
+    pub(crate) fn encoded(&self, push: &Push) -> Result<Push, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let encoded = |text: &[u8]| -> Result<Arc<[u8]>, Failure> {
@@ -54,8 +55,8 @@ impl RemoteWrite {
             compressed.map(Into::into).map_err(|error| self.failure(error.to_string()))
         };
         let body = encoded(&push.body)?;
-        let salvage = push.salvage.as_ref().map(|text| encoded(text)).transpose()?;
-        Ok(Push { method: Method::Add, path: String::new(), body, salvage })
+        let fallback_body = push.fallback_body.as_ref().map(|text| encoded(text)).transpose()?;
+        Ok(Push { method: Method::Add, path: String::new(), body, fallback_body })
     }
 
     fn failure(&self, text: String) -> Failure {
@@ -125,12 +126,12 @@ fn write_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Whether a fault means another thing here than at a gateway.
-pub(super) fn differs(fault: &Fault) -> bool {
+pub(crate) fn differs(fault: &Fault) -> bool {
     matches!(fault, Fault::Status { status: 400 | 404 | 405, .. } | Fault::Connect(_) | Fault::EmptyReply)
 }
 
 /// What to do about such a fault, when there is something.
-pub(super) fn remedy(fault: &Fault) -> Option<String> {
+pub(crate) fn remedy(fault: &Fault) -> Option<String> {
     let remedy = match fault {
         // Prometheus, web/api/v1/api.go.
         Fault::Status { status: 404, text, .. } if text.contains("remote write receiver") => {
@@ -158,11 +159,11 @@ fn is_late(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{RemoteWrite, write_varint};
-    use crate::sink::Gateway;
+    use crate::http::Endpoint;
 
     fn remote() -> RemoteWrite {
         let grouping = [("job", "a"), ("zone", "eu")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        RemoteWrite { endpoint: Gateway::at("gw/api/v1/push".parse().unwrap()), grouping }
+        RemoteWrite { endpoint: Endpoint::at("gw/api/v1/push".parse().unwrap()), grouping }
     }
 
     #[test]

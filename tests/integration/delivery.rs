@@ -5,24 +5,26 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pushwrap::sink::{Cancel, Deadline, Delivered, Failure, Fault, Gateway, Method, Phase, Push, deliver, deliver_all};
+use pushwrap::delivery::deliver_all;
+use pushwrap::http::{Cancel, Deadline, Endpoint, Failure, Fault, Phase};
+use pushwrap::sink::{Delivered, Method, Push, deliver};
 
 use super::harness::fake::{CLOSED_PORT, FullBacklog};
 use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for, within_limit};
 
-pub(crate) fn gateway(url: &str) -> Gateway {
-    Gateway::at(url.parse().unwrap())
+pub(crate) fn gateway(url: &str) -> Endpoint {
+    Endpoint::at(url.parse().unwrap())
 }
 
 pub(crate) fn push(method: Method, path: &str, body: &str) -> Push {
-    Push { method, path: path.to_owned(), body: Arc::from(body.as_bytes()), salvage: None }
+    Push { method, path: path.to_owned(), body: Arc::from(body.as_bytes()), fallback_body: None }
 }
 
-pub(crate) fn send(gateway: &Gateway, push: &Push) -> Result<Delivered, Failure> {
+pub(crate) fn send(gateway: &Endpoint, push: &Push) -> Result<Delivered, Failure> {
     send_within(gateway, push, Duration::from_secs(10))
 }
 
-pub(crate) fn send_within(gateway: &Gateway, push: &Push, budget: Duration) -> Result<Delivered, Failure> {
+pub(crate) fn send_within(gateway: &Endpoint, push: &Push, budget: Duration) -> Result<Delivered, Failure> {
     deliver(gateway, push, Deadline::after(budget), &Cancel::new())
 }
 
@@ -38,7 +40,7 @@ fn real_gateways_add_replace_and_delete() {
         let job = || server.group([("job", "a")]);
 
         let done = send(&gateway, &push(Method::Add, "/metrics/job/a", "x 1\ny 2\n")).unwrap();
-        assert_eq!((done.status, done.tries, done.salvaged), (200, 1, None));
+        assert_eq!((done.status, done.tries, done.own_only), (200, 1, None));
         send(&gateway, &push(Method::Add, "/metrics/job/a", "x 3\n")).unwrap();
         assert_eq!(job().unwrap().families(), ["x", "y"]);
         send(&gateway, &push(Method::Replace, "/metrics/job/a", "x 4\n")).unwrap();
@@ -334,7 +336,7 @@ fn a_delivery_can_be_hurried_and_stopped() {
         });
         fake.wait_for_requests(before + 1);
         let asked = Instant::now();
-        cancel.hurry(within);
+        cancel.shorten(within);
         let failure = delivery.join().unwrap().unwrap_err();
         assert_eq!(failure.fault, Fault::Stopped, "{failure}");
         assert!(asked.elapsed() >= within && asked.elapsed() < Duration::from_millis(limit), "{:?}", asked.elapsed());

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushwrap::sink::{Delivered, Failure, Fault, Method, Push};
+use pushwrap::http::{Failure, Fault};
+use pushwrap::sink::{Delivered, Method, Push};
 
 use super::delivery::{gateway, push, send, send_within};
 use super::harness::nginx::Nginx;
@@ -115,7 +116,7 @@ fn a_gateway_that_somebody_broke_is_told_from_bad_metrics() {
         let poison = format!("{}/metrics/job/t/instance@base64/=", server.url());
         assert_eq!(super::harness::http::request("PUT", &poison, b"x 1\n").unwrap().status, 400);
         let mut request = push(Method::Add, "/metrics/job/mine", "y 1\n");
-        request.salvage = Some(Arc::from(b"z 1\n".as_slice()));
+        request.fallback_body = Some(Arc::from(b"z 1\n".as_slice()));
         let failure = send(&gateway(&server.url()), &request).unwrap_err();
         assert_says(&failure, &["400 Bad Request", "breaks the gateway for everybody: delete it"]);
     }
@@ -130,7 +131,7 @@ fn limits_of_nginx_are_explained() {
          location /busy/ {{ return 503; }}\nlarge_client_header_buffers 2 8k;",
         slow.url()
     ));
-    let at = |path: &str, change: &dyn Fn(&mut Push, &mut pushwrap::sink::Gateway)| {
+    let at = |path: &str, change: &dyn Fn(&mut Push, &mut pushwrap::http::Endpoint)| {
         let mut request = push(Method::Add, "/metrics/job/a", "x 1\n");
         let mut gateway = gateway(&format!("{}{path}", nginx.url()));
         change(&mut request, &mut gateway);
@@ -141,7 +142,7 @@ fn limits_of_nginx_are_explained() {
     assert_says(&too_long, &["414 URI Too Long", "shorten the job name"]);
     let header = at("", &|_, gateway| gateway.headers = vec![format!("X-Long: {long}").parse().unwrap()]);
     assert_says(&header, &["400 Bad Request: 400 Request Header Or Cookie Too Large", "--header is too long"]);
-    assert_says(&at("/slow", &|_, _| ()), &["504 Gateway Time", "does not reach it"]);
+    assert_says(&at("/slow", &|_, _| ()), &["504 Endpoint Time", "does not reach it"]);
     assert_says(&at("/busy", &|_, _| ()), &["503 Service", "does not reach it"]);
 }
 
@@ -167,10 +168,10 @@ fn refused_metrics_are_left_out_and_the_run_is_reported() {
             method: Method::Add,
             path: "/metrics/job/a".to_owned(),
             body: Arc::from(b"# TYPE taken gauge\ntaken 1\nown 1\n".as_slice()),
-            salvage: Some(Arc::from(b"own 1\n".as_slice())),
+            fallback_body: Some(Arc::from(b"own 1\n".as_slice())),
         };
         let done = send(&gateway(&server.url()), &request).unwrap();
-        let said = done.salvaged.unwrap();
+        let said = done.own_only.unwrap();
         assert!(said.contains("is not a ") && said.contains("rename the metric"), "{said}");
         assert_eq!((done.status, done.tries), (200, 2));
         assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
@@ -186,9 +187,9 @@ fn a_gateway_that_hangs_up_instead_of_refusing_still_gets_the_run() {
     let failure = send(&gateway(&server.url()), &request).unwrap_err();
     assert_says(&failure, &["cannot push to"]);
     assert!(matches!(failure.fault, Fault::EmptyReply | Fault::Status { status: 400, .. }), "{failure}");
-    request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+    request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
     let done = send(&gateway(&server.url()), &request).unwrap();
-    let said = done.salvaged.unwrap();
+    let said = done.own_only.unwrap();
     assert!(said.contains("Pushgateway 1.11.0 hangs up when it refuses") || said.contains("another type"), "{said}");
     assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
 }
@@ -198,10 +199,10 @@ fn salvage_is_for_refusals_that_the_metrics_may_have_caused() {
     let with = |reply: Reply| {
         let fake = FakeGateway::start([reply.clone(), reply.clone(), reply, Reply::ok()]);
         let mut request = push(Method::Add, "/metrics/job/a", "own 1\nx 1\n");
-        request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
+        request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
         let done = send_within(&gateway(&fake.url()), &request, Duration::from_secs(5));
         (
-            done.is_ok_and(|done| done.salvaged.is_some()),
+            done.is_ok_and(|done| done.own_only.is_some()),
             fake.requests().iter().filter(|r| r.body() == "own 1\n").count(),
         )
     };
@@ -280,7 +281,7 @@ fn nginx_in_front_is_explained() {
             &["308 Permanent Redirect to 'https://elsewhere.example", "write 'https://elsewhere.example/"],
         ),
         ("/small", &large, &["413 Payload Too Large: 413 Request Entity Too Large", "client_max_body_size"]),
-        ("/down", "x 1\n", &[" tries: 502 Bad Gateway", "is the gateway running?"]),
+        ("/down", "x 1\n", &[" tries: 502 Bad Endpoint", "is the gateway running?"]),
         ("/closed", "x 1\n", &["403 Forbidden", "lets nobody push from here"]),
         ("/static", "x 1\n", &["405 Method Not Allowed: 405 Not Allowed", "does not take PUT"]),
     ] {
@@ -346,7 +347,7 @@ fn words_of_the_metrics_do_not_pass_for_the_gateways() {
         "job name is required\n".to_owned(),
     ] {
         let mut request = push(Method::Add, "/metrics/job/a", &body);
-        request.salvage = Some(Arc::from(b"own 1\n".as_slice()));
-        assert!(send(&gateway(&server.url()), &request).unwrap().salvaged.is_some(), "{body}");
+        request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
+        assert!(send(&gateway(&server.url()), &request).unwrap().own_only.is_some(), "{body}");
     }
 }

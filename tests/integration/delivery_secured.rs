@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use pushwrap::sink::{
-    Credentials, Delivered, Failure, Fault, Gateway, Identity, Method, Password, ProxySettings, Secret, Tls, TlsFault,
-    curl_command, request_text,
-};
+use pushwrap::http::{Credentials, Endpoint, Failure, Fault, Identity, Password, ProxySettings, Secret, Tls, TlsFault};
+use pushwrap::sink::{Delivered, Method, curl_command, request_text};
 
 use super::delivery::{gateway, push, send, send_within};
 use super::harness::nginx::Nginx;
@@ -19,7 +17,7 @@ use super::harness::{FakeGateway, Pushgateway, Reply, Version, server, within_li
 /// A password that would be noticed anywhere.
 const PASSWORD: &str = "Hunter2:%/@ä";
 
-fn offer(gateway: &Gateway) -> Result<Delivered, Failure> {
+fn offer(gateway: &Endpoint) -> Result<Delivered, Failure> {
     send_within(gateway, &push(Method::Add, "/metrics/job/a", "x 1\n"), Duration::from_secs(5))
 }
 
@@ -32,7 +30,7 @@ fn given(password: &str) -> Password {
 }
 
 /// The `Authorization` header that a gateway gets.
-fn authorization(change: impl FnOnce(&mut Gateway)) -> Option<String> {
+fn authorization(change: impl FnOnce(&mut Endpoint)) -> Option<String> {
     let fake = FakeGateway::start([Reply::ok()]);
     let mut gateway = gateway(&fake.url());
     change(&mut gateway);
@@ -138,7 +136,7 @@ fn headers_are_checked_and_sent() {
     assert_eq!(request.header("x-scope-orgid").unwrap(), "team ä");
     assert_eq!(request.header("user-agent").unwrap(), "mine");
     for bad in ["novalue", "X Y: z", ": z", "X: a\nY: b", "X: a\r", "Content-Length: 5", "connection: keep-alive"] {
-        let error = bad.parse::<pushwrap::sink::Header>().expect_err(bad).to_string();
+        let error = bad.parse::<pushwrap::http::Header>().expect_err(bad).to_string();
         assert!(!error.contains("a\n"), "{error}");
     }
 }
@@ -188,14 +186,14 @@ fn tls_server(pair: &Pair, more: &str) -> Nginx {
     ))
 }
 
-fn trusting(url: &str, ca: &std::path::Path) -> Gateway {
+fn trusting(url: &str, ca: &std::path::Path) -> Endpoint {
     let mut gateway = gateway(url);
     gateway.tls.ca = Some(ca.to_owned());
     gateway
 }
 
 #[track_caller]
-fn tls_fault(gateway: &Gateway) -> (TlsFault, String) {
+fn tls_fault(gateway: &Endpoint) -> (TlsFault, String) {
     let failure = offer(gateway).unwrap_err();
     match failure.fault.clone() {
         Fault::Tls(fault) => (fault, failure.to_string()),
@@ -348,7 +346,7 @@ fn a_large_body_goes_through_tls_and_an_early_refusal_comes_back() {
     assert!(matches!(failure.fault, Fault::Status { status: 413, .. }), "{failure}");
 }
 
-fn through(url: &str, variables: &[(&str, &str)]) -> Gateway {
+fn through(url: &str, variables: &[(&str, &str)]) -> Endpoint {
     let mut gateway = gateway(url);
     gateway.proxy = ProxySettings::from_environment(None, |name| {
         variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))

@@ -147,10 +147,10 @@ fn several_gateways_are_shown_one_after_the_other() {
     let all = rows(&both().arg("--json").call());
     assert_eq!((&all[0]["job"], &all[1]["gateway"]), (&"a".into(), &second.url().into()));
     // One that does not answer takes nothing from the other.
-    let dead = FakeGateway::start([Reply::status("502 Bad Gateway", "")]);
+    let dead = FakeGateway::start([Reply::status("502 Bad Endpoint", "")]);
     let half =
         Pushwrap::new().args(["groups", "--json", "--push-timeout", "1", "--url", &dead.url(), "--url", &second.url()]);
-    let half = half.call().exit(1).stderr_has("502 Bad Gateway");
+    let half = half.call().exit(1).stderr_has("502 Bad Endpoint");
     assert_eq!(rows(&half).len(), 1);
 }
 

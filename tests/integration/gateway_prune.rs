@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushwrap::grouping::GroupingKey;
-use pushwrap::sink::{Cancel, Deadline, Gateway, Method, Push, deliver, inventory};
+use pushwrap::http::{Cancel, Deadline, Endpoint};
+use pushwrap::sink::{Method, Push, deliver, inventory};
 
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, PATIENCE, Pushgateway, Pushwrap, Reply, Terminal, Version, http, wait_for};
@@ -72,7 +73,7 @@ fn a_delete_hits_exactly_the_group_that_was_read() {
         }
         // A family of this name hides the labels in the gateway's answer.
         gateway.push("PUT", "job/hidden/l/1", "labels 1\nlast_push_successful 1\n");
-        let at = Gateway::at(gateway.url().parse().unwrap());
+        let at = Endpoint::at(gateway.url().parse().unwrap());
         let keys = || -> Vec<GroupingKey> {
             let inventory = inventory(&at, &[], Deadline::after(PATIENCE)).unwrap();
             inventory.groups.into_iter().map(|group| group.key).collect()
@@ -86,7 +87,7 @@ fn a_delete_hits_exactly_the_group_that_was_read() {
         assert_eq!(shown.len(), KEYS.len() + 1);
         while !left.is_empty() {
             let key = left.remove(left.len() / 2);
-            let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), salvage: None };
+            let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), fallback_body: None };
             deliver(&at, &push, Deadline::after(PATIENCE), &Cancel::new()).unwrap();
             wait_for(&format!("{key} alone to go"), || (keys() == left).then_some(()));
         }

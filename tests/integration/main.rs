@@ -5,7 +5,7 @@ mod harness;
 
 mod alerts;
 mod delivery;
-mod delivery_courier;
+mod delivery_dispatcher;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_secured;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::harness::{FakeGateway, Pushwrap, Reply, Run, server};
 
-fn rehearsed(options: &[&str]) -> Run {
+fn dry_run(options: &[&str]) -> Run {
     let call = Pushwrap::new().args(["-n", "--job", "j", "--instance", "none"]).args(options);
     call.run(["true"]).exit(0).stdout("")
 }
@@ -17,11 +17,11 @@ fn command(run: &Run) -> &str {
     command.unwrap_or_else(|| panic!("no command in:\n{}", run.stderr))
 }
 
-/// Given a receiver of remote write, when a run is rehearsed, then the command that is printed sends what a run would send.
+/// Given a receiver of remote write, when a run is dry_run, then the command that is printed sends what a run would send.
 #[test]
 fn remote_write_can_be_replayed() {
     let receiver = FakeGateway::start([Reply::status("204 No Content", "")]);
-    let run = rehearsed(&["--remote-write", &format!("{}/api/v1/write", receiver.url())]);
+    let run = dry_run(&["--remote-write", &format!("{}/api/v1/write", receiver.url())]);
     assert_eq!(receiver.connections(), 0);
     let path = server::path_with("curl");
     let output = Command::new("sh").args(["-c", command(&run)]).env("PATH", path).output().unwrap();
@@ -37,16 +37,16 @@ fn remote_write_can_be_replayed() {
 
 #[test]
 fn a_proxy_is_part_of_the_command() {
-    let run = rehearsed(&["--url", "http://gw", "--proxy", "http://me:s3cret@proxy:3128"]);
+    let run = dry_run(&["--url", "http://gw", "--proxy", "http://me:s3cret@proxy:3128"]);
     run.stderr_has(" --proxy http://proxy:3128 --proxy-user me ").stderr_lacks("s3cret");
-    rehearsed(&["--url", "http://gw", "--proxy", ""]).stderr_has(" --noproxy '*' ");
+    dry_run(&["--url", "http://gw", "--proxy", ""]).stderr_has(" --noproxy '*' ");
     let call = Pushwrap::new().args(["-n", "--url", "http://gw"]).env("http_proxy", "proxy:1");
     call.run(["true"]).exit(0).stderr_has(" --proxy http://proxy:1 ");
 }
 
 #[test]
 fn a_delete_has_no_body() {
-    let run = rehearsed(&["--url", "http://gw", "--delete-on-success"]);
+    let run = dry_run(&["--url", "http://gw", "--delete-on-success"]);
     assert_eq!(command(&run), "curl -sS -X DELETE http://gw/metrics/job/j");
     run.stderr_lacks("body").stderr_has("DELETE /metrics/job/j HTTP/1.1");
     let gateway = FakeGateway::start([Reply::status("202 Accepted", "")]);

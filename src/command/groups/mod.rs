@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use super::shown::{console, paint, print, say_clock};
 use crate::config::GroupsConfig;
 use crate::exposition::Paint;
-use crate::sink::{Deadline, Inventory, inventory};
+use crate::http::Deadline;
+use crate::sink::{Inventory, inventory};
 use row::Row;
 
 /// The metrics of a run that are looked at, without their prefix.

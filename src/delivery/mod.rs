@@ -1,0 +1,10 @@
+//! When a push is made, in which order, and what waits: the threads that deliver and the spool of the state directory.
+
+pub(crate) mod dispatcher;
+pub(crate) mod spool;
+
+pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
+pub use spool::{
+    CountsText, DEFAULT_STATE_DIR, Destination, RunCounts, Sent, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
+    SpooledPush, dropped,
+};

@@ -1,0 +1,13 @@
+//! The spool: pushes that wait in the state directory for a gateway that takes them, and the counts of runs.
+
+pub(crate) mod counts;
+pub(crate) mod dir;
+pub(crate) mod entry;
+pub(crate) mod notes;
+pub(crate) mod queue;
+pub(crate) mod store;
+
+pub use counts::RunCounts;
+pub use dir::{DEFAULT_STATE_DIR, SpoolDir, SpoolPath};
+pub use entry::{Destination, SinkKind, SpooledPush};
+pub use store::{CountsText, Sent, SpoolOptions, dropped};

@@ -1,0 +1,318 @@
+//! What can go wrong with a delivery, which of it is tried again, and the one line that says so. What is retried is a table;
+//! the remedies are in `explain`.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How far a try had come when time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for another pushwrap that sends a push of the same group.
+    PushKind,
+    /// Reading password, token or certificate files.
+    Setup,
+    /// Waiting for DNS.
+    Lookup,
+    /// Waiting for the TCP connection.
+    Connect,
+    /// Waiting for the proxy's answer to CONNECT.
+    Tunnel,
+    /// In the TLS handshake.
+    Handshake,
+    /// The peer did not take all of the request.
+    Send,
+    /// The request was sent, no status line came.
+    Answer,
+    /// Nobody knows: the delivery did not even keep its own deadline (a file system that hangs) and was let go.
+    LetGo,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PushKind => "another pushwrap was still sending a push of this group when time was up",
+            Self::Setup => "time was up before the settings were read",
+            Self::Lookup => "the look-up of its name took too long",
+            Self::Connect => "no connection in time",
+            Self::Tunnel => "the proxy did not answer in time",
+            Self::Handshake => "connected, but the TLS handshake took too long",
+            Self::Send => "connected, but it did not take the request in time",
+            Self::Answer => "connected and sent, but no answer came in time",
+            Self::LetGo => "time was up, and it did not end",
+        })
+    }
+}
+
+/// What went wrong with a try, or with what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// A password, token, certificate, key or proxy setting cannot be used. The text says which and why.
+    Setup(String),
+    /// The name could not be resolved; the resolver's own words.
+    Lookup(String),
+    /// No TCP connection.
+    Connect(String),
+    /// Time was up.
+    Timeout(Phase),
+    /// The connection broke off after it was made.
+    Reset(Phase),
+    /// The gateway hung up without a byte of answer to a complete request.
+    EmptyReply,
+    /// TLS could not be agreed on, or the certificate is not trusted.
+    Tls(TlsFault),
+    /// What came back is not HTTP.
+    NotHttp(String),
+    /// What came back is not what a Pushgateway answers there.
+    NotGateway(String),
+    /// An answer that is no success.
+    Status {
+        /// The status code.
+        status: u16,
+        /// What the server said, bounded and harmless to print.
+        text: String,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// A redirect that is not followed.
+    Redirect {
+        /// The status code.
+        status: u16,
+        /// Where to, harmless to print; empty when the server did not say.
+        location: String,
+    },
+    /// The proxy refused the tunnel.
+    Proxy {
+        /// The proxy's status code.
+        status: u16,
+    },
+    /// It was refused with a newer push that had taken it over, and a newer one was taken.
+    Superseded,
+    /// The caller stopped the delivery.
+    Stopped,
+    /// A defect of ours or of a library.
+    Internal(String),
+}
+
+/// Why TLS failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The peer does not speak TLS.
+    NotTls,
+    /// Nobody we trust signed its certificate.
+    Untrusted,
+    /// Its certificate is for other names; the text lists them.
+    WrongName(String),
+    /// Its certificate is not valid at this time.
+    Expired,
+    /// It wants a client certificate.
+    WantsCertificate,
+    /// It does not accept our client certificate.
+    RefusedCertificate,
+    /// Anything else, in rustls's words.
+    Other(String),
+}
+
+/// What is tried again, as patterns of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetryPattern {
+    /// DNS.
+    Lookup,
+    /// No TCP connection.
+    Connect,
+    /// One try took its share of the time.
+    Timeout,
+    /// The connection broke off.
+    Reset,
+    /// Hung up without an answer.
+    EmptyReply,
+    /// An answer whose status is in the range, from the gateway or from a proxy.
+    Status(RangeInclusive<u16>),
+}
+
+/// How often something is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Until the budget is spent.
+    Always,
+    /// Twice in a row: longer only hides the reason.
+    Twice,
+    /// Not at all.
+    Never,
+}
+
+/// What is tried again. Everything that is not here is not: other 4xx and redirects answer the same the next time.
+pub static RETRIES: &[(RetryPattern, Retry)] = &[
+    (RetryPattern::Lookup, Retry::Always),
+    (RetryPattern::Connect, Retry::Always),
+    (RetryPattern::Timeout, Retry::Always),
+    (RetryPattern::Reset, Retry::Always),
+    // Pushgateway 1.11.0 panics while it logs a refusal and hangs up (prometheus/pushgateway issue 766).
+    (RetryPattern::EmptyReply, Retry::Twice),
+    (RetryPattern::Status(408..=408), Retry::Always),
+    (RetryPattern::Status(429..=429), Retry::Always),
+    (RetryPattern::Status(500..=599), Retry::Always),
+];
+
+impl Fault {
+    /// How often this is tried again, from the table.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        RETRIES.iter().find(|(trouble, _)| self.is(trouble)).map_or(Retry::Never, |(_, retry)| *retry)
+    }
+
+    fn is(&self, trouble: &RetryPattern) -> bool {
+        match (self, trouble) {
+            (Self::Lookup(_), RetryPattern::Lookup)
+            | (Self::Connect(_), RetryPattern::Connect)
+            | (Self::Timeout(_), RetryPattern::Timeout)
+            | (Self::Reset(_), RetryPattern::Reset)
+            | (Self::EmptyReply, RetryPattern::EmptyReply) => true,
+            (Self::Status { status, .. } | Self::Proxy { status }, RetryPattern::Status(range)) => {
+                range.contains(status)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup(text) | Self::NotHttp(text) | Self::NotGateway(text) | Self::Connect(text) => f.write_str(text),
+            Self::Lookup(text) => write!(f, "cannot resolve its name: {text}"),
+            Self::Timeout(phase) => write!(f, "{phase}"),
+            Self::Reset(Phase::Send) => f.write_str("it broke the connection off before it had taken the request"),
+            Self::Reset(Phase::Handshake) => f.write_str("it broke the connection off in the TLS handshake"),
+            Self::Reset(Phase::Tunnel) => f.write_str("the proxy broke the connection off"),
+            Self::Reset(_) => f.write_str("it broke the connection off before it answered"),
+            Self::EmptyReply => f.write_str("it closed the connection without an answer"),
+            Self::Tls(fault) => write!(f, "{fault}"),
+            Self::Status { status, text, .. } => {
+                f.write_str(&named(*status))?;
+                if text.is_empty() { Ok(()) } else { write!(f, ": {text}") }
+            }
+            Self::Redirect { status, location } if location.is_empty() => write!(f, "{}", named(*status)),
+            Self::Redirect { status, location } => write!(f, "{} to '{location}'", named(*status)),
+            Self::Proxy { status } => write!(f, "the proxy refuses: {}", named(*status)),
+            Self::Superseded => {
+                f.write_str("it was refused together with a newer push of this group, and a newer one stands")
+            }
+            Self::Stopped => f.write_str("stopped before it was done"),
+            Self::Internal(text) => write!(f, "a defect of pushwrap: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTls => f.write_str("it does not speak TLS"),
+            Self::Untrusted => f.write_str("its certificate is signed by nobody that is trusted here"),
+            Self::WrongName(names) => write!(f, "its certificate is for {names}"),
+            Self::Expired => f.write_str("its certificate is expired or not yet valid"),
+            Self::WantsCertificate => f.write_str("it wants a client certificate"),
+            Self::RefusedCertificate => f.write_str("it does not accept the client certificate"),
+            Self::Other(text) => write!(f, "TLS failed: {text}"),
+        }
+    }
+}
+
+/// `400 Bad Request`.
+pub(crate) fn named(status: u16) -> String {
+    let reason = ureq::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    reason.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
+}
+
+/// A delivery that failed for good. Its `Display` is one line: what, where, why, and the remedy when there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong with the last try.
+    pub fault: Fault,
+    /// How often it was tried.
+    pub tries: u32,
+    pub(crate) intent: &'static str,
+    pub(crate) gateway: String,
+    pub(crate) remedy: Option<String>,
+}
+
+impl Failure {
+    /// Whether the next run may succeed with the same request: what a spool is for.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        self.fault == Fault::Stopped || self.fault.retry() != Retry::Never
+    }
+
+    /// The gateway's address, without credentials.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} '{}'", self.intent, self.gateway)?;
+        if self.tries > 1 {
+            write!(f, " in {} tries", self.tries)?;
+        }
+        write!(f, ": {}", self.fault)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, Fault, Retry, TlsFault};
+
+    fn status(status: u16) -> Fault {
+        Fault::Status { status, text: String::new(), retry_after: None }
+    }
+
+    #[test]
+    fn the_table_decides_what_is_tried_again() {
+        for retried in [408, 429, 500, 502, 503, 504, 599] {
+            assert_eq!(status(retried).retry(), Retry::Always, "{retried}");
+        }
+        for refused in [100, 301, 308, 400, 401, 403, 404, 405, 407, 413, 422, 425, 431] {
+            assert_eq!(status(refused).retry(), Retry::Never, "{refused}");
+        }
+        assert_eq!(Fault::EmptyReply.retry(), Retry::Twice);
+        assert_eq!(Fault::Proxy { status: 503 }.retry(), Retry::Always);
+        assert_eq!(Fault::Proxy { status: 407 }.retry(), Retry::Never);
+        for never in [
+            Fault::Setup(String::new()),
+            Fault::Tls(TlsFault::Untrusted),
+            Fault::NotHttp(String::new()),
+            Fault::Redirect { status: 301, location: String::new() },
+            Fault::Stopped,
+        ] {
+            assert_eq!(never.retry(), Retry::Never, "{never:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let failure = Failure {
+            fault: Fault::Status { status: 400, text: "no".to_owned(), retry_after: None },
+            tries: 1,
+            intent: "push to",
+            gateway: "http://gw:9091".to_owned(),
+            remedy: Some("do it".to_owned()),
+        };
+        assert_eq!(failure.to_string(), "cannot push to 'http://gw:9091': 400 Bad Request: no (do it)");
+        let failure = Failure { fault: status(799), tries: 3, remedy: None, ..failure };
+        assert_eq!(failure.to_string(), "cannot push to 'http://gw:9091' in 3 tries: 799");
+    }
+}

@@ -1,0 +1,276 @@
+//! TLS as curl has it: the system's roots, else the built-in ones; `--cacert` may be a plain self-signed server certificate;
+//! a key that does not fit its certificate is a sentence.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, InvalidMessage,
+    OtherError, RootCertStore, SignatureScheme,
+};
+
+use crate::http::auth::{Identity, Tls, pem_file};
+use crate::http::deadline::Timer;
+use crate::http::error::{Fault, TlsFault};
+use crate::http::url::Host;
+
+/// What TLS needs, read and checked once a delivery, and what is worth a note about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Reads the files that `tls` names and the roots of the system.
+pub(crate) fn prepare(tls: &Tls, timer: &Timer) -> Result<Prepared, Fault> {
+    let provider = Arc::new(ring::default_provider());
+    let mut notes = Vec::new();
+    let verifier = verifier(tls, &provider, timer, &mut notes)?;
+    let internal = |error: rustls::Error| Fault::Internal(error.to_string());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(internal)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = read_identity(identity, timer)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(identity, &error))?
+        }
+    };
+    Ok(Prepared { config: Arc::new(config), notes })
+}
+
+/// A connection that will check the certificate for `host`.
+pub(crate) fn client(config: &Arc<ClientConfig>, host: &Host) -> Result<ClientConnection, Fault> {
+    let name = match host {
+        Host::V6(address) => ServerName::from(std::net::IpAddr::V6(*address)),
+        Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
+            .map_err(|_| Fault::Setup(format!("'{name}' is no name that a certificate can have")))?,
+    };
+    ClientConnection::new(Arc::clone(config), name).map_err(|error| Fault::Internal(error.to_string()))
+}
+
+fn unusable(identity: &Identity, error: &rustls::Error) -> Fault {
+    let key = identity.key.as_ref().unwrap_or(&identity.cert);
+    let why = match error {
+        rustls::Error::InconsistentKeys(_) => "they do not belong together".to_owned(),
+        other => other.to_string(),
+    };
+    Fault::Setup(format!("cannot use certificate '{}' with key '{}': {why}", identity.cert.display(), key.display()))
+}
+
+fn read_identity(
+    identity: &Identity,
+    timer: &Timer,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Fault> {
+    let cert_path = identity.cert.display();
+    let pem = pem_file(&identity.cert, "certificate", timer)?;
+    let chain = certificates(&pem).map_err(|why| Fault::Setup(format!("certificate file '{cert_path}' {why}")))?;
+    let key_path = identity.key.as_ref().unwrap_or(&identity.cert);
+    let key_pem = pem_file(key_path, "key", timer)?;
+    let refuse = |why: &str| Fault::Setup(format!("key file '{}' {why}", key_path.display()));
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
+        if key_pem.windows(9).any(|window| window == b"ENCRYPTED") {
+            refuse("is encrypted; decrypt it with 'openssl pkey -in KEY -out PLAIN'")
+        } else {
+            refuse("holds no PEM private key")
+        }
+    })?;
+    Ok((chain, key))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err("holds no PEM certificate".to_owned()),
+        Ok(found) => Ok(found),
+        Err(error) => Err(format!("is not valid PEM: {error}")),
+    }
+}
+
+fn verifier(
+    tls: &Tls,
+    provider: &Arc<CryptoProvider>,
+    timer: &Timer,
+    notes: &mut Vec<String>,
+) -> Result<Verifier, Fault> {
+    let provider = Arc::clone(provider);
+    if tls.insecure {
+        return Ok(Verifier { chains: None, pinned: Vec::new(), provider });
+    }
+    let mut roots = RootCertStore::empty();
+    let mut pinned = Vec::new();
+    if let Some(path) = &tls.ca {
+        let pem = pem_file(path, "CA certificate", timer)?;
+        let refuse = |why: &str| Fault::Setup(format!("CA certificate file '{}' {why}", path.display()));
+        pinned = certificates(&pem).map_err(|why| refuse(&why))?;
+        roots.add_parsable_certificates(pinned.iter().cloned());
+        if roots.is_empty() {
+            return Err(refuse("holds no certificate that can be used"));
+        }
+    } else {
+        let system = rustls_native_certs::load_native_certs();
+        if std::env::var_os("SSL_CERT_FILE").is_some() || std::env::var_os("SSL_CERT_DIR").is_some() {
+            notes.extend(system.errors.iter().map(|error| format!("SSL_CERT_FILE or SSL_CERT_DIR: {error}")));
+        }
+        roots.add_parsable_certificates(system.certs);
+        if roots.is_empty() {
+            // A scratch image has none.
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+    }
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| Fault::Internal(error.to_string()))?;
+    Ok(Verifier { chains: Some(chains), pinned, provider })
+}
+
+/// Judges a gateway's certificate.
+#[derive(Debug)]
+struct Verifier {
+    /// By the chain to a root; `None` trusts anybody.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    /// Certificates of `--cacert`, trusted for themselves when a server shows exactly one of them.
+    pinned: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chains) = &self.chains else { return Ok(ServerCertVerified::assertion()) };
+        match chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // webpki has checked the validity before it comes to either of these. OpenSSL, and so curl, trusts what is in the
+            // CA file for itself (X509_V_FLAG_PARTIAL_CHAIN), whatever its basic constraints say.
+            Err(error) if chain_only(&error) && self.pinned.iter().any(|pinned| pinned == end_entity) => {
+                match verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name) {
+                    Err(error) if is_nameless(&error) && common_name_is(end_entity, server_name) => {}
+                    verdict => verdict?,
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether only the way to a root is missing.
+fn chain_only(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            other.to_string().contains("CaUsedAsEndEntity")
+        }
+        _ => false,
+    }
+}
+
+/// Whether the certificate has no `subjectAltName`.
+fn is_nameless(error: &rustls::Error) -> bool {
+    use CertificateError::NotValidForNameContext;
+    matches!(error, rustls::Error::InvalidCertificate(NotValidForNameContext { presented, .. }) if presented.is_empty())
+}
+
+/// The object identifier of the common name, 2.5.4.3 (RFC 5280, appendix A.1), in DER.
+const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
+
+/// Whether a self-signed certificate, whose issuer is its subject, has this common name. OpenSSL, and so curl, takes it where
+/// there is no `subjectAltName`; webpki does not, and `openssl req -x509 -subj /CN=gw` writes no other.
+fn common_name_is(certificate: &CertificateDer<'_>, wanted: &ServerName<'_>) -> bool {
+    let is_wanted = |found: &[u8]| {
+        let (length, name) = match found.get(COMMON_NAME.len()..) {
+            // One of the string types, and a length that is one byte.
+            Some([0x0c | 0x13 | 0x16, length @ ..0x80, name @ ..]) => (usize::from(*length), name),
+            _ => return false,
+        };
+        let name = name.get(..length).and_then(|name| std::str::from_utf8(name).ok());
+        name.is_some_and(|name| name.eq_ignore_ascii_case(&wanted.to_str()))
+    };
+    let starts = certificate.windows(COMMON_NAME.len()).enumerate().filter(|(_, window)| *window == COMMON_NAME);
+    let mut names = starts.filter_map(|(at, _)| certificate.get(at..)).peekable();
+    names.peek().is_some() && names.all(is_wanted)
+}
+
+/// What rustls says, as a fault.
+pub(crate) fn fault(error: &rustls::Error) -> TlsFault {
+    use AlertDescription as Alert;
+    match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsFault::NotTls,
+        rustls::Error::InvalidCertificate(error) => certificate_fault(error),
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => TlsFault::WantsCertificate,
+        rustls::Error::AlertReceived(
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        ) => TlsFault::RefusedCertificate,
+        other => TlsFault::Other(other.to_string()),
+    }
+}
+
+fn certificate_fault(error: &CertificateError) -> TlsFault {
+    match error {
+        CertificateError::UnknownIssuer => TlsFault::Untrusted,
+        CertificateError::Other(_) if chain_only(&rustls::Error::InvalidCertificate(error.clone())) => {
+            TlsFault::Untrusted
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => TlsFault::Expired,
+        CertificateError::NotValidForName => TlsFault::WrongName("another name".to_owned()),
+        CertificateError::NotValidForNameContext { presented, .. } => TlsFault::WrongName(names(presented)),
+        other => TlsFault::Other(other.to_string()),
+    }
+}
+
+/// rustls writes `DnsName("gw")` and `IpAddress(10.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    if presented.is_empty() {
+        return "no name (a certificate needs a subjectAltName; the CN counts only where --cacert names that very certificate)".to_owned();
+    }
+    let bare = presented.iter().take(5).map(|name| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner.trim_end_matches(')'));
+        format!("'{}'", inner.trim_matches('"').escape_debug())
+    });
+    bare.collect::<Vec<_>>().join(", ")
+}

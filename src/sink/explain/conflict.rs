@@ -1,0 +1,104 @@
+//! Which group at the gateway stands in the way of a push: read out of the server's answer, so that the remedy can name it and
+//! the DELETE that clears it. The gateway checks a push against every group it holds, so the reason may be somebody else's.
+
+use super::context::RefusalContext;
+use super::held::{Labels, NamedSeries, labels_of, normal, print_labels};
+use crate::grouping::GroupingKey;
+use crate::http::error::Fault;
+
+/// A report of ours without its `run_info`, where the gateway refuses that one: its labels are free, so that together with the
+/// grouping key they may be those of another group's, and then no run of the job would be reported any more.
+pub(crate) fn without_run_info(refusal: &Fault, body: &[u8]) -> Option<Vec<u8>> {
+    let Fault::Status { status: 400, text, .. } = refusal else { return None };
+    let name = NamedSeries::named_in(text)?.metric;
+    let declared = format!("# TYPE {name} gauge\n");
+    let is_ours = name.ends_with("run_info") && body.windows(declared.len()).any(|part| part == declared.as_bytes());
+    let starts = [format!("# HELP {name} "), format!("# TYPE {name} "), format!("{name}{{")];
+    let is_kept = |line: &&[u8]| !starts.iter().any(|start| line.starts_with(start.as_bytes()));
+    is_ours.then(|| body.split_inclusive(|byte| *byte == b'\n').filter(is_kept).flatten().copied().collect())
+}
+
+/// Whether the groups at the gateway would help to explain its answer.
+pub(crate) fn asks_for_groups(text: &str) -> bool {
+    ["was collected before with the same name", "is not a "].iter().any(|part| text.contains(part))
+}
+
+/// Another group holds the same series.
+pub(crate) fn same_series(text: &str, context: &RefusalContext<'_>) -> String {
+    let Some(series) = NamedSeries::named_in(text) else {
+        return "another group holds the same series too".to_owned();
+    };
+    let beginning = format!(
+        "another group holds '{}{}' too, as after a change of --label or --instance",
+        series.metric,
+        print_labels(&series.labels)
+    );
+    // The refused series is in the pushed group too, so that one does not count.
+    let own = own_group(context);
+    let others = context.held().groups.iter().filter(|group| **group != own);
+    match holder(others, &series.labels) {
+        Some(group) => {
+            format!(
+                "{beginning}: if {} is out of date, {} clears it",
+                print_labels(group),
+                delete_command(context, group)
+            )
+        }
+        None => format!("{beginning}: its page '{}' shows the groups", context.url()),
+    }
+}
+
+/// Another group holds the metric with another type.
+pub(crate) fn other_type(text: &str, context: &RefusalContext<'_>) -> String {
+    let Some(series) = NamedSeries::named_in(text) else {
+        return "another group holds the metric with another type".to_owned();
+    };
+    let metric = &series.metric;
+    let (held, own) = (context.held(), own_group(context));
+    // The answer may name the pushed series itself, whose labels say nothing about who holds the metric.
+    let mut others: Vec<&Labels> =
+        held.series.iter().filter_map(|series| holder(&held.groups, series)).filter(|group| **group != own).collect();
+    others.sort();
+    others.dedup();
+    match others.as_slice() {
+        [] if held.groups.is_empty() => format!("another group holds '{metric}' with another type: rename the metric"),
+        [] => format!(
+            "no other group holds '{metric}': the gateway itself has a metric of that name, or the push has two"
+        ),
+        [group] => format!(
+            "group {} holds '{metric}' with another type: rename the metric, or clear that group with {}",
+            print_labels(group),
+            delete_command(context, group)
+        ),
+        [group, ..] => format!(
+            "{} groups hold '{metric}' with another type, {} for one: give the metric that type, or another name",
+            others.len(),
+            print_labels(group)
+        ),
+    }
+}
+
+fn own_group(context: &RefusalContext<'_>) -> Labels {
+    normal(labels_of(context.path().unwrap_or_default()))
+}
+
+/// The group that has a series with these labels; the one with the most labels where it can be in several.
+fn holder<'g>(groups: impl IntoIterator<Item = &'g Labels>, series: &[(String, String)]) -> Option<&'g Labels> {
+    let holds = |group: &&Labels| group.iter().all(|label| series.contains(label));
+    groups.into_iter().filter(holds).max_by_key(|group| group.len())
+}
+
+/// A group whose own push times cannot be shown breaks the gateway for everybody, and nothing but its DELETE helps.
+pub(crate) fn broken_gateway(text: &str, _: &RefusalContext<'_>) -> String {
+    let labels = NamedSeries::named_in(text).map(|series| print_labels(&series.labels));
+    let group = labels.unwrap_or_else(|| "with odd grouping labels".to_owned());
+    format!("somebody's group {group} breaks the gateway for everybody: delete it there")
+}
+
+/// What deletes a group. Its labels come from the gateway and may hold anything: as a path they are plain.
+fn delete_command(context: &RefusalContext<'_>, labels: &[(String, String)]) -> String {
+    match GroupingKey::held(labels.to_vec()) {
+        Some(key) => format!("'curl -X DELETE {}{}'", context.url(), key.path()),
+        None => "a DELETE of that group".to_owned(),
+    }
+}

@@ -1,0 +1,208 @@
+//! `--output`: the report as a file for node_exporter's textfile collector, or on standard error. A reader finds the old file or
+//! the new one, never a part of either, and what a gateway would have kept from earlier runs is kept here too.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::console::write_stderr;
+use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
+use crate::files::{directory_of, follow_links, is_abandoned, reason_at, temporary};
+use crate::http::error::{Failure, Fault};
+use crate::sink::PushKind;
+use crate::sink::pushgateway::Delivered;
+use crate::sink::remains::remains;
+
+/// The mode of a new file, whatever the umask: node_exporter is another user.
+const MODE: u32 = 0o644;
+/// More is not read of the file that is replaced.
+const LARGEST_BYTES: u64 = 64 << 20;
+/// node_exporter reads what ends in `.prom` (its collector/textfile.go); unfinished files must not.
+const UNFINISHED: (&str, &str) = (".pushwrap-", ".tmp");
+
+/// One `--output`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSink {
+    /// Where it goes.
+    pub target: FileTarget,
+    /// The labels of the group, written on every sample.
+    pub grouping: Vec<(String, String)>,
+    /// The families that stay from the file that is replaced where a final report has none: the last success above all.
+    pub lasting: Vec<String>,
+}
+
+/// Where an `--output` goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileTarget {
+    /// Standard error; final reports only.
+    Stderr,
+    /// A file.
+    File(PathBuf),
+}
+
+impl FileSink {
+    /// Its name in messages.
+    pub(crate) fn name(&self) -> String {
+        match &self.target {
+            FileTarget::Stderr => "-".to_owned(),
+            FileTarget::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Writes a report, given as text without the labels of the group.
+    pub(crate) fn deliver(&self, body: &[u8], kind: PushKind) -> Result<Delivered, Failure> {
+        let written = match &self.target {
+            FileTarget::Stderr => {
+                if kind == PushKind::Final {
+                    write_stderr(&self.labelled(body));
+                }
+                Ok(())
+            }
+            FileTarget::File(path) => follow_links(path)
+                .and_then(|path| self.content(&path, body, kind).and_then(|content| replace(&path, &content))),
+        };
+        let done = Delivered { status: 0, tries: 1, own_only: None, notes: Vec::new() };
+        written.map(|()| done).map_err(|error| {
+            let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
+            Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
+        })
+    }
+
+    fn labelled(&self, body: &[u8]) -> Vec<u8> {
+        let sources = [Source::new("the report", body)];
+        encode_with_labels(&read(&sources, &Context::default()).families, &self.grouping)
+    }
+
+    /// The report, and what stays of the old file: while the command runs everything that the report does not replace, as at
+    /// a gateway after a POST; of a final report what lasts.
+    fn content(&self, path: &Path, body: &[u8], kind: PushKind) -> io::Result<Vec<u8>> {
+        let old = previous(path)?;
+        let (sources, old_sources) = ([Source::new("the report", body)], [Source::new("the old file", old)]);
+        let new = read(&sources, &Context::default()).families;
+        let old = remains(&old_sources, &new);
+        let stays = |family: &&Family<'_>| {
+            let lasts = kind != PushKind::Final || self.lasting.iter().any(|name| name == family.name());
+            lasts && self.is_of_this_group(family)
+        };
+        let mut content = encode_with_labels(&new, &self.grouping);
+        content.extend(encode(old.iter().filter(stays)));
+        Ok(content)
+    }
+
+    fn is_of_this_group(&self, family: &Family<'_>) -> bool {
+        family.samples().iter().all(|sample| {
+            let has = |(name, value): &(String, String)| {
+                sample.labels().any(|(other, other_value)| other == name && other_value == value.as_str())
+            };
+            self.grouping.iter().all(has)
+        })
+    }
+}
+
+/// What is in the file that will be replaced; nothing where there is none.
+fn previous(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        Ok(file) if file.metadata()?.is_file() => {
+            file.take(LARGEST_BYTES).read_to_end(&mut content)?;
+        }
+        Ok(_) => {}
+        // One that cannot be read can still be replaced.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(content)
+}
+
+/// Replaces a file, or makes it: whole or not at all.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Some(metadata),
+        Ok(_) => return Err(io::Error::other("it is there and no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let directory = directory_of(path);
+    clear_abandoned(directory);
+    let mut file = temporary(directory, (UNFINISHED.0.as_ref(), UNFINISHED.1))?;
+    file.write_all(content)?;
+    adopt(file.as_file(), there.as_ref())?;
+    // A full disk of a server says so here, and the old file is still there.
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Gives the new file the mode and the owner of the old one.
+fn adopt(file: &File, there: Option<&Metadata>) -> io::Result<()> {
+    let Some(old) = there else { return file.set_permissions(Permissions::from_mode(MODE)) };
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+        // Only root may give a file away; whoever is not root may at least keep its group where it is in it.
+        let _ = fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| fchown(file, None, Some(old.gid())));
+    }
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
+}
+
+/// Removes what a killed pushwrap left beside the file.
+fn clear_abandoned(directory: &Path) {
+    let (prefix, suffix) = UNFINISHED;
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(prefix) && name.ends_with(suffix) && entry.metadata().is_ok_and(|file| is_abandoned(&file))
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::{FileSink, FileTarget};
+    use crate::sink::PushKind;
+
+    fn output(path: PathBuf) -> FileSink {
+        FileSink {
+            target: FileTarget::File(path),
+            grouping: vec![("job".to_owned(), "a".to_owned())],
+            lasting: vec!["last".to_owned()],
+        }
+    }
+
+    const FIRST: &[u8] = b"# TYPE last gauge\nlast 5\n# TYPE x gauge\nx{l=\"1\"} 1\n# TYPE w histogram\nw_bucket{le=\"+Inf\"} 1\nw_sum 1\nw_count 1\n";
+
+    #[test]
+    fn a_final_report_keeps_what_lasts() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = output(directory.path().join("m.prom"));
+        let text = || fs::read_to_string(directory.path().join("m.prom")).unwrap();
+        output.deliver(FIRST, PushKind::Final).unwrap();
+        assert!(text().contains("x{l=\"1\",job=\"a\"} 1\n") && text().contains("last{job=\"a\"} 5\n"), "{}", text());
+        output.deliver(b"# TYPE y gauge\ny 1\n", PushKind::Final).unwrap();
+        assert_eq!(text(), "# TYPE y gauge\ny{job=\"a\"} 1\n# TYPE last gauge\nlast{job=\"a\"} 5\n");
+        let other = FileSink { grouping: vec![("job".to_owned(), "b".to_owned())], ..output };
+        other.deliver(b"# TYPE y gauge\ny 1\n", PushKind::Final).unwrap();
+        assert_eq!(text(), "# TYPE y gauge\ny{job=\"b\"} 1\n", "another group's last success is not this one's");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_running_report_keeps_everything_that_it_does_not_replace_or_collide_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = output(directory.path().join("m.prom"));
+        output.deliver(FIRST, PushKind::Final).unwrap();
+        let text = |body: &str| {
+            output.deliver(body.as_bytes(), PushKind::Heartbeat).unwrap();
+            fs::read_to_string(directory.path().join("m.prom")).unwrap()
+        };
+        let last = "# TYPE last gauge\nlast{job=\"a\"} 5\n";
+        let gauges = "# TYPE x gauge\nx{job=\"a\"} 2\n# TYPE w_count gauge\nw_count{job=\"a\"} 3\n";
+        assert_eq!(text("# TYPE x gauge\nx 2\n# TYPE w_count gauge\nw_count 3\n"), format!("{gauges}{last}"));
+        let summary = "# TYPE w summary\nw_sum{job=\"a\"} 1\nw_count{job=\"a\"} 1\n";
+        let x = "# TYPE x gauge\nx{job=\"a\"} 2\n";
+        assert_eq!(text("# TYPE w summary\nw_sum 1\nw_count 1\n"), format!("{summary}{x}{last}"));
+    }
+}

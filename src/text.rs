@@ -1,0 +1,59 @@
+//! What others say, as it may be printed: servers in their answers, libraries in their panics.
+
+use std::any::Any;
+
+/// The most of a server's text that is quoted, in bytes.
+pub(crate) const TEXT_MAX: usize = 2048;
+
+/// A server's text as it may be printed: HTML without its tags, blanks and line ends run together, control characters and what
+/// could reorder a terminal's line escaped, 2 KiB at most.
+pub(crate) fn quote(bytes: &[u8]) -> String {
+    let cut = bytes.len() > TEXT_MAX;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_MAX)]);
+    let text = if text.trim_start().starts_with('<') { without_tags(&text) } else { text.into_owned() };
+    let mut quoted = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !quoted.is_empty() {
+            quoted.push(' ');
+        }
+        for c in word.chars() {
+            if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                quoted.extend(c.escape_default());
+            } else {
+                quoted.push(c);
+            }
+        }
+    }
+    if cut {
+        quoted.push('…');
+    }
+    quoted
+}
+
+/// The words of an HTML page, each line once: nginx says everything in the title and again in a heading.
+fn without_tags(html: &str) -> String {
+    let mut words = String::new();
+    let mut inside = false;
+    for c in html.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => {
+                inside = false;
+                words.push('\n');
+            }
+            _ if !inside => words.push(c),
+            _ => {}
+        }
+    }
+    let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.dedup();
+    lines.join(" ")
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+}
