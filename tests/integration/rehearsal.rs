@@ -17,7 +17,7 @@ fn command(run: &Run) -> &str {
     command.unwrap_or_else(|| panic!("no command in:\n{}", run.stderr))
 }
 
-/// Given a receiver of remote write, when a run is dry_run, then the command that is printed sends what a run would send.
+/// Given a receiver of remote write, when a run is dry, then the command that is printed sends what a run would send.
 #[test]
 fn remote_write_can_be_replayed() {
     let receiver = FakeGateway::start([Reply::status("204 No Content", "")]);
