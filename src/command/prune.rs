@@ -1,7 +1,6 @@
 //! `pushwrap prune`: deletes the groups that nobody has pushed to for long, because the gateway never does. Safe before fast:
 //! each DELETE rests on a reading made just before it, and hits exactly the group that was read.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::shown::{age, console, paint, print, say_clock};
@@ -10,7 +9,7 @@ use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
 use crate::grouping::GroupingKey;
 use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
-use crate::sink::{Group, Inventory, Method, Push, deliver, inventory};
+use crate::sink::{Group, Inventory, Push, deliver, inventory};
 
 /// At most one DELETE in this time: the gateway is everybody's.
 const PACE: Duration = Duration::from_millis(20);
@@ -104,7 +103,7 @@ impl Pruning<'_> {
         progress: &Progress,
         described: &str,
     ) -> Result<(), String> {
-        let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), fallback_body: None };
+        let push = Push::deletion(key.clone());
         let GatewayTargets { push_timeout, .. } = self.config.targets;
         match deliver(self.gateway, &push, Deadline::after(push_timeout), &Cancel::new()) {
             Ok(_) => {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::deliver_all;
-use crate::exposition::{self, Context, Diagnostic, Kind, Reading, count, encode};
-use crate::grouping::GroupingKey;
+use crate::exposition::{Context, Diagnostic, Family, Kind, OwnedFamilies, Reading, count, encode};
 use crate::http::Deadline;
 use crate::report;
 use crate::sink::{Method, Push, print_request};
@@ -29,66 +28,80 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     let files = if files.is_empty() { &stdin } else { files };
     let found = textfile::gather(files, Some(reporting.push_timeout));
     let grouping = reporting.key.as_ref().map(|key| key.labels().to_vec()).unwrap_or_default();
-    let mut reading = exposition::read(&found.sources, &Context { grouping: &grouping, reserved: &[] });
+    let context = Context { grouping: &grouping, reserved: &[] };
+    let (families, mut findings) = OwnedFamilies::read(found.sources, &context);
     for problem in found.problems {
-        reading.add(problem);
+        findings.add(problem);
     }
-    keep_types(&mut reading);
-    textfile::say_findings(&reading.diagnostics, reading.errors(), console);
+    let families = keep_types(families, &mut findings);
+    textfile::say_findings(&findings.diagnostics, findings.errors(), console);
     // Nothing is left of what was there: a PUT of that would empty the group.
-    if reading.samples() == 0 && reading.errors() > 0 {
+    if families.samples() == 0 && findings.errors() > 0 {
         console.warn("no sample is left: nothing was pushed");
         return 1;
     }
     let mut reporting = reporting;
     if reporting.on_success == Method::Replace {
-        if reading.samples() == 0 {
+        if families.samples() == 0 {
             console.warn("no sample: nothing was replaced; 'pushwrap delete' empties a group");
             return 1;
         }
         // As in the run form only a success replaces: a PUT would delete what could not be read.
-        if reading.errors() > 0 {
+        if findings.errors() > 0 {
             console.warn("not everything could be read: the push replaces only the metrics that it holds (POST)");
             reporting.on_success = Method::Add;
         }
     }
-    let is_delivered = deliver(&reporting, &reading, console);
-    u8::from(!is_delivered || reading.errors() > 0)
+    let is_delivered = deliver(&reporting, families, console);
+    u8::from(!is_delivered || findings.errors() > 0)
 }
 
 /// A file can hold metrics of runs, one that `--output` wrote for example. They keep their types: under another one the
 /// gateway would refuse every later run of every job.
-fn keep_types(reading: &mut Reading<'_>) {
-    let mut wrong = Vec::new();
-    for family in std::mem::take(&mut reading.families) {
-        match report::kind_of(family.name()) {
-            Some(kind) if family.kind() == Kind::Untyped => reading.families.push(family.with_kind(kind)),
-            Some(kind) if family.kind() != kind => wrong.push((family.name().to_owned(), kind)),
-            _ => reading.families.push(family),
+fn keep_types(families: OwnedFamilies, findings: &mut Reading<'_>) -> OwnedFamilies {
+    let is_wrong = |family: &Family<'_>, kind| kind != family.kind() && family.kind() != Kind::Untyped;
+    for family in families.families() {
+        if let Some(kind) = report::kind_of(family.name()).filter(|kind| is_wrong(family, *kind)) {
+            let (name, kind) = (family.name(), kind.name());
+            let reason = format!("'{name}' is a {kind} of every run under pushwrap, and has another type here");
+            findings.add(Diagnostic::of_file(name, reason).with_help("choose another name"));
         }
     }
-    for (name, kind) in wrong {
-        let reason = format!("'{name}' is a {} of every run under pushwrap, and has another type here", kind.name());
-        reading.add(Diagnostic::of_file(name, reason).with_help("choose another name"));
+    let kept = |family: &Family<'_>| report::kind_of(family.name()).is_none_or(|kind| !is_wrong(family, kind));
+    if families.families().iter().all(|family| report::kind_of(family.name()).is_none()) {
+        return families;
+    }
+    OwnedFamilies::of(vec![families], |parts| {
+        let families = parts.iter().flat_map(OwnedFamilies::families).filter(|family| kept(family)).cloned();
+        families.map(with_own_kind).collect()
+    })
+}
+
+/// A metric of runs with the type that it has in every push.
+fn with_own_kind(family: Family<'_>) -> Family<'_> {
+    match report::kind_of(family.name()) {
+        Some(kind) => family.with_kind(kind),
+        None => family,
     }
 }
 
 /// Whether it went where it was to go.
-fn deliver(reporting: &Reporting, reading: &Reading<'_>, console: Console) -> bool {
-    let body = encode(&reading.families);
+fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> bool {
+    let samples = families.samples();
     let gateways = match &reporting.destination {
         Destination::Nowhere => return true,
         Destination::Unnamed => {
             if console.0 > Volume::Quiet {
-                write_stderr(&body);
+                write_stderr(&encode(families.families()));
             }
             console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
             return false;
         }
         Destination::Gateways(gateways) => gateways,
     };
-    let path = reporting.key.as_ref().map(GroupingKey::path).unwrap_or_default();
-    let push = Push { method: reporting.on_success, path, body: body.into(), fallback_body: None };
+    let Some(key) = &reporting.key else { return false };
+    let push =
+        Push { method: reporting.on_success, key: key.clone(), own: OwnedFamilies::default(), command: families };
     if reporting.dry_run {
         for gateway in gateways {
             print_request(gateway, &push, console);
@@ -96,16 +109,15 @@ fn deliver(reporting: &Reporting, reading: &Reading<'_>, console: Console) -> bo
         return true;
     }
     let results = deliver_all(gateways, &push, Deadline::after(reporting.push_timeout));
-    let key = reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut is_delivered = results.len() == gateways.len();
     for (gateway, result) in gateways.iter().zip(results) {
         match result {
             Ok(delivered) => {
-                for note in delivered.notes {
+                for note in &delivered.notes {
                     console.info(note);
                 }
-                let samples = count(reading.samples(), "sample");
-                console.info(format!("pushed {samples} as {key} to '{}' ({})", gateway.url, delivered.status));
+                let (samples, status) = (count(samples, "sample"), delivered.status_in_brackets());
+                console.info(format!("pushed {samples} as {key} to '{}'{status}", gateway.url));
             }
             Err(failure) => {
                 console.warn(failure);

@@ -56,7 +56,7 @@ impl FlushConfig {
             SinkKind::RemoteWrite => {
                 let known = self.remote_write.as_ref().filter(named).cloned();
                 let endpoint = known.or_else(|| at(BaseUrl::remote_write(url).ok()?))?;
-                Sink::RemoteWrite(RemoteWrite { endpoint, grouping: waiting.grouping.clone() })
+                Sink::RemoteWrite(RemoteWrite { endpoint })
             }
         })
     }

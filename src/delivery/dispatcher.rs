@@ -40,8 +40,8 @@ pub struct Report {
     pub gateway: usize,
     /// What the push was.
     pub kind: PushKind,
-    /// Its result.
-    pub result: Result<Delivered, Failure>,
+    /// Its result; none where nothing was sent.
+    pub result: Option<Result<Delivered, Failure>>,
     /// What has to be said besides, one line each.
     pub said: Vec<String>,
 }
@@ -270,7 +270,7 @@ impl Dispatcher {
         drop(state);
         if let Some(job) = job {
             let DeliveryResult { result, said, .. } = perform(&self.shared, gateway, &job, &Cancel::new());
-            self.shared.report(self.shared.state(), Report { gateway, kind: job.kind, result, said });
+            self.shared.report(self.shared.state(), Report { gateway, kind: job.kind, result: Some(result), said });
         }
     }
 
@@ -342,7 +342,7 @@ impl Dispatcher {
         reports.extend(left.into_iter().map(|(gateway, kind, kept)| Report {
             gateway,
             kind,
-            result: Err(sinks[gateway].given_up(Fault::Timeout(Phase::LetGo))),
+            result: Some(Err(sinks[gateway].given_up(Fault::Timeout(Phase::LetGo)))),
             said: kept.into_iter().collect(),
         }));
         reports
@@ -378,7 +378,7 @@ fn run_worker(shared: &Shared, gateway: usize) {
         let others = wanted && job.kind == PushKind::Final && result.is_ok() && shared.spool.is_some();
         worker.draining = others.then(|| cancel.clone());
         if wanted {
-            shared.report(state, Report { gateway, kind: job.kind, result, said });
+            shared.report(state, Report { gateway, kind: job.kind, result: Some(result), said });
         } else {
             drop(state);
         }
@@ -470,7 +470,7 @@ pub fn deliver_all(gateways: &[Endpoint], push: &Push, deadline: Deadline) -> Ve
     dispatcher.submit(PushKind::Final, &push.clone().into(), deadline);
     let mut reports = dispatcher.wait(deadline);
     reports.sort_by_key(|report| report.gateway);
-    reports.into_iter().map(|report| report.result).collect()
+    reports.into_iter().filter_map(|report| report.result).collect()
 }
 
 #[cfg(test)]
@@ -480,12 +480,15 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use super::{Deadline, Dispatcher, Duration, Endpoint, Job, LazyPush, Push, PushKind, SpoolOptions, thread};
-    use crate::delivery::{CountsText, SpoolPath};
+    use crate::delivery::{CountFamilies, SpoolPath};
+    use crate::exposition::{Family, OwnedFamilies};
+    use crate::grouping::GroupingKey;
     use crate::sink::Method;
 
     fn push() -> LazyPush {
-        Push { method: Method::Add, path: "/metrics/job/a".to_owned(), body: Arc::from(*b"x 1\n"), fallback_body: None }
-            .into()
+        let own = vec![Family::gauge("x", "").sample(&[], "1")].into();
+        let key = GroupingKey::new("a", []).unwrap();
+        Push { method: Method::Add, key, own, command: OwnedFamilies::default() }.into()
     }
 
     /// What `submit` does where no thread can be made: the final push goes out on the caller's thread, others are left out.
@@ -507,15 +510,15 @@ mod tests {
         }
         let reports = dispatcher.take();
         assert_eq!((reports.len(), reports[0].kind), (1, PushKind::Final));
-        assert!(reports[0].result.is_ok(), "{reports:?}");
+        assert!(matches!(reports[0].result, Some(Ok(_))), "{reports:?}");
         assert!(served.join().unwrap() > 0 && !dispatcher.busy());
     }
 
     /// A dispatcher to a gateway that is down, with a state directory.
     fn keeping(directory: &tempfile::TempDir) -> Dispatcher {
         let state_dir = SpoolPath::Named(directory.path().to_owned());
-        let (counts_text, budget) = (CountsText::new(|_| Vec::new()), Duration::from_secs(1));
-        let spool = SpoolOptions { state_dir, grouping: Vec::new(), lasting: Vec::new(), counts_text, budget };
+        let (compose_counts, budget) = (CountFamilies::new(|_| Vec::new()), Duration::from_secs(1));
+        let spool = SpoolOptions { state_dir, lasting: Vec::new(), compose_counts, budget };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
     }
 
@@ -551,7 +554,10 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(10));
         dispatcher.submit(PushKind::Final, &LazyPush::new(|| panic!("a defect")), deadline);
         let reports = dispatcher.wait(deadline);
-        assert!(matches!(&reports[0].result, Err(failure) if failure.to_string().contains("a defect")), "{reports:?}");
+        assert!(
+            matches!(&reports[0].result, Some(Err(failure)) if failure.to_string().contains("a defect")),
+            "{reports:?}"
+        );
         assert!(reports[0].said[0].starts_with("the push may be lost"), "{reports:?}");
     }
 }

@@ -5,6 +5,6 @@ pub(crate) mod spool;
 
 pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
 pub use spool::{
-    CountsText, DEFAULT_STATE_DIR, Destination, RunCounts, Sent, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
+    CountFamilies, DEFAULT_STATE_DIR, Destination, RunCounts, Sent, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
     SpooledPush, dropped,
 };

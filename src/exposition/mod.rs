@@ -7,6 +7,7 @@
 mod diagnostic;
 mod edit;
 mod model;
+mod owned;
 mod read;
 mod verdict;
 mod write;
@@ -17,6 +18,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity, count, json_string};
 pub use edit::{Buckets, Change, Changed, Increment, MetricName, Observation, Step, Unchanged, Value};
 pub use model::{Family, Kind, Position, Sample, Suffix};
+pub use owned::OwnedFamilies;
 pub use read::{Context, Reading, Source, read};
 pub use verdict::{Verdict, VerdictReason, judge, judge_file};
 pub use write::{CONTENT_TYPE, encode, encode_with_labels};

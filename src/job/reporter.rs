@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::child::{Caller, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Console, Volume, write_stderr};
-use crate::delivery::{CountsText, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
-use crate::exposition::{self, Context, Diagnostic, Reading, encode};
+use crate::delivery::{CountFamilies, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
+use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
 use crate::outcome::Outcome;
@@ -58,8 +58,7 @@ impl RunSnapshot {
 struct ReportBuilder {
     identity: Identity,
     reserved: Vec<String>,
-    grouping: Vec<(String, String)>,
-    path: String,
+    key: Option<GroupingKey>,
     files: Files,
     state_dir: SpoolPath,
     /// `--push-timeout`.
@@ -74,30 +73,38 @@ pub(super) struct Files {
 
 /// A report before it is addressed.
 struct Composed {
-    body: Vec<u8>,
-    /// The run's own metrics alone, where there are others.
-    fallback_body: Option<Vec<u8>>,
+    own: OwnedFamilies,
+    command: OwnedFamilies,
     findings: TextfileFindings,
 }
 
+impl Composed {
+    fn text(&self) -> Vec<u8> {
+        encode(self.own.families().iter().chain(self.command.families()))
+    }
+}
+
 impl ReportBuilder {
+    fn grouping(&self) -> &[(String, String)] {
+        self.key.as_ref().map(GroupingKey::labels).unwrap_or_default()
+    }
+
     fn spool(&self) -> SpoolOptions {
         let lasting = self.identity.lasting_names();
         let identity = self.identity.clone();
-        let counts_text = CountsText::new(move |counts| encode(&compose_counts(&identity, counts)));
-        let (state_dir, grouping) = (self.state_dir.clone(), self.grouping.clone());
-        SpoolOptions { state_dir, grouping, lasting, counts_text, budget: self.budget }
+        let compose_counts = CountFamilies::new(move |counts| compose_counts(&identity, counts));
+        SpoolOptions { state_dir: self.state_dir.clone(), lasting, compose_counts, budget: self.budget }
     }
 
     /// Counts a run that has ended, where there is a state directory.
     fn count(&self, stage: &Stage) -> Counted {
-        let Stage::Ended(_, outcome) = stage else { return Counted::default() };
+        let (Stage::Ended(_, outcome), Some(key)) = (stage, &self.key) else { return Counted::default() };
         let directory = match self.state_dir.open() {
             Ok(Some(directory)) => directory.within(self.budget),
             Ok(None) => return Counted::default(),
             Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
         };
-        match directory.count(&self.path, *outcome) {
+        match directory.count(&key.path(), *outcome) {
             Ok((counts, note)) => Counted { counts: Some(counts), trouble: note },
             Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
         }
@@ -105,44 +112,38 @@ impl ReportBuilder {
 
     fn compose(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted) -> Composed {
         let files = self.files.textfile.collect(self.files.max_bytes, snapshot.writer);
-        let reading = self.parse_textfiles(&files);
-        let mut facts = Facts {
+        let (command, found) = self.parse_textfiles(files);
+        let facts = Facts {
             started: snapshot.started,
             tree_peak_rss_bytes: snapshot.tree_peak_rss_bytes,
             memory_limit_bytes: memory_limit_bytes(),
-            textfile_samples: reading.samples(),
-            textfile_errors: reading.errors(),
+            textfile_samples: command.samples(),
+            textfile_errors: found.errors(),
             counts: counted.counts,
         };
-        let own = compose(&self.identity, &facts, stage);
-        let body = encode(own.iter().chain(&reading.families));
         let findings = TextfileFindings {
-            samples: reading.samples(),
-            errors: reading.errors(),
-            findings: Vec::new(),
+            samples: command.samples(),
+            errors: found.errors(),
+            findings: found.diagnostics,
             trouble: counted.trouble,
         };
-        let fallback_body = (!reading.families.is_empty()).then(|| {
-            facts.textfile_samples = 0;
-            facts.textfile_errors += 1;
-            encode(&compose(&self.identity, &facts, stage))
-        });
-        Composed { body, fallback_body, findings: TextfileFindings { findings: reading.diagnostics, ..findings } }
+        Composed { own: compose(&self.identity, &facts, stage).into(), command, findings }
     }
 
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn parse_textfiles<'f>(&self, files: &'f Found) -> Reading<'f> {
-        let context = Context { grouping: &self.grouping, reserved: &self.reserved };
-        let understood = catch_unwind(AssertUnwindSafe(|| exposition::read(&files.sources, &context)));
-        let mut reading = understood.unwrap_or_else(|_| {
+    fn parse_textfiles(&self, files: Found) -> (OwnedFamilies, Reading<'static>) {
+        let context = Context { grouping: self.grouping(), reserved: &self.reserved };
+        let Found { sources, problems } = files;
+        let parsed = catch_unwind(AssertUnwindSafe(|| OwnedFamilies::read(sources, &context)));
+        let (families, mut findings) = parsed.unwrap_or_else(|_| {
             let mut nothing = Reading::default();
             nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
-            nothing
+            (OwnedFamilies::default(), nothing)
         });
-        for problem in &files.problems {
-            reading.add(problem.clone());
+        for problem in problems {
+            findings.add(problem);
         }
-        reading
+        (families, findings)
     }
 }
 
@@ -167,12 +168,10 @@ impl Reporter {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             console.warn(line);
         }
-        let key = reporting.key.as_ref();
         let builder = ReportBuilder {
             reserved: identity.reserved_names(),
             identity,
-            grouping: key.map(|key| key.labels().to_vec()).unwrap_or_default(),
-            path: key.map(GroupingKey::path).unwrap_or_default(),
+            key: reporting.key.clone(),
             files,
             state_dir: reporting.state_dir.clone(),
             budget: reporting.push_timeout,
@@ -192,7 +191,7 @@ impl Reporter {
         }
         let deadline = Deadline::after(self.reporting.push_timeout);
         let push = self.push(stage, snapshot, Method::Add, None);
-        if let Some(dispatcher) = &mut self.dispatcher {
+        if let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) {
             dispatcher.submit(kind, &push, deadline);
         }
     }
@@ -245,17 +244,17 @@ impl Reporter {
         }
     }
 
-    fn push(&self, stage: Stage, snapshot: RunSnapshot, method: Method, told: Option<Told>) -> LazyPush {
-        let builder = Arc::clone(&self.builder);
-        LazyPush::new(move || {
+    /// `None` where there is no group to push to, and so no sink.
+    fn push(&self, stage: Stage, snapshot: RunSnapshot, method: Method, told: Option<Told>) -> Option<LazyPush> {
+        let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
+        Some(LazyPush::new(move || {
             let counted = if told.is_some() { builder.count(&stage) } else { Counted::default() };
-            let Composed { body, fallback_body, findings } = builder.compose(&stage, snapshot, counted);
+            let Composed { own, command, findings } = builder.compose(&stage, snapshot, counted);
             if let Some(told) = told {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
             }
-            let path = builder.path.clone();
-            Push { method, path, body: body.into(), fallback_body: fallback_body.map(Into::into) }
-        })
+            Push { method, key, own, command }
+        }))
     }
 
     fn deliver(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
@@ -263,7 +262,7 @@ impl Reporter {
         let method = self.method(&stage);
         let push = self.push(stage, snapshot, method, Some(Arc::clone(&told)));
         let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
-        let Some(dispatcher) = &mut self.dispatcher else { return conclusion };
+        let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) else { return conclusion };
         let began = Instant::now();
         let budget =
             if snapshot.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
@@ -283,12 +282,12 @@ impl Reporter {
                 _ => format!("pushed {key} to"),
             };
             let result = self.say_result(report, sink, &done);
-            if is_final {
+            if let Some(result) = result.filter(|_| is_final) {
                 conclusion.delivered &= result.is_ok();
                 let took = arrived.saturating_duration_since(began);
                 let fate = match result {
-                    Ok(status) if sink.is_remote() => Fate::Pushed(status),
-                    Ok(_) => Fate::Written,
+                    Ok(Some(status)) => Fate::Pushed(status),
+                    Ok(None) => Fate::Written,
                     Err(failure) if sink.is_remote() => Fate::NotPushed(failure),
                     Err(failure) => Fate::NotWritten(failure),
                 };
@@ -301,10 +300,10 @@ impl Reporter {
     }
 
     /// Says what became of one report, which `done` names if it was taken; the result is for the summary.
-    fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Result<u16, String> {
+    fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Option<Result<Option<u16>, String>> {
         let is_final = report.kind == PushKind::Final;
         let said = report.said;
-        let result = match report.result {
+        let result = report.result.map(|result| match result {
             Ok(success) if report.kind == PushKind::Spooled => {
                 for note in &success.notes {
                     self.console.info(note);
@@ -333,7 +332,7 @@ impl Reporter {
                 }
                 Err(failure.to_string())
             }
-        };
+        });
         for line in said {
             self.console.warn(line);
         }
@@ -344,8 +343,9 @@ impl Reporter {
         for note in notes {
             self.console.info(note);
         }
-        let tried = if *tries > 1 { format!(", {tries} tries") } else { String::new() };
-        self.console.info(format!("{done} '{}' ({status}{tried})", sink.name()));
+        let tries = (*tries > 1).then(|| format!("{tries} tries"));
+        let facts: Vec<String> = status.map(|status| status.to_string()).into_iter().chain(tries).collect();
+        self.console.info(format!("{done} '{}' ({})", sink.name(), facts.join(", ")));
     }
 
     fn say_findings(&self, findings: &TextfileFindings) {
@@ -361,7 +361,7 @@ impl Reporter {
             return;
         }
         self.say_findings(&composed.findings);
-        write_stderr(&composed.body);
+        write_stderr(&composed.text());
         self.console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
@@ -373,15 +373,16 @@ impl Reporter {
             Destination::Unnamed | Destination::Nowhere => &[],
         };
         if gateways.is_empty() && self.reporting.has_other_sink() {
-            write_stderr(&composed.body);
+            write_stderr(&composed.text());
         }
-        let path = self.builder.path.clone();
-        let push = Push { method: self.method(stage), path, body: composed.body.clone().into(), fallback_body: None };
+        let Some(key) = self.builder.key.clone() else { return };
+        let (own, command) = (composed.own.clone(), composed.command.clone());
+        let push = Push { method: self.method(stage), key, own, command };
         for gateway in gateways {
             print_request(gateway, &push, self.console);
         }
         if let Some(endpoint) = &self.reporting.remote_write {
-            let remote = RemoteWrite { endpoint: endpoint.clone(), grouping: self.builder.grouping.clone() };
+            let remote = RemoteWrite { endpoint: endpoint.clone() };
             print_remote_write_request(&remote, &push, self.console);
         }
         if let Some(FileTarget::File(path)) = &self.reporting.output {
@@ -396,10 +397,9 @@ fn sinks(reporting: &mut Reporting, builder: &ReportBuilder) -> Vec<Sink> {
         Destination::Gateways(gateways) => std::mem::take(gateways),
         Destination::Unnamed | Destination::Nowhere => Vec::new(),
     };
-    let grouping = || builder.grouping.clone();
-    let remote_write = reporting.remote_write.take().map(|endpoint| RemoteWrite { endpoint, grouping: grouping() });
+    let remote_write = reporting.remote_write.take().map(|endpoint| RemoteWrite { endpoint });
     let lasting = builder.identity.lasting_names();
-    let output = reporting.output.take().map(|target| FileSink { target, grouping: grouping(), lasting });
+    let output = reporting.output.take().map(|target| FileSink { target, lasting });
     let sinks = gateways.into_iter().map(Sink::Pushgateway);
     sinks.chain(remote_write.map(Sink::RemoteWrite)).chain(output.map(Sink::File)).collect()
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::console::{Console, write_stderr};
-use crate::exposition::CONTENT_TYPE;
+use crate::exposition::{CONTENT_TYPE, encode};
 use crate::http::Endpoint;
 use crate::http::auth::{Credentials, Password};
 use crate::http::exchange::{TEXT, USER_AGENT};
@@ -20,95 +20,106 @@ pub fn print_request(gateway: &Endpoint, push: &Push, console: Console) {
 
 /// Says how to replay a push by remote write. Its body is binary, so the command brings it along.
 pub fn print_remote_write_request(remote: &RemoteWrite, push: &Push, console: Console) {
-    match remote.encoded(push) {
-        Ok(push) => {
-            let body = BASE64_STANDARD.encode(&push.body);
-            let command = curl(&remote.endpoint, &push, remote_write::KIND);
-            console.warn(format!("not sent: echo {body} | base64 -d | {command}"));
+    match remote_write::encode(&push.families().collect::<Vec<_>>(), &push.key) {
+        Ok(body) => {
+            let body = BASE64_STANDARD.encode(&body);
+            let replay = Replay { method: Method::Add, url: remote.endpoint.url.to_string(), kind: remote_write::KIND };
+            console.warn(format!("not sent: echo {body} | base64 -d | {}", replay.curl(&remote.endpoint)));
         }
-        Err(failure) => console.warn(failure),
+        Err(fault) => console.warn(fault),
     }
 }
 
 /// The request as it would be sent, secrets as `(redacted)`: request line, headers, empty line, body.
 #[must_use]
 pub fn request_text(gateway: &Endpoint, push: &Push) -> String {
-    let body = (push.method != Method::Delete).then_some(&push.body);
-    let length = push.body.len().to_string();
+    let body = (push.method != Method::Delete).then(|| encode(push.families()));
+    let length = body.as_ref().map(|body| body.len().to_string());
     let authorized = gateway.credentials != Credentials::None || gateway.url.user_info().is_some();
     let own = [
         ("User-Agent", Some(USER_AGENT)),
-        ("Content-Type", body.map(|_| CONTENT_TYPE)),
-        ("Content-Length", body.map(|_| length.as_str())),
+        ("Content-Type", body.as_ref().map(|_| CONTENT_TYPE)),
+        ("Content-Length", length.as_deref()),
         ("Connection", Some("close")),
         ("Authorization", authorized.then_some("(redacted)")),
     ];
     let given = |name: &str| gateway.headers.iter().any(|header| header.name().eq_ignore_ascii_case(name));
     let mut lines = vec![
-        format!("{} {}{} HTTP/1.1", push.method.name(), gateway.url.prefix(), push.path),
+        format!("{} {}{} HTTP/1.1", push.method.name(), gateway.url.prefix(), push.key.path()),
         format!("Host: {}", gateway.url.authority()),
     ];
     let kept = own.iter().filter(|(name, _)| !given(name));
     lines.extend(kept.filter_map(|(name, value)| value.map(|value| format!("{name}: {value}"))));
     lines.extend(gateway.headers.iter().map(|header| format!("{}: (redacted)", header.name())));
     lines.push(String::new());
-    lines.push(body.map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default());
+    lines.push(body.map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default());
     lines.join("\n")
 }
 
 /// A curl command that sends the same request, its body from standard input. Secrets stay in their files or are asked for.
 #[must_use]
 pub fn curl_command(gateway: &Endpoint, push: &Push) -> String {
-    curl(gateway, push, TEXT)
+    let url = format!("{}{}", gateway.url, push.key.path());
+    Replay { method: push.method, url, kind: TEXT }.curl(gateway)
 }
 
-/// `kind` is what the body is, as headers.
-fn curl(gateway: &Endpoint, push: &Push, kind: &[(&str, &str)]) -> String {
-    let mut words = vec!["curl".to_owned(), "-sS".to_owned(), "-X".to_owned(), push.method.name().to_owned()];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    match &gateway.credentials {
-        Credentials::None => {
-            if let Some(info) = gateway.url.user_info() {
-                option("-u", &info.user);
+/// A request that curl can send.
+struct Replay {
+    method: Method,
+    url: String,
+    /// What the body is, as headers.
+    kind: &'static [(&'static str, &'static str)],
+}
+
+impl Replay {
+    fn curl(&self, gateway: &Endpoint) -> String {
+        let Self { method, url, kind } = self;
+        let mut words = vec!["curl".to_owned(), "-sS".to_owned(), "-X".to_owned(), method.name().to_owned()];
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        match &gateway.credentials {
+            Credentials::None => {
+                if let Some(info) = gateway.url.user_info() {
+                    option("-u", &info.user);
+                }
+            }
+            Credentials::Basic { user, password: Password::Given(_) } => option("-u", user),
+            Credentials::Basic { user, password: Password::File(path) } => {
+                words.push("-u".to_owned());
+                words.push(format!("{}:\"$(cat {})\"", quoted(user), quoted(&path.to_string_lossy())));
+            }
+            Credentials::Token(path) => {
+                words.push("-H".to_owned());
+                words.push(format!("\"Authorization: Bearer $(cat {})\"", quoted(&path.to_string_lossy())));
             }
         }
-        Credentials::Basic { user, password: Password::Given(_) } => option("-u", user),
-        Credentials::Basic { user, password: Password::File(path) } => {
-            words.push("-u".to_owned());
-            words.push(format!("{}:\"$(cat {})\"", quoted(user), quoted(&path.to_string_lossy())));
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        for header in &gateway.headers {
+            option("-H", &format!("{}: (redacted)", header.name()));
         }
-        Credentials::Token(path) => {
-            words.push("-H".to_owned());
-            words.push(format!("\"Authorization: Bearer $(cat {})\"", quoted(&path.to_string_lossy())));
+        if let Some(path) = &gateway.tls.ca {
+            option("--cacert", &path.to_string_lossy());
         }
-    }
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
-    for header in &gateway.headers {
-        option("-H", &format!("{}: (redacted)", header.name()));
-    }
-    if let Some(path) = &gateway.tls.ca {
-        option("--cacert", &path.to_string_lossy());
-    }
-    if let Some(identity) = &gateway.tls.identity {
-        option("--cert", &identity.cert.to_string_lossy());
-        if let Some(key) = &identity.key {
-            option("--key", &key.to_string_lossy());
+        if let Some(identity) = &gateway.tls.identity {
+            option("--cert", &identity.cert.to_string_lossy());
+            if let Some(key) = &identity.key {
+                option("--key", &key.to_string_lossy());
+            }
         }
-    }
-    for (name, value) in gateway.proxy.curl_options(&gateway.url) {
-        option(name, &value);
-    }
-    if push.method != Method::Delete {
-        for (name, value) in kind {
-            option("-H", &format!("{name}: {value}"));
+        for (name, value) in gateway.proxy.curl_options(&gateway.url) {
+            option(name, &value);
         }
-        option("--data-binary", "@-");
+        if *method != Method::Delete {
+            for (name, value) in *kind {
+                option("-H", &format!("{name}: {value}"));
+            }
+            option("--data-binary", "@-");
+        }
+        if gateway.tls.insecure {
+            words.push("--insecure".to_owned());
+        }
+        words.push(quoted(url));
+        words.join(" ")
     }
-    if gateway.tls.insecure {
-        words.push("--insecure".to_owned());
-    }
-    words.push(quoted(&format!("{}{}", gateway.url, push.path)));
-    words.join(" ")
 }
 
 /// A word as a shell takes it.

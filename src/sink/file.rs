@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use crate::console::write_stderr;
 use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
 use crate::files::{directory_of, follow_links, is_abandoned, reason_at, temporary};
+use crate::grouping::GroupingKey;
 use crate::http::error::{Failure, Fault};
-use crate::sink::PushKind;
+use crate::sink::merge::surviving;
+use crate::sink::push::{Push, PushKind};
 use crate::sink::pushgateway::Delivered;
-use crate::sink::remains::remains;
 
 /// The mode of a new file, whatever the umask: node_exporter is another user.
 const MODE: u32 = 0o644;
@@ -26,8 +27,6 @@ const UNFINISHED: (&str, &str) = (".pushwrap-", ".tmp");
 pub struct FileSink {
     /// Where it goes.
     pub target: FileTarget,
-    /// The labels of the group, written on every sample.
-    pub grouping: Vec<(String, String)>,
     /// The families that stay from the file that is replaced where a final report has none: the last success above all.
     pub lasting: Vec<String>,
 }
@@ -50,54 +49,47 @@ impl FileSink {
         }
     }
 
-    /// Writes a report, given as text without the labels of the group.
-    pub(crate) fn deliver(&self, body: &[u8], kind: PushKind) -> Result<Delivered, Failure> {
+    /// Writes a report, with the labels of the group on every sample.
+    pub(crate) fn deliver(&self, push: &Push, kind: PushKind) -> Result<Delivered, Failure> {
         let written = match &self.target {
             FileTarget::Stderr => {
                 if kind == PushKind::Final {
-                    write_stderr(&self.labelled(body));
+                    write_stderr(&encode_with_labels(push.families(), push.key.labels()));
                 }
                 Ok(())
             }
             FileTarget::File(path) => follow_links(path)
-                .and_then(|path| self.content(&path, body, kind).and_then(|content| replace(&path, &content))),
+                .and_then(|path| self.content(&path, push, kind).and_then(|content| replace(&path, &content))),
         };
-        let done = Delivered { status: 0, tries: 1, own_only: None, notes: Vec::new() };
+        let done = Delivered { status: None, tries: 1, own_only: None, notes: Vec::new() };
         written.map(|()| done).map_err(|error| {
             let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
             Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
         })
     }
 
-    fn labelled(&self, body: &[u8]) -> Vec<u8> {
-        let sources = [Source::new("the report", body)];
-        encode_with_labels(&read(&sources, &Context::default()).families, &self.grouping)
-    }
-
     /// The report, and what stays of the old file: while the command runs everything that the report does not replace, as at
     /// a gateway after a POST; of a final report what lasts.
-    fn content(&self, path: &Path, body: &[u8], kind: PushKind) -> io::Result<Vec<u8>> {
-        let old = previous(path)?;
-        let (sources, old_sources) = ([Source::new("the report", body)], [Source::new("the old file", old)]);
-        let new = read(&sources, &Context::default()).families;
-        let old = remains(&old_sources, &new);
+    fn content(&self, path: &Path, push: &Push, kind: PushKind) -> io::Result<Vec<u8>> {
+        let old_sources = [Source::new("the old file", previous(path)?)];
+        let old = read(&old_sources, &Context::default()).families;
         let stays = |family: &&Family<'_>| {
             let lasts = kind != PushKind::Final || self.lasting.iter().any(|name| name == family.name());
-            lasts && self.is_of_this_group(family)
+            lasts && is_of_group(family, &push.key)
         };
-        let mut content = encode_with_labels(&new, &self.grouping);
-        content.extend(encode(old.iter().filter(stays)));
+        let mut content = encode_with_labels(push.families(), push.key.labels());
+        content.extend(encode(surviving(&old, push.families()).filter(stays)));
         Ok(content)
     }
+}
 
-    fn is_of_this_group(&self, family: &Family<'_>) -> bool {
-        family.samples().iter().all(|sample| {
-            let has = |(name, value): &(String, String)| {
-                sample.labels().any(|(other, other_value)| other == name && other_value == value.as_str())
-            };
-            self.grouping.iter().all(has)
-        })
-    }
+fn is_of_group(family: &Family<'_>, key: &GroupingKey) -> bool {
+    family.samples().iter().all(|sample| {
+        let has = |(name, value): &(String, String)| {
+            sample.labels().any(|(other, other_value)| other == name && other_value == value.as_str())
+        };
+        key.labels().iter().all(has)
+    })
 }
 
 /// What is in the file that will be replaced; nothing where there is none.
@@ -162,29 +154,32 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{FileSink, FileTarget};
-    use crate::sink::PushKind;
+    use crate::exposition::{Context, OwnedFamilies, Source};
+    use crate::grouping::GroupingKey;
+    use crate::sink::push::{Method, Push, PushKind};
 
     fn output(path: PathBuf) -> FileSink {
-        FileSink {
-            target: FileTarget::File(path),
-            grouping: vec![("job".to_owned(), "a".to_owned())],
-            lasting: vec!["last".to_owned()],
-        }
+        FileSink { target: FileTarget::File(path), lasting: vec!["last".to_owned()] }
     }
 
-    const FIRST: &[u8] = b"# TYPE last gauge\nlast 5\n# TYPE x gauge\nx{l=\"1\"} 1\n# TYPE w histogram\nw_bucket{le=\"+Inf\"} 1\nw_sum 1\nw_count 1\n";
+    fn push(job: &str, body: &str) -> Push {
+        let (command, _) = OwnedFamilies::read(vec![Source::new("f", body.as_bytes().to_vec())], &Context::default());
+        let key = GroupingKey::new(job, []).unwrap();
+        Push { method: Method::Add, key, own: OwnedFamilies::default(), command }
+    }
+
+    const FIRST: &str = "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx{l=\"1\"} 1\n# TYPE w histogram\nw_bucket{le=\"+Inf\"} 1\nw_sum 1\nw_count 1\n";
 
     #[test]
     fn a_final_report_keeps_what_lasts() {
         let directory = tempfile::tempdir().unwrap();
         let output = output(directory.path().join("m.prom"));
         let text = || fs::read_to_string(directory.path().join("m.prom")).unwrap();
-        output.deliver(FIRST, PushKind::Final).unwrap();
+        output.deliver(&push("a", FIRST), PushKind::Final).unwrap();
         assert!(text().contains("x{l=\"1\",job=\"a\"} 1\n") && text().contains("last{job=\"a\"} 5\n"), "{}", text());
-        output.deliver(b"# TYPE y gauge\ny 1\n", PushKind::Final).unwrap();
+        output.deliver(&push("a", "# TYPE y gauge\ny 1\n"), PushKind::Final).unwrap();
         assert_eq!(text(), "# TYPE y gauge\ny{job=\"a\"} 1\n# TYPE last gauge\nlast{job=\"a\"} 5\n");
-        let other = FileSink { grouping: vec![("job".to_owned(), "b".to_owned())], ..output };
-        other.deliver(b"# TYPE y gauge\ny 1\n", PushKind::Final).unwrap();
+        output.deliver(&push("b", "# TYPE y gauge\ny 1\n"), PushKind::Final).unwrap();
         assert_eq!(text(), "# TYPE y gauge\ny{job=\"b\"} 1\n", "another group's last success is not this one's");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -193,9 +188,9 @@ mod tests {
     fn a_running_report_keeps_everything_that_it_does_not_replace_or_collide_with() {
         let directory = tempfile::tempdir().unwrap();
         let output = output(directory.path().join("m.prom"));
-        output.deliver(FIRST, PushKind::Final).unwrap();
+        output.deliver(&push("a", FIRST), PushKind::Final).unwrap();
         let text = |body: &str| {
-            output.deliver(body.as_bytes(), PushKind::Heartbeat).unwrap();
+            output.deliver(&push("a", body), PushKind::Heartbeat).unwrap();
             fs::read_to_string(directory.path().join("m.prom")).unwrap()
         };
         let last = "# TYPE last gauge\nlast{job=\"a\"} 5\n";

@@ -5,9 +5,9 @@ pub(crate) mod dry_run;
 pub(crate) mod explain;
 pub(crate) mod file;
 pub(crate) mod inventory;
+pub(crate) mod merge;
 pub(crate) mod push;
 pub(crate) mod pushgateway;
-pub(crate) mod remains;
 pub(crate) mod remote_write;
 
 pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
@@ -17,7 +17,7 @@ pub use push::{Method, Push, PushKind};
 pub use pushgateway::{Delivered, deliver};
 pub use remote_write::RemoteWrite;
 
-use pushgateway::deliver_watched;
+use pushgateway::{deliver_remote_write, deliver_watched};
 
 use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
 
@@ -95,8 +95,8 @@ impl Sink {
     ) -> DeliveryResult {
         let (result, unanswered) = match self {
             Self::Pushgateway(gateway) => deliver_watched(gateway, push, deadline, cancel),
-            Self::RemoteWrite(remote) => remote.deliver(push, deadline, cancel),
-            Self::File(output) => (output.deliver(&push.body, kind), false),
+            Self::RemoteWrite(remote) => deliver_remote_write(remote, push, deadline, cancel),
+            Self::File(output) => (output.deliver(push, kind), false),
         };
         DeliveryResult { result, unanswered, said: Vec::new() }
     }

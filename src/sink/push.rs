@@ -1,6 +1,7 @@
 //! One change to one group at a gateway, and where in the life of a run it is made.
 
-use std::sync::Arc;
+use crate::exposition::{Family, OwnedFamilies};
+use crate::grouping::GroupingKey;
 
 /// What the gateway is asked to do with a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +27,54 @@ impl Method {
 }
 
 /// One change to one group. Every method is idempotent at the gateway, so repeating a push is safe.
+///
+/// It carries families; each sink encodes them in its own format. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Push {
     /// What is asked.
     pub method: Method,
-    /// `/metrics/job/…`, percent- or base64-encoded, as `grouping` makes it.
-    pub path: String,
-    /// The exposition, text format 0.0.4. Not sent with DELETE.
-    pub body: Arc<[u8]>,
-    /// What is pushed instead when the gateway refuses `body` and the command's metrics may be the reason.
-    pub fallback_body: Option<Arc<[u8]>>,
+    /// Which group is changed.
+    pub key: GroupingKey,
+    /// The run's own metrics; none where there was no run. Not sent with DELETE.
+    pub own: OwnedFamilies,
+    /// The command's metrics, without which the push is tried where the gateway refuses it because of them.
+    pub command: OwnedFamilies,
+}
+
+/// What the names of the two own families end in that tell what was taken of the command's metrics.
+const TEXTFILE_SAMPLES: &str = "textfile_samples";
+const TEXTFILE_ERRORS: &str = "textfile_errors";
+
+impl Push {
+    /// Deletes the group.
+    #[must_use]
+    pub fn deletion(key: GroupingKey) -> Self {
+        Self { method: Method::Delete, key, own: OwnedFamilies::default(), command: OwnedFamilies::default() }
+    }
+
+    /// Everything that is sent, the run's own metrics first.
+    pub fn families(&self) -> impl Iterator<Item = &Family<'_>> {
+        self.own.families().iter().chain(self.command.families())
+    }
+
+    /// The run's own metrics where nothing of the command's is sent with them: they say so.
+    #[must_use]
+    pub fn own_alone(&self) -> Vec<Family<'_>> {
+        self.own.families().iter().map(without_samples).collect()
+    }
+}
+
+/// A family as it is where the command's metrics are left out: no sample was taken, and that is one error more.
+pub(crate) fn without_samples<'a>(family: &Family<'a>) -> Family<'a> {
+    let with = |number: u64| family.clone().with_value(&number.to_string());
+    if family.name().ends_with(TEXTFILE_SAMPLES) {
+        return with(0);
+    }
+    if !family.name().ends_with(TEXTFILE_ERRORS) {
+        return family.clone();
+    }
+    let errors = family.samples().first().and_then(|sample| sample.value().parse::<u64>().ok());
+    with(errors.unwrap_or_default().saturating_add(1))
 }
 
 /// What a push is in the life of a run; later ones are more important.

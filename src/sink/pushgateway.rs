@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::exposition::{Family, encode};
 use crate::http::Endpoint;
 use crate::http::deadline::{Cancel, Deadline, Timer};
 use crate::http::error::{Failure, Fault, Phase, Retry};
@@ -12,7 +13,7 @@ use crate::http::exchange::{Answer, Request, Route, TEXT, Take, Wanted};
 use crate::sink::explain::conflict;
 use crate::sink::explain::held::Held;
 use crate::sink::explain::{context, table};
-use crate::sink::remote_write;
+use crate::sink::remote_write::{self, RemoteWrite};
 use crate::sink::{Method, Push};
 use crate::text::{panic_text, quote};
 
@@ -35,8 +36,8 @@ const HOPS: u32 = 3;
 /// A push that the gateway has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// Its answer's status, 200 to 299.
-    pub status: u16,
+    /// Its answer's status, 200 to 299; none where nobody answers, as a file does not.
+    pub status: Option<u16>,
     /// How often it was tried, the refused body included.
     pub tries: u32,
     /// What was refused and what the gateway said about it, where not everything was taken.
@@ -46,6 +47,12 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    /// The status in brackets, for the end of a sentence.
+    #[must_use]
+    pub fn status_in_brackets(&self) -> String {
+        self.status.map_or_else(String::new, |status| format!(" ({status})"))
+    }
+
     /// What has to be said where not everything was taken.
     #[must_use]
     pub fn refused(&self, url: &str) -> Option<String> {
@@ -77,14 +84,14 @@ pub(crate) fn deliver_watched(
     send(Delivery::new(gateway, intent, deadline, cancel), push)
 }
 
-/// The same for a body of remote write, whose target is the whole address.
+/// The same by remote write, whose target is the whole address.
 pub(crate) fn deliver_remote_write(
-    endpoint: &Endpoint,
+    remote: &RemoteWrite,
     push: &Push,
     deadline: Deadline,
     cancel: &Cancel,
 ) -> (Result<Delivered, Failure>, bool) {
-    let delivery = Delivery::new(endpoint, "write to", deadline, cancel);
+    let delivery = Delivery::new(&remote.endpoint, "write to", deadline, cancel);
     send(Delivery { protocol: Protocol::RemoteWrite, ..delivery }, push)
 }
 
@@ -155,19 +162,26 @@ impl<'a> Delivery<'a> {
     }
 
     fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
-        let target = format!("{}{}", self.gateway.url.prefix(), push.path);
-        let kind = match self.protocol {
-            Protocol::Pushgateway => TEXT,
-            Protocol::RemoteWrite => remote_write::KIND,
+        let protocol = self.protocol;
+        let (method, kind, target) = match protocol {
+            Protocol::Pushgateway => {
+                (push.method.name(), TEXT, format!("{}{}", self.gateway.url.prefix(), push.key.path()))
+            }
+            Protocol::RemoteWrite => (Method::Add.name(), remote_write::KIND, self.gateway.url.prefix().to_owned()),
         };
-        let with = |body| Request {
-            method: push.method.name(),
-            target: &target,
-            body: (push.method != Method::Delete).then_some(body),
-            kind,
-            wanted: Wanted::Nothing,
+        let with = |delivery: &mut Self, body: Option<&[u8]>| {
+            delivery.ask(route, &Request { method, target: &target, body, kind, wanted: Wanted::Nothing })
         };
-        let mut refusal = match self.ask(route, &with(&push.body)) {
+        let encoded = |families: &[&Family<'_>]| {
+            let body = match protocol {
+                Protocol::Pushgateway if push.method == Method::Delete => return Ok(None),
+                Protocol::Pushgateway => encode(families.iter().copied()),
+                Protocol::RemoteWrite => remote_write::encode(families, &push.key).map_err(|fault| (fault, None))?,
+            };
+            Ok(Some(body))
+        };
+        let body = encoded(&push.families().collect::<Vec<_>>())?;
+        let mut refusal = match with(self, body.as_deref()) {
             Ok(answer) => return Ok(self.delivered(route, &answer, None)),
             Err(fault) => fault,
         };
@@ -176,9 +190,12 @@ impl<'a> Delivery<'a> {
             let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
             Ok(delivery.delivered(route, answer, Some(format!("{what}: {refusal}{remedy}"))))
         };
-        let fallback_body = push.fallback_body.as_ref().filter(|_| table::may_blame_metrics(&refusal));
-        if let Some(fallback_body) = fallback_body {
-            match self.ask(route, &with(fallback_body)) {
+        drop(body);
+        let own_alone = push.own_alone();
+        let falls_back = !push.own.is_empty() && !push.command.is_empty() && table::may_blame_metrics(&refusal);
+        if falls_back {
+            let body = encoded(&own_alone.iter().collect::<Vec<_>>())?;
+            match with(self, body.as_deref()) {
                 Ok(answer) => {
                     return own_only(self, &answer, OWN_ALONE, refusal);
                 }
@@ -187,11 +204,13 @@ impl<'a> Delivery<'a> {
                 Err(_) => return Err(self.explained(route, push, refusal)),
             }
         }
-        if let Some(rest) = conflict::without_run_info(&refusal, fallback_body.unwrap_or(&push.body))
-            && let Ok(answer) = self.ask(route, &with(&rest))
-        {
-            let what = "run_info, whose labels another group has in its grouping key; the rest was pushed";
-            return own_only(self, &answer, what, refusal);
+        let sent: Vec<&Family<'_>> = if falls_back { own_alone.iter().collect() } else { push.families().collect() };
+        if let Some(run_info) = conflict::refused_run_info(&refusal, push) {
+            let rest: Vec<&Family<'_>> = sent.into_iter().filter(|family| family.name() != run_info).collect();
+            if let Ok(answer) = with(self, encoded(&rest)?.as_deref()) {
+                let what = "run_info, whose labels another group has in its grouping key; the rest was pushed";
+                return own_only(self, &answer, what, refusal);
+            }
         }
         Err(self.explained(route, push, refusal))
     }
@@ -223,7 +242,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn delivered(&self, route: &Route<'_>, answer: &Answer, own_only: Option<String>) -> Delivered {
-        Delivered { status: answer.status, tries: self.tries, own_only, notes: route.notes() }
+        Delivered { status: Some(answer.status), tries: self.tries, own_only, notes: route.notes() }
     }
 
     /// Tries until it works, or until the table or the deadline says no. The fault is the last one that says something.

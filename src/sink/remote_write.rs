@@ -1,16 +1,14 @@
 //! `--remote-write`: the report as samples for Prometheus and its kin, without a gateway between. Remote write 1.0: one protobuf
 //! message, compressed with snappy (Prometheus, "Remote-Write Specification 1.0").
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::exposition::{Context, Family, Sample, Source, read};
+use crate::exposition::{Family, Sample};
+use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
-use crate::http::deadline::{Cancel, Deadline};
-use crate::http::error::{Failure, Fault};
-use crate::sink::pushgateway::{Delivered, deliver_remote_write};
-use crate::sink::{Method, Push};
+use crate::http::error::Fault;
 
 /// The headers that say what the body is (specification, "Protocol").
 pub(crate) const KIND: &[(&str, &str)] = &[
@@ -22,77 +20,47 @@ pub(crate) const KIND: &[(&str, &str)] = &[
 /// What "not a number" is in Prometheus; another one of its patterns ends a series (`model/value/value.go`).
 const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 
-/// A receiver of remote write and the labels of the group, which every sample carries.
+/// A receiver of remote write.
 #[derive(Debug, Clone)]
 pub struct RemoteWrite {
     /// How it is reached; its URL is the whole address.
     pub endpoint: Endpoint,
-    /// The labels of the group, `job` included.
-    pub grouping: Vec<(String, String)>,
 }
 
-impl RemoteWrite {
-    /// Sends a report, given as text without the labels of the group, with the time of now. There are no groups to delete: a
-    /// receiver forgets by itself.
-    pub(crate) fn deliver(
-        &self,
-        push: &Push,
-        deadline: Deadline,
-        cancel: &Cancel,
-    ) -> (Result<Delivered, Failure>, bool) {
-        match self.encoded(push) {
-            Ok(push) => deliver_remote_write(&self.endpoint, &push, deadline, cancel),
-            Err(failure) => (Err(failure), false),
+/// The body of a request: the families with the labels of the group and the time of now, compressed. There are no groups to
+/// delete: a receiver forgets by itself.
+pub(crate) fn encode(families: &[&Family<'_>], key: &GroupingKey) -> Result<Vec<u8>, Fault> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let compressed = snap::raw::Encoder::new().compress_vec(&message(families, key, now_ms));
+    compressed.map_err(|error| Fault::Internal(error.to_string()))
+}
+
+/// The `WriteRequest`: one series with one sample for each sample of the families.
+fn message(families: &[&Family<'_>], key: &GroupingKey, now_ms: i64) -> Vec<u8> {
+    let mut message = Vec::new();
+    for family in families {
+        for sample in family.samples() {
+            write_bytes(&mut message, 1, &series(sample, key, now_ms));
         }
     }
+    message
+}
 
-    /// The same report as it is sent.
-    pub(crate) fn encoded(&self, push: &Push) -> Result<Push, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let encoded = |text: &[u8]| -> Result<Arc<[u8]>, Failure> {
-            let compressed = snap::raw::Encoder::new().compress_vec(&self.message(text, now_ms));
-            compressed.map(Into::into).map_err(|error| self.failure(error.to_string()))
-        };
-        let body = encoded(&push.body)?;
-        let fallback_body = push.fallback_body.as_ref().map(|text| encoded(text)).transpose()?;
-        Ok(Push { method: Method::Add, path: String::new(), body, fallback_body })
+/// A `TimeSeries`. Its labels are sorted by name, none is empty and none comes twice (specification, "Labels").
+fn series(sample: &Sample<'_>, key: &GroupingKey, now_ms: i64) -> Vec<u8> {
+    let mut labels: BTreeMap<&str, Cow<'_, str>> = sample.labels().collect();
+    labels.extend(key.labels().iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))));
+    labels.insert("__name__", Cow::Borrowed(sample.name()));
+    let mut series = Vec::new();
+    for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+        let mut label = Vec::new();
+        write_bytes(&mut label, 1, name.as_bytes());
+        write_bytes(&mut label, 2, value.as_bytes());
+        write_bytes(&mut series, 1, &label);
     }
-
-    fn failure(&self, text: String) -> Failure {
-        let gateway = self.endpoint.url.to_string();
-        Failure { fault: Fault::Internal(text), tries: 0, intent: "write to", gateway, remedy: None }
-    }
-
-    /// The `WriteRequest`: one series with one sample for each sample of the text.
-    fn message(&self, text: &[u8], now_ms: i64) -> Vec<u8> {
-        let sources = [Source::new("the report", text)];
-        let reading = read(&sources, &Context::default());
-        let mut message = Vec::new();
-        for family in &reading.families {
-            for sample in family.samples() {
-                write_bytes(&mut message, 1, &self.series(family, sample, now_ms));
-            }
-        }
-        message
-    }
-
-    /// A `TimeSeries`. Its labels are sorted by name, none is empty and none comes twice (specification, "Labels").
-    fn series(&self, family: &Family<'_>, sample: &Sample<'_>, now_ms: i64) -> Vec<u8> {
-        let mut labels: BTreeMap<&str, String> =
-            sample.labels().map(|(name, value)| (name, value.into_owned())).collect();
-        labels.extend(self.grouping.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        labels.insert("__name__", format!("{}{}", family.name(), sample.suffix().as_str()));
-        let mut series = Vec::new();
-        for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-            let mut label = Vec::new();
-            write_bytes(&mut label, 1, name.as_bytes());
-            write_bytes(&mut label, 2, value.as_bytes());
-            write_bytes(&mut series, 1, &label);
-        }
-        write_bytes(&mut series, 2, &point(sample.number(), now_ms));
-        series
-    }
+    write_bytes(&mut series, 2, &point(sample.number(), now_ms));
+    series
 }
 
 /// A `Sample`: the value as a double, the time in milliseconds.
@@ -158,12 +126,15 @@ fn is_late(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{RemoteWrite, write_varint};
-    use crate::http::Endpoint;
+    use super::{message, write_varint};
+    use crate::exposition::{Context, OwnedFamilies, Source};
+    use crate::grouping::GroupingKey;
 
-    fn remote() -> RemoteWrite {
-        let grouping = [("job", "a"), ("zone", "eu")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        RemoteWrite { endpoint: Endpoint::at("gw/api/v1/push".parse().unwrap()), grouping }
+    fn message_of(body: &str) -> Vec<u8> {
+        let key = GroupingKey::new("a", ["zone=eu".parse().unwrap()]).unwrap();
+        let source = Source::new("f", body.as_bytes().to_vec());
+        let (families, _) = OwnedFamilies::read(vec![source], &Context::default());
+        message(&families.families().iter().collect::<Vec<_>>(), &key, 1)
     }
 
     #[test]
@@ -178,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_a_series_with_sorted_labels() {
-        let message = remote().message(b"m{z=\"1\",b=\"\",job=\"other\"} 2\n", 1);
+        let message = message_of("m{z=\"1\",b=\"\",job=\"other\"} 2\n");
         let mut expected = vec![0x0a, 56];
         for (name, value) in [("__name__", "m"), ("job", "a"), ("z", "1"), ("zone", "eu")] {
             let (name_length, length) = (u8::try_from(name.len()).unwrap(), u8::try_from(value.len()).unwrap());
@@ -194,7 +165,7 @@ mod tests {
 
     #[test]
     fn not_a_number_is_never_the_one_that_ends_a_series() {
-        let message = remote().message(b"m NaN\n", 1);
+        let message = message_of("m NaN\n");
         let bits = 0x7ff8_0000_0000_0001_u64.to_le_bytes();
         assert!(message.windows(8).any(|window| window == bits));
     }

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushwrap::delivery::deliver_all;
+use pushwrap::exposition::{Context, OwnedFamilies, Source};
+use pushwrap::grouping::GroupingKey;
 use pushwrap::http::{Cancel, Deadline, Endpoint, Failure, Fault, Phase};
 use pushwrap::sink::{Delivered, Method, Push, deliver};
 
@@ -16,8 +17,21 @@ pub(crate) fn gateway(url: &str) -> Endpoint {
     Endpoint::at(url.parse().unwrap())
 }
 
-pub(crate) fn push(method: Method, path: &str, body: &str) -> Push {
-    Push { method, path: path.to_owned(), body: Arc::from(body.as_bytes()), fallback_body: None }
+/// A push of metrics that stand for a run's own.
+pub(crate) fn push(method: Method, job: &str, own: &str) -> Push {
+    let (key, own) = (GroupingKey::new(job, []).unwrap(), families(own));
+    Push { method, key, own, command: OwnedFamilies::default() }
+}
+
+pub(crate) fn families(text: &str) -> OwnedFamilies {
+    OwnedFamilies::read(vec![Source::new("test", text.as_bytes().to_vec())], &Context::default()).0
+}
+
+/// Metrics of so many MiB.
+pub(crate) fn large(mebibytes: usize) -> String {
+    let value = "y".repeat((1 << 20) / 16);
+    let line = |number| format!("x{{n=\"{number}\",l=\"{value}\"}} 1\n");
+    (0..mebibytes * 16).map(line).collect::<Vec<_>>().concat()
 }
 
 pub(crate) fn send(gateway: &Endpoint, push: &Push) -> Result<Delivered, Failure> {
@@ -29,7 +43,7 @@ pub(crate) fn send_within(gateway: &Endpoint, push: &Push, budget: Duration) -> 
 }
 
 fn sample() -> Push {
-    push(Method::Add, "/metrics/job/a", "x 1\n")
+    push(Method::Add, "a", "x 1\n")
 }
 
 #[test]
@@ -39,15 +53,15 @@ fn real_gateways_add_replace_and_delete() {
         let gateway = gateway(&server.url());
         let job = || server.group([("job", "a")]);
 
-        let done = send(&gateway, &push(Method::Add, "/metrics/job/a", "x 1\ny 2\n")).unwrap();
-        assert_eq!((done.status, done.tries, done.own_only), (200, 1, None));
-        send(&gateway, &push(Method::Add, "/metrics/job/a", "x 3\n")).unwrap();
+        let done = send(&gateway, &push(Method::Add, "a", "x 1\ny 2\n")).unwrap();
+        assert_eq!((done.status, done.tries, done.own_only), (Some(200), 1, None));
+        send(&gateway, &push(Method::Add, "a", "x 3\n")).unwrap();
         assert_eq!(job().unwrap().families(), ["x", "y"]);
-        send(&gateway, &push(Method::Replace, "/metrics/job/a", "x 4\n")).unwrap();
+        send(&gateway, &push(Method::Replace, "a", "x 4\n")).unwrap();
         assert_eq!(job().unwrap().families(), ["x"]);
         assert_eq!(job().unwrap().value("x", []).unwrap(), "4");
-        send(&gateway, &push(Method::Add, "/metrics/job/a", "")).unwrap();
-        assert_eq!(send(&gateway, &push(Method::Delete, "/metrics/job/a", "")).unwrap().status, 202);
+        send(&gateway, &push(Method::Add, "a", "")).unwrap();
+        assert_eq!(send(&gateway, &push(Method::Delete, "a", "")).unwrap().status, Some(202));
         wait_for("the group to be deleted", || job().is_none().then_some(()));
     }
 }
@@ -55,23 +69,24 @@ fn real_gateways_add_replace_and_delete() {
 #[test]
 fn a_request_has_the_headers_of_the_contract_and_an_exact_length() {
     let fake = FakeGateway::start([Reply::ok()]);
-    send(&gateway(&format!("{}/pgw/", fake.url())), &push(Method::Replace, "/metrics/job@base64/YQ==/l/v", "x 1\n"))
-        .unwrap();
+    let key = GroupingKey::new("a b", ["l=v".parse().unwrap()]).unwrap();
+    let push = Push { key, ..push(Method::Replace, "a", "x 1\n") };
+    send(&gateway(&format!("{}/pgw/", fake.url())), &push).unwrap();
     let request = &fake.wait_for_requests(1)[0];
     let mut lines: Vec<String> = request.head().lines().map(str::to_lowercase).collect();
     lines[1..].sort();
-    assert_eq!(request.line(), "PUT /pgw/metrics/job@base64/YQ==/l/v HTTP/1.1");
+    assert_eq!(request.line(), "PUT /pgw/metrics/job@base64/YSBi/l/v HTTP/1.1");
     assert_eq!(
         lines[1..],
         [
             "connection: close",
-            "content-length: 4",
+            "content-length: 21",
             "content-type: text/plain; version=0.0.4; charset=utf-8",
             &format!("host: {}", fake.address()),
             &format!("user-agent: pushwrap/{}", env!("CARGO_PKG_VERSION")),
         ]
     );
-    assert_eq!(request.body(), "x 1\n");
+    assert_eq!(request.body(), "# TYPE x untyped\nx 1\n");
 }
 
 #[test]
@@ -120,7 +135,7 @@ fn what_may_pass_is_tried_again() {
         if matches!(&reply, Reply::Raw(bytes) if bytes.windows(11).any(|window| window == b"Retry-After")) {
             assert!(started.elapsed() >= Duration::from_secs(1), "{reply:?} {:?}", started.elapsed());
         }
-        assert_eq!(fake.wait_for_requests(1).last().unwrap().body(), "x 1\n");
+        assert_eq!(fake.wait_for_requests(1).last().unwrap().samples(), "x 1\n");
     }
 }
 
@@ -236,7 +251,7 @@ fn a_redirect_within_the_origin_keeps_method_and_body() {
             Reply::with_headers(status, &[&format!("Location: {}", location.replace("self", "//HOST/new"))], ""),
             Reply::ok(),
         ]);
-        let done = send(&gateway(&fake.url()), &push(Method::Replace, "/metrics/job/a", "x 1\n"));
+        let done = send(&gateway(&fake.url()), &push(Method::Replace, "a", "x 1\n"));
         if location == "self" {
             // HOST is another host.
             assert!(matches!(done.unwrap_err().fault, Fault::Redirect { status: 308, .. }));
@@ -245,7 +260,7 @@ fn a_redirect_within_the_origin_keeps_method_and_body() {
             assert_eq!(done.unwrap().tries, 1);
             let requests = fake.wait_for_requests(2);
             assert_eq!(requests[1].line(), "PUT /new/metrics/job/a?x=1 HTTP/1.1");
-            assert_eq!(requests[1].body(), "x 1\n");
+            assert_eq!(requests[1].samples(), "x 1\n");
         }
     }
 }
@@ -253,7 +268,7 @@ fn a_redirect_within_the_origin_keeps_method_and_body() {
 #[test]
 fn a_large_body_to_a_reader_that_stops_ends_in_time() {
     let fake = FakeGateway::start([Reply::Silence]);
-    let large = push(Method::Add, "/metrics/job/a", &"x 1\n".repeat(4_000_000));
+    let large = push(Method::Add, "a", &large(16));
     let failure = within_limit(Duration::from_millis(1300), || {
         send_within(&gateway(&fake.url()), &large, Duration::from_secs(1)).unwrap_err()
     });
@@ -263,7 +278,7 @@ fn a_large_body_to_a_reader_that_stops_ends_in_time() {
 /// Servers that refuse a large body answer before they have taken it; then some reset the connection and some just stop reading.
 #[test]
 fn an_answer_that_comes_before_the_body_is_sent_is_heard() {
-    let large = push(Method::Add, "/metrics/job/a", &"x 1\n".repeat(4_000_000));
+    let large = push(Method::Add, "a", &large(16));
     for closes in [true, false] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -309,10 +324,10 @@ fn an_ipv6_address_is_a_gateway_too() {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         String::from_utf8_lossy(&head[..length]).to_lowercase()
     });
-    assert_eq!(send(&gateway(&url), &sample()).unwrap().status, 200);
+    assert_eq!(send(&gateway(&url), &sample()).unwrap().status, Some(200));
     let head = served.join().unwrap();
     assert!(head.contains(&format!("host: {host}\r\n")), "{head}");
-    assert!(head.ends_with("\r\n\r\nx 1\n"), "head and body are one packet: {head}");
+    assert!(head.ends_with("\r\n\r\n# type x untyped\nx 1\n"), "head and body are one packet: {head}");
 }
 
 #[test]
@@ -352,5 +367,5 @@ fn several_gateways_are_served_at_once_each_with_its_own_result() {
     });
     assert!(matches!(results[0].as_ref().unwrap_err().fault, Fault::Timeout(Phase::Answer)), "{results:?}");
     assert!(matches!(results[1].as_ref().unwrap_err().fault, Fault::Connect(_)), "{results:?}");
-    assert_eq!(results[2].as_ref().unwrap().status, 200);
+    assert_eq!(results[2].as_ref().unwrap().status, Some(200));
 }

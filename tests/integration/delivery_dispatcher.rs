@@ -12,7 +12,7 @@ use super::delivery::{gateway, push};
 use super::harness::{FakeGateway, Reply, wait_for};
 
 fn parcel(body: &str) -> LazyPush {
-    push(Method::Add, "/metrics/job/a", body).into()
+    push(Method::Add, "a", body).into()
 }
 
 fn dispatcher(fakes: &[&FakeGateway]) -> Dispatcher {
@@ -24,7 +24,7 @@ fn within(millis: u64) -> Deadline {
 }
 
 fn bodies(fake: &FakeGateway) -> Vec<String> {
-    fake.requests().iter().map(super::harness::fake::Request::body).collect()
+    fake.requests().iter().map(super::harness::fake::Request::samples).collect()
 }
 
 fn finals(reports: &[Report]) -> Vec<&Report> {
@@ -41,7 +41,7 @@ fn completion_is_told_through_a_descriptor() {
     assert_eq!(poll(&mut fds, PollTimeout::from(20_000_u16)).unwrap(), 1);
     let reports = dispatcher.take();
     assert_eq!((reports.len(), reports[0].gateway, reports[0].kind), (1, 0, PushKind::Final));
-    assert!(reports[0].result.is_ok() && !dispatcher.busy());
+    assert!(reports[0].result.as_ref().unwrap().is_ok() && !dispatcher.busy());
     let mut fds = [PollFd::new(dispatcher.fd().unwrap(), PollFlags::POLLIN)];
     assert_eq!(poll(&mut fds, PollTimeout::ZERO).unwrap(), 0, "what was taken rings no more");
     assert!(dispatcher.take().is_empty());
@@ -72,7 +72,7 @@ fn the_final_push_waits_for_the_one_in_flight() {
     assert!(started.elapsed() < Duration::from_millis(400), "submitting takes no time");
     let reports = dispatcher.wait(within(5000));
     assert_eq!(bodies(&fake), ["running 1\n", "running 0\n"]);
-    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(reports.iter().all(|report| report.result.as_ref().unwrap().is_ok()), "{reports:?}");
     assert!(started.elapsed() < Duration::from_secs(2), "an answered push needs no second final one");
 }
 
@@ -88,9 +88,9 @@ fn a_running_push_that_hangs_is_given_up_and_does_not_win() {
     let reports = dispatcher.wait(within(3000));
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert_eq!(bodies(&fake), ["running 1\n", "running 0\n", "running 0\n"]);
-    assert!(finals(&reports)[0].result.is_ok(), "{reports:?}");
+    assert!(finals(&reports)[0].result.as_ref().unwrap().is_ok(), "{reports:?}");
     let running = reports.iter().find(|report| report.kind == PushKind::Heartbeat).unwrap();
-    assert_eq!(running.result.as_ref().unwrap_err().fault, Fault::Stopped);
+    assert_eq!(running.result.as_ref().unwrap().as_ref().unwrap_err().fault, Fault::Stopped);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn one_gateway_that_hangs_delays_no_other() {
     fine.wait_for_requests(1);
     assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
     let reports = dispatcher.wait(within(3000));
-    let result = |place: usize| &reports.iter().find(|report| report.gateway == place).unwrap().result;
+    let result = |place: usize| reports.iter().find(|report| report.gateway == place).unwrap().result.as_ref().unwrap();
     assert!(result(0).is_err() && result(1).is_ok(), "{reports:?}");
 }
 
@@ -133,14 +133,17 @@ fn an_order_to_stop_hurries_and_a_second_stops() {
     fake.wait_for_requests(1);
     let started = Instant::now();
     dispatcher.shorten(Duration::from_millis(300));
-    assert_eq!(finals(&dispatcher.wait(within(30_000)))[0].result.as_ref().unwrap_err().fault, Fault::Stopped);
+    assert_eq!(
+        finals(&dispatcher.wait(within(30_000)))[0].result.as_ref().unwrap().as_ref().unwrap_err().fault,
+        Fault::Stopped
+    );
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 
     dispatcher.submit(PushKind::Final, &parcel("x 2\n"), within(30_000));
     fake.wait_for_requests(2);
     let started = Instant::now();
     dispatcher.stop();
-    assert!(finals(&dispatcher.wait(within(30_000)))[0].result.is_err());
+    assert!(finals(&dispatcher.wait(within(30_000)))[0].result.as_ref().unwrap().is_err());
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
@@ -151,14 +154,17 @@ fn what_does_not_keep_the_deadline_is_let_go() {
     let slow = LazyPush::new(|| {
         // A file system that hangs.
         thread::sleep(Duration::from_secs(20));
-        push(Method::Add, "/metrics/job/a", "late 1\n")
+        push(Method::Add, "a", "late 1\n")
     });
     let started = Instant::now();
     let deadline = within(300);
     dispatcher.submit(PushKind::Final, &slow, deadline);
     let reports = dispatcher.wait(deadline);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    assert!(matches!(reports[0].result.as_ref().unwrap_err().fault, Fault::Timeout(_)), "{reports:?}");
+    assert!(
+        matches!(reports[0].result.as_ref().unwrap().as_ref().unwrap_err().fault, Fault::Timeout(_)),
+        "{reports:?}"
+    );
     assert!(!dispatcher.busy());
 }
 
@@ -170,8 +176,11 @@ fn a_panic_is_a_result() {
     let reports = dispatcher.wait(within(5000));
     assert_eq!(reports.len(), 2);
     for report in reports {
-        assert!(matches!(report.result.unwrap_err().fault, Fault::Internal(_)));
+        assert!(matches!(report.result.unwrap().unwrap_err().fault, Fault::Internal(_)));
     }
     dispatcher.submit(PushKind::Final, &parcel("x 1\n"), within(5000));
-    assert!(dispatcher.wait(within(5000)).iter().all(|report| report.result.is_ok()), "the threads live on");
+    assert!(
+        dispatcher.wait(within(5000)).iter().all(|report| report.result.as_ref().unwrap().is_ok()),
+        "the threads live on"
+    );
 }

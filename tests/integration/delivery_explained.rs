@@ -1,19 +1,37 @@
 //! What servers really say when they refuse a push, and that each refusal comes with its remedy. Each row is asked of the very
 //! server whose words the table quotes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use pushwrap::grouping::GroupingKey;
 use pushwrap::http::{Failure, Fault};
 use pushwrap::sink::{Delivered, Method, Push};
 
-use super::delivery::{gateway, push, send, send_within};
+use super::delivery::{families, gateway, large, push, send, send_within};
+use super::harness::http;
 use super::harness::nginx::Nginx;
 use super::harness::server::{self, Server};
 use super::harness::{FakeGateway, Prometheus, Pushgateway, Pushwrap, Reply, Version};
 
-fn add(url: &str, path: &str, body: &str) -> Result<Delivered, Failure> {
-    send(&gateway(url), &push(Method::Add, path, body))
+fn add(url: &str, body: &str) -> Result<Delivered, Failure> {
+    send(&gateway(url), &push(Method::Add, "a", body))
+}
+
+/// What is said of the answer that a real gateway gives to a request that pushwrap itself never makes.
+fn explained(url: &str, path: &str, body: &str) -> Failure {
+    let answer = http::request("POST", &format!("{url}{path}"), body.as_bytes()).unwrap();
+    let status = if answer.status == 404 { "404 Not Found" } else { "400 Bad Request" };
+    assert!(status.starts_with(&answer.status.to_string()), "{}", answer.body);
+    let relay = FakeGateway::start([Reply::status(status, &answer.body)]);
+    add(&relay.url(), "x 1\n").unwrap_err()
+}
+
+fn assert_has(failure: &Failure, parts: &[&str]) {
+    let said = failure.to_string();
+    for part in parts {
+        assert!(part.split('|').any(|part| said.contains(part)), "'{part}' is not in: {said}");
+    }
+    assert_says(failure, &["cannot push to"]);
 }
 
 #[track_caller]
@@ -33,20 +51,19 @@ fn refused_metrics_are_explained_by_the_gateways_own_words() {
         server.push("PUT", "job/other/shard/a%20b", "# TYPE taken counter\ntaken 1\n");
         server.push("PUT", "job/t", "series{tag=\"v1\"} 1\n");
         server.push("PUT", "job/sums", "# TYPE sum summary\nsum_sum 1\nsum_count 1\n");
-        for (path, body, parts) in [
-            ("/metrics/job/a", "x 1 2 3\n", &["400 Bad Request: text format parsing error in line 1"][..]),
-            ("/metrics/job/a", "x 1 1700000000000\n", &["must not have timestamps", "(leave the timestamps out"]),
+        let tagged = GroupingKey::new("t", ["tag=v1".parse().unwrap()]).unwrap();
+        for (key, body, parts) in [
             (
-                "/metrics/job/a",
+                None,
                 "# TYPE taken gauge\ntaken 1\n",
                 &[
                     "with another type: rename the metric",
                     "group {job=\"other\", shard=\"a b\"} holds 'taken'",
                     "/metrics/job/other/shard@base64/YSBi'",
-                ],
+                ][..],
             ),
             (
-                "/metrics/job/t/tag/v1",
+                Some(&tagged),
                 "series 2\n",
                 &[
                     "was collected before with the same name",
@@ -55,7 +72,17 @@ fn refused_metrics_are_explained_by_the_gateways_own_words() {
                     "/metrics/job/t' clears it",
                 ],
             ),
-            ("/metrics/job/a", "sum_count 1\n", &["collides with previously collected", "rename one of them"]),
+            (None, "sum_count 1\n", &["collides with previously collected", "rename one of them"]),
+        ] {
+            let push = push(Method::Add, "a", body);
+            let push = Push { key: key.cloned().unwrap_or(push.key), ..push };
+            let failure = send(&gateway(&url), &push).unwrap_err();
+            assert_eq!(failure.tries, 1, "{failure}");
+            assert_has(&failure, parts);
+        }
+        for (path, body, parts) in [
+            ("/metrics/job/a", "x 1 2 3\n", &["400 Bad Request: text format parsing error in line 1"][..]),
+            ("/metrics/job/a", "x 1 1700000000000\n", &["must not have timestamps", "(leave the timestamps out"]),
             (
                 "/metrics/job/a",
                 "# TYPE go_goroutines counter\ngo_goroutines 1\n",
@@ -73,13 +100,7 @@ fn refused_metrics_are_explained_by_the_gateways_own_words() {
             ("/metrics/job/a/l", "x 1\n", &["odd number of components", "changes the path"]),
             ("/metrics/jobs/a", "x 1\n", &["404 Not Found: 404 page not found", "--web.route-prefix"]),
         ] {
-            let failure = add(&url, path, body).unwrap_err();
-            assert_eq!(failure.tries, 1, "{failure}");
-            for part in parts {
-                let said = failure.to_string();
-                assert!(part.split('|').any(|part| said.contains(part)), "{version:?}: '{part}' is not in: {said}");
-            }
-            assert_says(&failure, &["cannot push to"]);
+            assert_has(&explained(&url, path, body), parts);
         }
     }
 }
@@ -115,8 +136,8 @@ fn a_gateway_that_somebody_broke_is_told_from_bad_metrics() {
         // An empty instance beside a group without one; the gateway refuses it and is broken from then on.
         let poison = format!("{}/metrics/job/t/instance@base64/=", server.url());
         assert_eq!(super::harness::http::request("PUT", &poison, b"x 1\n").unwrap().status, 400);
-        let mut request = push(Method::Add, "/metrics/job/mine", "y 1\n");
-        request.fallback_body = Some(Arc::from(b"z 1\n".as_slice()));
+        let mut request = push(Method::Add, "mine", "z 1\n");
+        request.command = families("y 1\n");
         let failure = send(&gateway(&server.url()), &request).unwrap_err();
         assert_says(&failure, &["400 Bad Request", "breaks the gateway for everybody: delete it"]);
     }
@@ -132,17 +153,17 @@ fn limits_of_nginx_are_explained() {
         slow.url()
     ));
     let at = |path: &str, change: &dyn Fn(&mut Push, &mut pushwrap::http::Endpoint)| {
-        let mut request = push(Method::Add, "/metrics/job/a", "x 1\n");
+        let mut request = push(Method::Add, "a", "x 1\n");
         let mut gateway = gateway(&format!("{}{path}", nginx.url()));
         change(&mut request, &mut gateway);
         send_within(&gateway, &request, Duration::from_millis(2500)).unwrap_err()
     };
     let long = "y".repeat(10_000);
-    let too_long = at("", &|request, _| request.path = format!("/metrics/job/{long}"));
+    let too_long = at("", &|request, _| request.key = GroupingKey::new(&long, []).unwrap());
     assert_says(&too_long, &["414 URI Too Long", "shorten the job name"]);
     let header = at("", &|_, gateway| gateway.headers = vec![format!("X-Long: {long}").parse().unwrap()]);
     assert_says(&header, &["400 Bad Request: 400 Request Header Or Cookie Too Large", "--header is too long"]);
-    assert_says(&at("/slow", &|_, _| ()), &["504 Endpoint Time", "does not reach it"]);
+    assert_says(&at("/slow", &|_, _| ()), &["504 Gateway Time", "does not reach it"]);
     assert_says(&at("/busy", &|_, _| ()), &["503 Service", "does not reach it"]);
 }
 
@@ -150,11 +171,11 @@ fn limits_of_nginx_are_explained() {
 fn what_no_url_can_hold_is_said() {
     let server = Pushgateway::start(Version::Newest);
     let mut gateway = gateway(&server.url());
-    let failure = send(&gateway, &push(Method::Add, &format!("/metrics/job/{}", "y".repeat(70_000)), "")).unwrap_err();
+    let failure = send(&gateway, &push(Method::Add, &"y".repeat(70_000), "")).unwrap_err();
     assert!(failure.to_string().contains("the request cannot be sent") && failure.tries == 1, "{failure}");
     // Go takes a megabyte of headers.
     gateway.headers = vec![format!("X-Long: {}", "y".repeat(1_200_000)).parse().unwrap()];
-    let failure = send(&gateway, &push(Method::Add, "/metrics/job/a", "")).unwrap_err();
+    let failure = send(&gateway, &push(Method::Add, "a", "")).unwrap_err();
     assert_says(&failure, &["431 Request Header Fields Too Large", "too long for the server"]);
 }
 
@@ -164,16 +185,12 @@ fn refused_metrics_are_left_out_and_the_run_is_reported() {
     for version in Version::ALL {
         let server = Pushgateway::start(version);
         server.push("PUT", "job/other", "# TYPE taken counter\ntaken 1\n");
-        let request = Push {
-            method: Method::Add,
-            path: "/metrics/job/a".to_owned(),
-            body: Arc::from(b"# TYPE taken gauge\ntaken 1\nown 1\n".as_slice()),
-            fallback_body: Some(Arc::from(b"own 1\n".as_slice())),
-        };
+        let mut request = push(Method::Add, "a", "own 1\n");
+        request.command = families("# TYPE taken gauge\ntaken 1\n");
         let done = send(&gateway(&server.url()), &request).unwrap();
         let said = done.own_only.unwrap();
         assert!(said.contains("is not a ") && said.contains("rename the metric"), "{said}");
-        assert_eq!((done.status, done.tries), (200, 2));
+        assert_eq!((done.status, done.tries), (Some(200), 2));
         assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
     }
 }
@@ -183,11 +200,11 @@ fn refused_metrics_are_left_out_and_the_run_is_reported() {
 fn a_gateway_that_hangs_up_instead_of_refusing_still_gets_the_run() {
     let server = Pushgateway::start(Version::Trixie);
     server.push("PUT", "job/other", "# TYPE taken counter\ntaken 1\n");
-    let mut request = push(Method::Add, "/metrics/job/a", "# TYPE taken gauge\ntaken 1\nown 1\n");
+    let mut request = push(Method::Add, "a", "# TYPE taken gauge\ntaken 1\nown 1\n");
     let failure = send(&gateway(&server.url()), &request).unwrap_err();
     assert_says(&failure, &["cannot push to"]);
     assert!(matches!(failure.fault, Fault::EmptyReply | Fault::Status { status: 400, .. }), "{failure}");
-    request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
+    (request.own, request.command) = (families("own 1\n"), families("# TYPE taken gauge\ntaken 1\n"));
     let done = send(&gateway(&server.url()), &request).unwrap();
     let said = done.own_only.unwrap();
     assert!(said.contains("Pushgateway 1.11.0 hangs up when it refuses") || said.contains("another type"), "{said}");
@@ -198,12 +215,12 @@ fn a_gateway_that_hangs_up_instead_of_refusing_still_gets_the_run() {
 fn salvage_is_for_refusals_that_the_metrics_may_have_caused() {
     let with = |reply: Reply| {
         let fake = FakeGateway::start([reply.clone(), reply.clone(), reply, Reply::ok()]);
-        let mut request = push(Method::Add, "/metrics/job/a", "own 1\nx 1\n");
-        request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
+        let mut request = push(Method::Add, "a", "own 1\n");
+        request.command = families("x 1\n");
         let done = send_within(&gateway(&fake.url()), &request, Duration::from_secs(5));
         (
             done.is_ok_and(|done| done.own_only.is_some()),
-            fake.requests().iter().filter(|r| r.body() == "own 1\n").count(),
+            fake.requests().iter().filter(|r| r.samples() == "own 1\n").count(),
         )
     };
     // Pushgateway 1.11.0 closes the connection where it means 400.
@@ -224,26 +241,22 @@ fn salvage_is_for_refusals_that_the_metrics_may_have_caused() {
 #[test]
 fn wrong_ports_and_paths_are_explained() {
     let prefixed = Pushgateway::start_with(Version::Newest, &["--web.route-prefix=/pgw"]);
-    assert!(add(&prefixed.url(), "/metrics/job/a", "x 1\n").is_ok());
+    assert!(add(&prefixed.url(), "x 1\n").is_ok());
     let bare = prefixed.url().replace("/pgw", "");
-    assert_says(&add(&bare, "/metrics/job/a", "x 1\n").unwrap_err(), &["404 Not Found", "--web.route-prefix"]);
+    assert_says(&add(&bare, "x 1\n").unwrap_err(), &["404 Not Found", "--web.route-prefix"]);
     let wrong = format!("{bare}/push");
-    assert_says(&add(&wrong, "/metrics/job/a", "x 1\n").unwrap_err(), &["is '/push' the path of the gateway"]);
+    assert_says(&add(&wrong, "x 1\n").unwrap_err(), &["is '/push' the path of the gateway"]);
     // `//` is what a path with an empty segment would be.
-    let failure = add(&prefixed.url(), "/metrics//job/a", "x 1\n").unwrap_err();
+    let failure = add(&format!("{}//x", prefixed.url()), "x 1\n").unwrap_err();
     assert!(matches!(failure.fault, Fault::Redirect { status: 301, .. }), "{failure}");
-    assert_says(&failure, &["301 Moved Permanently to '/pgw/metrics/job/a'", "is the path of its URL right?"]);
+    assert_says(&failure, &["301 Moved Permanently to '/pgw/x/metrics/job/a'", "is the path of its URL right?"]);
 
     let prometheus = Prometheus::start(&[], true);
-    assert_says(&add(&prometheus.url(), "/metrics/job/a", "x 1\n").unwrap_err(), &["404 Not Found", "no Pushgateway"]);
+    assert_says(&add(&prometheus.url(), "x 1\n").unwrap_err(), &["404 Not Found", "no Pushgateway"]);
 
     let ssh = FakeGateway::start([Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]);
-    assert_says(&add(&ssh.url(), "/metrics/job/a", "x 1\n").unwrap_err(), &["is its port right?"]);
-    let closed = send_within(
-        &gateway("http://127.0.0.1:1"),
-        &push(Method::Add, "/metrics/job/a", ""),
-        Duration::from_millis(300),
-    );
+    assert_says(&add(&ssh.url(), "x 1\n").unwrap_err(), &["is its port right?"]);
+    let closed = send_within(&gateway("http://127.0.0.1:1"), &push(Method::Add, "a", ""), Duration::from_millis(300));
     assert_says(&closed.unwrap_err(), &["connection refused", "and 1 its port? The usual one is 9091"]);
 }
 
@@ -263,12 +276,12 @@ fn nginx_in_front_is_explained() {
     ));
     let at = |path: &str, body: &str| {
         let url = format!("{}{path}", nginx.url());
-        send_within(&gateway(&url), &push(Method::Replace, "/metrics/job@base64/YS9i", body), Duration::from_secs(3))
+        send_within(&gateway(&url), &push(Method::Replace, "a/b", body), Duration::from_secs(3))
     };
-    assert_eq!(at("/pgw", "x 1\n").unwrap().status, 200);
+    assert_eq!(at("/pgw", "x 1\n").unwrap().status, Some(200));
     assert!(server.group([("job", "a/b")]).is_some());
 
-    let large = "metric_with_a_long_name 1\n".repeat(400_000);
+    let large = large(10);
     for (path, body, parts) in [
         (
             "/moved",
@@ -281,7 +294,7 @@ fn nginx_in_front_is_explained() {
             &["308 Permanent Redirect to 'https://elsewhere.example", "write 'https://elsewhere.example/"],
         ),
         ("/small", &large, &["413 Payload Too Large: 413 Request Entity Too Large", "client_max_body_size"]),
-        ("/down", "x 1\n", &[" tries: 502 Bad Endpoint", "is the gateway running?"]),
+        ("/down", "x 1\n", &[" tries: 502 Bad Gateway", "is the gateway running?"]),
         ("/closed", "x 1\n", &["403 Forbidden", "lets nobody push from here"]),
         ("/static", "x 1\n", &["405 Method Not Allowed: 405 Not Allowed", "does not take PUT"]),
     ] {
@@ -296,7 +309,7 @@ fn a_temporary_redirect_of_nginx_within_the_origin_is_followed() {
         "location /pgw/ {{ proxy_pass {}/; }}\nlocation / {{ return 307 /pgw$request_uri; }}",
         server.url()
     ));
-    assert_eq!(add(&nginx.url(), "/metrics/job/a", "x 7\n").unwrap().tries, 1);
+    assert_eq!(add(&nginx.url(), "x 7\n").unwrap().tries, 1);
     assert_eq!(server.group([("job", "a")]).unwrap().value("x", []).unwrap(), "7");
 }
 
@@ -307,8 +320,8 @@ fn victoria_metrics_takes_pushes_or_says_where() {
         vec![format!("-httpListenAddr=127.0.0.1:{port}"), format!("-storageDataPath={}", dir.display())]
     });
     let import = format!("{}/api/v1/import/prometheus", vm.url());
-    match add(&import, "/metrics/job/a", "x 1\n") {
-        Ok(done) => assert_eq!(done.status, 200),
+    match add(&import, "x 1\n") {
+        Ok(done) => assert_eq!(done.status, Some(200)),
         // Debian bookworm's is too old.
         Err(failure) => assert_says(&failure, &["400 Bad Request", "since 1.84"]),
     }
@@ -340,14 +353,14 @@ fn victoria_metrics_has_no_groups() {
 fn words_of_the_metrics_do_not_pass_for_the_gateways() {
     let server = Pushgateway::start(Version::Newest);
     server.push("PUT", "job/other", "# TYPE push_time_seconds_of_mine counter\npush_time_seconds_of_mine 1\n");
+    server.push("PUT", "job/x", "# TYPE x counter\nx 1\n");
     let words = "odd number of components in label string";
     for body in [
         "# TYPE push_time_seconds_of_mine gauge\npush_time_seconds_of_mine 1\n".to_owned(),
-        format!("x{{l=\"{words}\"}} 1\nx{{l=\"{words}\"}} 2\n"),
-        "job name is required\n".to_owned(),
+        format!("# TYPE x gauge\nx{{l=\"{words}\"}} 1\n"),
     ] {
-        let mut request = push(Method::Add, "/metrics/job/a", &body);
-        request.fallback_body = Some(Arc::from(b"own 1\n".as_slice()));
+        let mut request = push(Method::Add, "a", "own 1\n");
+        request.command = families(&body);
         assert!(send(&gateway(&server.url()), &request).unwrap().own_only.is_some(), "{body}");
     }
 }

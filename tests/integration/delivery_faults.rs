@@ -230,8 +230,8 @@ fn refusals() -> Vec<Fault> {
         ("500", Reply::status("500 Internal Server Error", "write queue is full"), vec!["tries: 500 ", "overloaded"]),
         (
             "502",
-            Reply::status("502 Bad Endpoint", "<html><body><h1>502 Bad Endpoint</h1></body></html>"),
-            vec!["502 Bad Endpoint: 502 Bad Endpoint (the server in front"],
+            Reply::status("502 Bad Gateway", "<html><body><h1>502 Bad Gateway</h1></body></html>"),
+            vec!["502 Bad Gateway: 502 Bad Gateway (the server in front"],
         ),
         (
             "503",

@@ -18,7 +18,7 @@ use super::harness::{FakeGateway, Pushgateway, Reply, Version, server, within_li
 const PASSWORD: &str = "Hunter2:%/@ä";
 
 fn offer(gateway: &Endpoint) -> Result<Delivered, Failure> {
-    send_within(gateway, &push(Method::Add, "/metrics/job/a", "x 1\n"), Duration::from_secs(5))
+    send_within(gateway, &push(Method::Add, "a", "x 1\n"), Duration::from_secs(5))
 }
 
 fn basic(user: &str, password: Password) -> Credentials {
@@ -71,7 +71,7 @@ fn a_secret_may_come_through_a_pipe_that_never_ends() {
     let mut gateway = gateway("http://127.0.0.1:1");
     gateway.credentials = Credentials::Token(fifo.clone());
     let failure = within_limit(Duration::from_millis(700), || {
-        send_within(&gateway, &push(Method::Add, "/metrics/job/a", ""), Duration::from_millis(400))
+        send_within(&gateway, &push(Method::Add, "a", ""), Duration::from_millis(400))
     });
     assert!(matches!(failure.unwrap_err().fault, Fault::Timeout(_)));
 
@@ -168,7 +168,7 @@ fn the_gateways_own_tls_and_password_are_served() {
         gateway.credentials = basic("me", given("wrong"));
         assert!(offer(&gateway).unwrap_err().to_string().contains("password or token is wrong"));
         gateway.credentials = basic("me", given(PASSWORD));
-        assert_eq!(offer(&gateway).unwrap().status, 200);
+        assert_eq!(offer(&gateway).unwrap().status, Some(200));
         gateway.url = server.url().parse().unwrap();
         let plain = offer(&gateway).unwrap_err().to_string();
         assert!(
@@ -205,8 +205,8 @@ fn tls_fault(gateway: &Endpoint) -> (TlsFault, String) {
 fn certificates_are_judged_as_curl_judges_them() {
     let authority = Authority::new();
     let good = tls_server(&authority.issue("good", "DNS:localhost,IP:127.0.0.1"), "");
-    assert_eq!(offer(&trusting(&good.url(), &authority.cert())).unwrap().status, 200);
-    assert_eq!(offer(&trusting(&good.url_by_name(), &authority.cert())).unwrap().status, 200);
+    assert_eq!(offer(&trusting(&good.url(), &authority.cert())).unwrap().status, Some(200));
+    assert_eq!(offer(&trusting(&good.url_by_name(), &authority.cert())).unwrap().status, Some(200));
 
     let (fault, said) = tls_fault(&gateway(&good.url()));
     assert_eq!(fault, TlsFault::Untrusted);
@@ -216,7 +216,7 @@ fn certificates_are_judged_as_curl_judges_them() {
     );
     let mut careless = gateway(&good.url());
     careless.tls.insecure = true;
-    assert_eq!(offer(&careless).unwrap().status, 200);
+    assert_eq!(offer(&careless).unwrap().status, Some(200));
 
     let named = tls_server(&authority.issue("named", "DNS:gw.example,DNS:other.example"), "");
     let (fault, said) = tls_fault(&trusting(&named.url_by_name(), &authority.cert()));
@@ -226,7 +226,7 @@ fn certificates_are_judged_as_curl_judges_them() {
     let old = tls_server(&authority.issue_expired("old", "DNS:localhost"), "");
     assert_eq!(tls_fault(&trusting(&old.url_by_name(), &authority.cert())).0, TlsFault::Expired);
     careless.url = old.url_by_name().parse().unwrap();
-    assert_eq!(offer(&careless).unwrap().status, 200);
+    assert_eq!(offer(&careless).unwrap().status, Some(200));
 }
 
 /// curl takes a server's own certificate as `--cacert`, whatever its basic constraints, and still checks name and dates.
@@ -235,7 +235,7 @@ fn a_servers_own_certificate_is_trusted_for_itself() {
     let authority = Authority::new();
     let own = authority.self_signed("own", "DNS:localhost");
     let server = tls_server(&own, "");
-    assert_eq!(offer(&trusting(&server.url_by_name(), &own.cert)).unwrap().status, 200);
+    assert_eq!(offer(&trusting(&server.url_by_name(), &own.cert)).unwrap().status, Some(200));
     // Another name, another certificate, and one that merely says that it comes from the pinned one.
     assert!(matches!(tls_fault(&trusting(&server.url(), &own.cert)).0, TlsFault::WrongName(_)));
     let twin = authority.self_signed("twin", "DNS:localhost");
@@ -244,7 +244,7 @@ fn a_servers_own_certificate_is_trusted_for_itself() {
     // Without any further name the common name counts, as with OpenSSL, and no other does.
     let plain = authority.self_signed_by_common_name("localhost");
     let server = tls_server(&plain, "");
-    assert_eq!(offer(&trusting(&server.url_by_name(), &plain.cert)).unwrap().status, 200);
+    assert_eq!(offer(&trusting(&server.url_by_name(), &plain.cert)).unwrap().status, Some(200));
     assert!(matches!(tls_fault(&trusting(&server.url(), &plain.cert)).0, TlsFault::WrongName(_)));
     let other = authority.self_signed_by_common_name("localhost2");
     let server = tls_server(&other, "");
@@ -253,7 +253,7 @@ fn a_servers_own_certificate_is_trusted_for_itself() {
     // A certificate that a CA signed can be pinned without the CA.
     let leaf = authority.issue("leaf", "DNS:localhost");
     let server = tls_server(&leaf, "");
-    assert_eq!(offer(&trusting(&server.url_by_name(), &leaf.cert)).unwrap().status, 200);
+    assert_eq!(offer(&trusting(&server.url_by_name(), &leaf.cert)).unwrap().status, Some(200));
     let old = authority.issue_expired("old", "DNS:localhost");
     let server = tls_server(&old, "");
     assert_eq!(tls_fault(&trusting(&server.url_by_name(), &old.cert)).0, TlsFault::Expired);
@@ -272,11 +272,11 @@ fn client_certificates_are_shown_to_who_asks() {
     let nobody = offer(&gateway).unwrap_err().to_string();
     assert!(nobody.contains("No required SSL certificate was sent") && nobody.contains("--cert and --key"), "{nobody}");
     gateway.tls.identity = Some(Identity { cert: client.cert.clone(), key: Some(client.key.clone()) });
-    assert_eq!(offer(&gateway).unwrap().status, 200);
+    assert_eq!(offer(&gateway).unwrap().status, Some(200));
     // As with curl the key may stand in the certificate's file.
     let both = std::fs::read_to_string(&client.cert).unwrap() + &std::fs::read_to_string(&client.key).unwrap();
     gateway.tls.identity = Some(Identity { cert: authority.file("both", &both), key: None });
-    assert_eq!(offer(&gateway).unwrap().status, 200);
+    assert_eq!(offer(&gateway).unwrap().status, Some(200));
     gateway.tls.identity = Some(Identity { cert: foreign.cert, key: Some(foreign.key) });
     let refused = offer(&gateway).unwrap_err().to_string();
     assert!(refused.contains("400 Bad Request: 400 The SSL certificate error"), "{refused}");
@@ -307,7 +307,7 @@ fn a_gateway_that_wants_a_client_certificate_says_so_in_tls_too() {
     gateway.tls.identity = Some(Identity { cert: foreign.cert, key: Some(foreign.key) });
     assert_eq!(tls_fault(&gateway).0, TlsFault::RefusedCertificate);
     gateway.tls.identity = Some(Identity { cert: client.cert, key: Some(client.key) });
-    assert_eq!(offer(&gateway).unwrap().status, 200);
+    assert_eq!(offer(&gateway).unwrap().status, Some(200));
 }
 
 #[test]
@@ -319,13 +319,11 @@ fn tls_to_a_plain_server_and_old_versions_are_told_apart() {
 
     let silent = FakeGateway::start([Reply::Silence]);
     let silent = gateway(&silent.url().replace("http:", "https:"));
-    let failure =
-        send_within(&silent, &push(Method::Add, "/metrics/job/a", ""), Duration::from_millis(400)).unwrap_err();
+    let failure = send_within(&silent, &push(Method::Add, "a", ""), Duration::from_millis(400)).unwrap_err();
     assert!(failure.to_string().contains("TLS handshake took too long (does it speak TLS at all"), "{failure}");
     let closing = FakeGateway::start([Reply::Reset]);
     let closing = gateway(&closing.url().replace("http:", "https:"));
-    let failure =
-        send_within(&closing, &push(Method::Add, "/metrics/job/a", ""), Duration::from_millis(400)).unwrap_err();
+    let failure = send_within(&closing, &push(Method::Add, "a", ""), Duration::from_millis(400)).unwrap_err();
     assert!(failure.to_string().contains("in the TLS handshake") && failure.tries > 1, "{failure}");
 
     let authority = Authority::new();
@@ -340,8 +338,8 @@ fn a_large_body_goes_through_tls_and_an_early_refusal_comes_back() {
     let pair = authority.issue("server", "DNS:localhost");
     let small = tls_server(&pair, "client_max_body_size 1k; lingering_close off;");
     let large = tls_server(&pair, "client_max_body_size 100m;");
-    let body = push(Method::Add, "/metrics/job/a", &"metric_with_a_long_name 1\n".repeat(400_000));
-    assert_eq!(send(&trusting(&large.url_by_name(), &authority.cert()), &body).unwrap().status, 200);
+    let body = push(Method::Add, "a", &super::delivery::large(10));
+    assert_eq!(send(&trusting(&large.url_by_name(), &authority.cert()), &body).unwrap().status, Some(200));
     let failure = send(&trusting(&small.url_by_name(), &authority.cert()), &body).unwrap_err();
     assert!(matches!(failure.fault, Fault::Status { status: 413, .. }), "{failure}");
 }
@@ -365,7 +363,7 @@ fn http_goes_through_a_proxy_in_absolute_form() {
     assert_eq!(request.header("host").unwrap(), "gw.invalid:9091");
     assert_eq!(request.header("proxy-authorization").unwrap(), "Basic bWU6cEBzcw==");
     assert_eq!(request.header("authorization"), None);
-    assert_eq!(request.body(), "x 1\n");
+    assert_eq!(request.samples(), "x 1\n");
 }
 
 #[test]
@@ -381,7 +379,7 @@ fn a_real_proxy_forwards_http_and_tunnels_tls() {
     let nginx = tls_server(&authority.issue("server", "DNS:localhost"), "");
     let mut gateway = through(&nginx.url_by_name(), &[("https_proxy", &with)]);
     gateway.tls.ca = Some(authority.cert());
-    assert_eq!(offer(&gateway).unwrap().status, 200);
+    assert_eq!(offer(&gateway).unwrap().status, Some(200));
     assert!(proxy.log().contains("CONNECT localhost"), "{}", proxy.log());
 
     let refused = offer(&through(&server.url(), &[("http_proxy", &without)])).unwrap_err().to_string();
@@ -398,7 +396,7 @@ fn a_real_proxy_forwards_http_and_tunnels_tls() {
 fn proxies_that_fail_are_told_from_gateways_that_fail() {
     let budget = Duration::from_secs(2);
     let fails = |url: &str, variables: &[(&str, &str)]| {
-        send_within(&through(url, variables), &push(Method::Add, "/metrics/job/a", ""), budget).unwrap_err().to_string()
+        send_within(&through(url, variables), &push(Method::Add, "a", ""), budget).unwrap_err().to_string()
     };
     let said = fails("http://gw:1", &[("http_proxy", "127.0.0.1:1")]);
     assert!(said.contains("proxy '127.0.0.1:1': connection refused"), "{said}");
@@ -432,10 +430,10 @@ fn a_rehearsal_can_be_replayed_and_shows_no_secret() {
     let server = Pushgateway::start(Version::Newest);
     let mut gateway = gateway(&server.url().replace("://", "://user:hunter2@"));
     gateway.headers = vec!["X-Key: hunter2".parse().unwrap()];
-    let request = push(Method::Replace, "/metrics/job/a", "x 5\n");
+    let request = push(Method::Replace, "a", "x 5\n");
     let text = request_text(&gateway, &request);
     assert!(text.starts_with("PUT /metrics/job/a HTTP/1.1\nHost: 127.0.0.1:"), "{text}");
-    assert!(text.contains("\nContent-Length: 4\n") && text.ends_with("\n\nx 5\n"), "{text}");
+    assert!(text.contains("\nContent-Length: 21\n") && text.ends_with("\n\n# TYPE x untyped\nx 5\n"), "{text}");
     assert!(text.contains("\nAuthorization: (redacted)\n") && text.contains("\nX-Key: (redacted)\n"), "{text}");
 
     gateway.url = server.url().parse().unwrap();
@@ -446,7 +444,7 @@ fn a_rehearsal_can_be_replayed_and_shows_no_secret() {
         assert!(!shown.contains("hunter2") && !shown.contains("token"), "{shown}");
     }
     let mut shell = Command::new("sh");
-    let line = format!("{command} <<'END'\n{}END", String::from_utf8_lossy(&request.body));
+    let line = format!("{command} <<'END'\n{}END", text.split_once("\n\n").unwrap().1);
     let output = shell.args(["-c", &line]).env("PATH", server::path_with("curl")).output().unwrap();
     assert!(output.status.success(), "{command}: {output:?}");
     assert_eq!(server.group([("job", "a")]).unwrap().value("x", []).unwrap(), "5");

@@ -1,11 +1,10 @@
 //! `pushwrap prune` and `pushwrap delete`: exactly the groups that are meant go, and never one that somebody still pushes to.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pushwrap::grouping::GroupingKey;
 use pushwrap::http::{Cancel, Deadline, Endpoint};
-use pushwrap::sink::{Method, Push, deliver, inventory};
+use pushwrap::sink::{Push, deliver, inventory};
 
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, PATIENCE, Pushgateway, Pushwrap, Reply, Terminal, Version, http, wait_for};
@@ -87,7 +86,7 @@ fn a_delete_hits_exactly_the_group_that_was_read() {
         assert_eq!(shown.len(), KEYS.len() + 1);
         while !left.is_empty() {
             let key = left.remove(left.len() / 2);
-            let push = Push { method: Method::Delete, path: key.path(), body: Arc::default(), fallback_body: None };
+            let push = Push::deletion(key.clone());
             deliver(&at, &push, Deadline::after(PATIENCE), &Cancel::new()).unwrap();
             wait_for(&format!("{key} alone to go"), || (keys() == left).then_some(()));
         }

@@ -2,14 +2,15 @@
 //! tells a file that a disk or a person damaged.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::delivery::spool::dir::digest;
-use crate::exposition::{Context, Family, Source, encode, read};
-use crate::sink::remains::remains;
+use crate::exposition::{Context, Family, OwnedFamilies, Source, encode};
+use crate::grouping::GroupingKey;
+use crate::sink::merge::surviving;
+use crate::sink::push::without_samples;
 use crate::sink::{Method, Push};
 
 /// The first line of the file.
@@ -65,8 +66,6 @@ pub(crate) enum Deletion {
 pub struct SpooledPush {
     /// Whom it is for.
     pub destination: Destination,
-    /// The labels of its group, `job` included.
-    pub grouping: Vec<(String, String)>,
     /// Since when it waits.
     pub since: SystemTime,
     /// What is to be sent.
@@ -80,17 +79,17 @@ pub struct SpooledPush {
 impl SpooledPush {
     /// A push that waits from now on.
     #[must_use]
-    pub(crate) fn new(destination: Destination, grouping: &[(String, String)], push: Push) -> Self {
-        let (grouping, since) = (grouping.to_vec(), SystemTime::now());
+    pub(crate) fn new(destination: Destination, push: Push) -> Self {
+        let since = SystemTime::now();
         let nanos = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let token = u64::try_from(nanos).unwrap_or_default();
-        Self { destination, grouping, since, push, token, deletion: Deletion::None }
+        Self { destination, since, push, token, deletion: Deletion::None }
     }
 
     /// The group as in PromQL: `{job="backup", instance="db1"}`.
     #[must_use]
     pub fn group(&self) -> String {
-        grouping_text(&self.grouping)
+        self.push.key.to_string()
     }
 
     /// What sending it does to the group, before the address: `pushed to`.
@@ -106,7 +105,7 @@ impl SpooledPush {
 
     /// The name of everything that belongs to the group.
     pub(crate) fn group_name(&self) -> String {
-        digest(&[self.push.path.as_bytes()])
+        digest(&[self.push.key.path().as_bytes()])
     }
 
     /// The name of its file, without the ending.
@@ -134,70 +133,85 @@ impl SpooledPush {
             return Inherited::Nothing;
         }
         let stays = |family: &Family<'_>| is_gateway || lasting.iter().any(|name| name == family.name());
-        let (own, before) = (self.push.clone(), &older.push);
-        self.push.body = overlaid(&own.body, &before.body, stays);
-        if own.fallback_body.is_some() || before.fallback_body.is_some() {
-            let [own, before] = [&own, before].map(|push| push.fallback_body.as_ref().unwrap_or(&push.body));
-            self.push.fallback_body = Some(overlaid(own, before, stays));
-        }
-        if self.push.body.len() > own.body.len() { Inherited::Metrics } else { Inherited::Nothing }
+        let (own, before) = (&self.push, &older.push);
+        let merged = |newer: &OwnedFamilies, older: &OwnedFamilies| {
+            OwnedFamilies::of(vec![newer.clone(), older.clone()], |parts| match parts {
+                [newer, older] => {
+                    let remaining = surviving(older.families(), own.families()).filter(|family| stays(family));
+                    newer.families().iter().chain(remaining).cloned().collect()
+                }
+                _ => Vec::new(),
+            })
+        };
+        let (own_families, command) = (merged(&own.own, &before.own), merged(&own.command, &before.command));
+        let number = |push: &Push| push.families().count();
+        let alone = number(&self.push);
+        (self.push.own, self.push.command) = (own_families, command);
+        if number(&self.push) > alone { Inherited::Metrics } else { Inherited::Nothing }
     }
 
     /// The DELETE that it has taken the place of: a gateway that was up would have had it, whatever it says of this push.
     pub(crate) fn inherited_deletion(&self) -> Option<Push> {
         let deletes = self.deletion == Deletion::Inherited && self.push.method != Method::Delete;
-        let path = self.push.path.clone();
-        deletes.then(|| Push { method: Method::Delete, path, body: Arc::default(), fallback_body: None })
+        deletes.then(|| Push::deletion(self.push.key.clone()))
     }
 
     /// Puts these counts into the place of others.
-    pub(crate) fn recount(&mut self, counts: &[u8]) {
-        let Some(head) = counts.split_inclusive(|byte| *byte == b'\n').next() else { return };
-        let contains = |body: &[u8], part: &[u8]| body.windows(part.len()).any(|window| window == part);
-        for body in std::iter::once(&mut self.push.body).chain(&mut self.push.fallback_body) {
-            if contains(body, head) && !contains(body, counts) {
-                *body = overlaid(counts, body, |_| true);
-            }
+    pub(crate) fn recount(&mut self, counts: Vec<Family<'static>>) {
+        let is_count = |family: &Family<'_>| counts.iter().any(|count| count.name() == family.name());
+        if !self.push.own.families().iter().any(is_count)
+            || counts.iter().all(|count| self.push.own.families().contains(count))
+        {
+            return;
         }
+        self.push.own = OwnedFamilies::of(vec![self.push.own.clone()], move |parts| {
+            let families = parts.iter().flat_map(OwnedFamilies::families);
+            let others: Vec<_> =
+                families.filter(|family| counts.iter().all(|count| count.name() != family.name())).cloned().collect();
+            counts.into_iter().chain(others).collect()
+        });
     }
 
     /// Takes the families of these counts out.
-    pub(crate) fn uncount(&mut self, counts: &[u8]) {
-        let sources = [Source::new("the counts", counts)];
-        let counts = read(&sources, &Context::default()).families;
-        for body in std::iter::once(&mut self.push.body).chain(&mut self.push.fallback_body) {
-            let own = [Source::new("the push", &**body)];
-            let own = encode(&remains(&own, &counts));
-            *body = own.into();
-        }
+    pub(crate) fn uncount(&mut self, counts: &[Family<'_>]) {
+        self.push.own = OwnedFamilies::of(vec![self.push.own.clone()], |parts| {
+            let families = parts.iter().flat_map(OwnedFamilies::families);
+            families.filter(|family| counts.iter().all(|count| count.name() != family.name())).cloned().collect()
+        });
     }
 
     /// The same with the run's own metrics alone, where that is less.
     pub(crate) fn lightened(&self) -> Option<Self> {
-        let body = self.push.fallback_body.clone()?;
-        Some(Self { push: Push { body, fallback_body: None, ..self.push.clone() }, ..self.clone() })
+        if self.push.command.is_empty() {
+            return None;
+        }
+        let own = OwnedFamilies::of(vec![self.push.own.clone()], |parts| {
+            parts.iter().flat_map(OwnedFamilies::families).map(without_samples).collect()
+        });
+        Some(Self { push: Push { own, command: OwnedFamilies::default(), ..self.push.clone() }, ..self.clone() })
     }
 
     /// The content of its file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let Self { destination, grouping, since, push, token, deletion } = self;
+        let Self { destination, since, push, token, deletion } = self;
         let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut head = format!("token {token}\nsince {}\n", since.as_secs());
         let _ = writeln!(head, "door {}\nurl {}", destination.door.name(), destination.url);
-        let _ = writeln!(head, "method {}\npath {}", push.method.name(), push.path);
-        for (name, value) in grouping {
+        let _ = writeln!(head, "method {}\npath {}", push.method.name(), push.key.path());
+        for (name, value) in push.key.labels() {
             let _ = writeln!(head, "label {name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
         }
         if *deletion == Deletion::Inherited {
             head.push_str("deletion inherited\n");
         }
-        let fallback_body = push.fallback_body.as_deref().unwrap_or_default();
-        if push.fallback_body.is_some() {
-            let _ = writeln!(head, "fallback_body {}", fallback_body.len());
+        let body = encode(push.families());
+        let own = if push.command.is_empty() { Vec::new() } else { encode(&push.own_alone()) };
+        if !push.command.is_empty() {
+            let _ = writeln!(head, "fallback_body {}", own.len());
         }
-        let _ = writeln!(head, "body {}\n", push.body.len());
-        let sum = digest(&[head.as_bytes(), &push.body, fallback_body]);
-        [format!("{HEAD}\nsum {sum}\n").as_bytes(), head.as_bytes(), &push.body, fallback_body].concat()
+        let _ = writeln!(head, "body {}\n", body.len());
+        let sum = digest(&[head.as_bytes(), &body, &own]);
+        [format!("{HEAD}\nsum {sum}\n").as_bytes(), head.as_bytes(), &body, &own].concat()
     }
 
     /// The reverse; `None` for what is damaged.
@@ -211,27 +225,32 @@ impl SpooledPush {
         let end = rest.windows(2).position(|two| two == b"\n\n")?;
         let head = Head(std::str::from_utf8(rest.get(..end)?).ok()?);
         let content = rest.get(end + 2..)?;
-        let (body, fallback_body) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
+        let (body, own) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
+        let (own, command) = families_of(body, head.one("fallback_body").map(|_| own));
+        let key = GroupingKey::held(head.labels()?)?;
         Some(Self {
             destination: Destination { door: head.door()?, url: head.one("url")?.to_owned() },
-            grouping: head.labels()?,
             since: UNIX_EPOCH + Duration::from_secs(head.one("since")?.parse().ok()?),
-            push: Push {
-                method: head.method()?,
-                path: head.one("path")?.to_owned(),
-                body: body.into(),
-                fallback_body: head.one("fallback_body").map(|_| fallback_body.into()),
-            },
+            push: Push { method: head.method()?, key, own, command },
             token: head.one("token")?.parse().ok()?,
             deletion: head.one("deletion").map_or(Deletion::None, |_| Deletion::Inherited),
         })
     }
 }
 
-/// Labels as in PromQL.
-pub(crate) fn grouping_text(grouping: &[(String, String)]) -> String {
-    let labels: Vec<String> = grouping.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{{}}}", labels.join(", "))
+/// The run's own families and the command's. `own` has the names of the own ones, where there are others.
+fn families_of(body: &[u8], own: Option<&[u8]>) -> (OwnedFamilies, OwnedFamilies) {
+    let read = |text: &[u8]| OwnedFamilies::read(vec![Source::new("the push", text.to_vec())], &Context::default()).0;
+    let all = read(body);
+    let Some(own) = own.map(read) else { return (all, OwnedFamilies::default()) };
+    let part = |is_own: bool| {
+        OwnedFamilies::of(vec![all.clone()], |parts| {
+            let families = parts.iter().flat_map(OwnedFamilies::families);
+            let known = |family: &&Family<'_>| own.families().iter().any(|other| other.name() == family.name());
+            families.filter(|family| known(family) == is_own).cloned().collect()
+        })
+    };
+    (part(true), part(false))
 }
 
 /// The name of a destination within file names.
@@ -239,14 +258,6 @@ pub(crate) fn destination_name(destination: &Destination) -> String {
     let mut name = digest(&[destination.door.name().as_bytes(), b" ", destination.url.as_bytes()]);
     name.truncate(16);
     name
-}
-
-/// The newer exposition, and behind it what stays of the older one.
-fn overlaid(newer: &[u8], older: &[u8], stays: impl Fn(&Family<'_>) -> bool) -> Arc<[u8]> {
-    let (sources, older) = ([Source::new("the push", newer)], [Source::new("the older push", older)]);
-    let new = read(&sources, &Context::default()).families;
-    let old = remains(&older, &new);
-    [newer, &encode(old.iter().filter(|family| stays(family)))].concat().into()
 }
 
 /// Lines of a name, a blank and a value.
@@ -282,39 +293,41 @@ impl<'t> Head<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Destination, SinkKind, SpooledPush};
+    use super::{Context, Destination, OwnedFamilies, SinkKind, Source, SpooledPush, encode};
+    use crate::grouping::GroupingKey;
     use crate::sink::{Method, Push};
 
-    fn waiting(method: Method, body: &str, fallback_body: Option<&str>) -> SpooledPush {
+    fn families(text: &str) -> OwnedFamilies {
+        OwnedFamilies::read(vec![Source::new("f", text.as_bytes().to_vec())], &Context::default()).0
+    }
+
+    fn waiting(method: Method, own: &str, command: &str) -> SpooledPush {
         let destination = Destination { door: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
-        let grouping = [("job", "a b"), ("zone", "ä\n=\"")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let bytes = |text: &str| text.as_bytes().into();
-        let push = Push {
-            method,
-            path: "/metrics/job/a".to_owned(),
-            body: bytes(body),
-            fallback_body: fallback_body.map(bytes),
-        };
-        SpooledPush::new(destination, &grouping, push)
+        let key = GroupingKey::new("a b", ["zone=ä\n=\"".parse().unwrap()]).unwrap();
+        SpooledPush::new(destination, Push { method, key, own: families(own), command: families(command) })
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for (method, fallback_body) in
-            [(Method::Add, Some("s 1\n")), (Method::Replace, Some("")), (Method::Delete, None)]
+        for (method, own, command) in
+            [(Method::Add, "s 1\n", "x 1\ny 2\n"), (Method::Replace, "", "x 1\n"), (Method::Delete, "s 1\n", "")]
         {
-            let one = waiting(method, "x 1\n\ny 2\n", fallback_body);
+            let one = waiting(method, own, command);
             let other = SpooledPush::from_bytes(&one.to_bytes()).unwrap();
-            assert_eq!((&other.destination, &other.grouping), (&one.destination, &one.grouping));
-            assert_eq!((other.token, other.push.method, &other.push.path), (one.token, method, &one.push.path));
-            assert_eq!((&other.push.body, &other.push.fallback_body), (&one.push.body, &one.push.fallback_body));
+            assert_eq!((&other.destination, &other.push.key), (&one.destination, &one.push.key));
+            assert_eq!((other.token, other.push.method), (one.token, method));
+            for (read, written) in
+                [(other.push.own, one.push.own.clone()), (other.push.command, one.push.command.clone())]
+            {
+                assert_eq!(encode(read.families()), encode(written.families()));
+            }
             assert_eq!(one.group(), r#"{job="a b", zone="ä\n=\""}"#);
         }
     }
 
     #[test]
     fn damage_is_seen_wherever_it_is() {
-        let bytes = waiting(Method::Add, "x 1\n", Some("y 1\n")).to_bytes();
+        let bytes = waiting(Method::Add, "y 1\n", "x 1\n").to_bytes();
         for at in 0..bytes.len() {
             assert!(SpooledPush::from_bytes(&bytes[..at]).is_none(), "cut at {at}");
             let mut flipped = bytes.clone();
@@ -323,13 +336,13 @@ mod tests {
         }
     }
 
-    /// What would be sent after `older` had waited and `newer` came: method, body, fallback body.
-    fn both(mut older: SpooledPush, mut newer: SpooledPush, door: SinkKind) -> (Method, String, Option<String>) {
+    /// What would be sent after `older` had waited and `newer` came: method, own and command's families.
+    fn both(mut older: SpooledPush, mut newer: SpooledPush, door: SinkKind) -> (Method, String, String) {
         older.destination.door = door;
         newer.destination.door = door;
         newer.inherit(&older, &["last".to_owned()]);
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        (newer.push.method, text(&newer.push.body), newer.push.fallback_body.as_deref().map(text))
+        let text = |families: &OwnedFamilies| String::from_utf8(encode(families.families())).unwrap();
+        (newer.push.method, text(&newer.push.own), text(&newer.push.command))
     }
 
     const OLD: &str = "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx 1\n# TYPE h_sum gauge\nh_sum 1\n";
@@ -349,26 +362,23 @@ mod tests {
             (Add, Delete, Delete, NEW),
             (Replace, Delete, Delete, NEW),
         ] {
-            let did = both(waiting(before, OLD, None), waiting(after, NEW, None), SinkKind::Pushgateway);
-            assert_eq!(did, (method, body.to_owned(), None), "{before:?} {after:?}");
+            let did = both(waiting(before, OLD, ""), waiting(after, NEW, ""), SinkKind::Pushgateway);
+            assert_eq!(did, (method, body.to_owned(), String::new()), "{before:?} {after:?}");
         }
     }
 
     #[test]
-    fn the_own_metrics_of_both_are_what_is_pushed_when_the_others_are_refused() {
+    fn the_own_metrics_of_both_stay_apart_from_the_commands() {
         let own = "# TYPE own gauge\nown 1\n";
-        let older = || waiting(Method::Add, &format!("{OLD}{own}"), Some(own));
-        let did = both(older(), waiting(Method::Add, NEW, None), SinkKind::Pushgateway);
-        assert_eq!(did.2.unwrap(), format!("{NEW}{own}"));
-        let did = both(older(), waiting(Method::Add, NEW, Some("")), SinkKind::Pushgateway);
-        assert_eq!(did.2.unwrap(), own);
-        let did = both(waiting(Method::Add, own, None), waiting(Method::Add, NEW, Some("")), SinkKind::Pushgateway);
-        assert_eq!(did.2.unwrap(), own);
+        let did = both(waiting(Method::Add, own, OLD), waiting(Method::Add, "", NEW), SinkKind::Pushgateway);
+        assert_eq!(did, (Method::Add, own.to_owned(), format!("{NEW}{LAST}")));
+        let did = both(waiting(Method::Add, own, ""), waiting(Method::Add, "", NEW), SinkKind::Pushgateway);
+        assert_eq!(did, (Method::Add, own.to_owned(), NEW.to_owned()));
     }
 
     #[test]
     fn remote_write_is_told_nothing_old_but_the_last_success() {
-        let did = both(waiting(Method::Add, OLD, None), waiting(Method::Add, "", None), SinkKind::RemoteWrite);
-        assert_eq!(did, (Method::Add, LAST.to_owned(), None));
+        let did = both(waiting(Method::Add, OLD, ""), waiting(Method::Add, "", ""), SinkKind::RemoteWrite);
+        assert_eq!(did, (Method::Add, LAST.to_owned(), String::new()));
     }
 }

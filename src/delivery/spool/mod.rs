@@ -10,4 +10,4 @@ pub(crate) mod store;
 pub use counts::RunCounts;
 pub use dir::{DEFAULT_STATE_DIR, SpoolDir, SpoolPath};
 pub use entry::{Destination, SinkKind, SpooledPush};
-pub use store::{CountsText, Sent, SpoolOptions, dropped};
+pub use store::{CountFamilies, Sent, SpoolOptions, dropped};

@@ -11,8 +11,8 @@ const MOST: usize = 64;
 pub(crate) struct Note {
     pub(crate) token: u64,
     pub(crate) fate: Fate,
-    /// What the gateway answered.
-    pub(crate) status: u16,
+    /// What the gateway answered, where it did.
+    pub(crate) status: Option<u16>,
 }
 
 /// What the gateway made of pushes.
@@ -37,14 +37,15 @@ impl Fate {
 impl Note {
     fn from_line(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
-        let (token, status, name) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
+        let (token, status, name) = (words.next()?.parse().ok()?, words.next()?.parse::<u16>().ok()?, words.next()?);
+        let status = Some(status).filter(|status| *status > 0);
         let (fate, _) = *Fate::ALL.iter().find(|(_, known)| *known == name)?;
         Some(Self { token, fate, status })
     }
 
     /// Of one length: newer notes leave nothing of older ones.
     fn to_line(self) -> String {
-        format!("{:020} {:03} {}\n", self.token, self.status, self.fate.name())
+        format!("{:020} {:03} {}\n", self.token, self.status.unwrap_or_default(), self.fate.name())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::delivery::spool::dir::{Lock, NoLock, SpoolDir};
-use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush, destination_name, grouping_text};
+use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush, destination_name};
 use crate::delivery::spool::notes::{Fate, Note, send_lock};
 use crate::delivery::spool::store::{FULL, Sent, SpoolOptions, Stored, Written, dropped, fate, is_settled};
 use crate::http::deadline::Deadline;
@@ -31,7 +31,7 @@ impl SpoolOptions {
             return Vec::new();
         };
         let ending = format!("-{}", destination_name(&destination));
-        let own = SpooledPush::new(destination, &self.grouping, own.clone()).name();
+        let own = SpooledPush::new(destination, own.clone()).name();
         let names = state.waiting().unwrap_or_default();
         let mut drained = Vec::new();
         for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
@@ -52,7 +52,7 @@ impl SpoolOptions {
     /// It gets half of the time at most, and is not waited for where somebody else sends it.
     pub(crate) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Drained> {
         let (destination, state) = (sink.destination()?, self.state_dir.open_existing().ok()?);
-        let name = SpooledPush::new(destination, &self.grouping, own.clone()).name();
+        let name = SpooledPush::new(destination, own.clone()).name();
         // Nothing is made where nothing waits.
         state.peek(&name).ok()??;
         let deadline = Deadline::after(limits.deadline.left() / 2);
@@ -63,7 +63,8 @@ impl SpoolOptions {
 /// What came of a push that had waited.
 #[derive(Debug)]
 pub(crate) struct Drained {
-    pub(crate) result: Result<Delivered, Failure>,
+    /// None where nothing was sent.
+    pub(crate) result: Option<Result<Delivered, Failure>>,
     pub(crate) said: Vec<String>,
     /// The gateway may still apply it.
     pub(crate) unanswered: bool,
@@ -72,8 +73,7 @@ pub(crate) struct Drained {
 
 /// `None` where there was nothing to do.
 fn drain(state: &SpoolDir, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Drained> {
-    let nothing_sent = Delivered { status: 200, tries: 0, own_only: None, notes: Vec::new() };
-    let untried = |trouble| Drained { result: Ok(nothing_sent), said: vec![trouble], unanswered: false, waits: false };
+    let untried = |trouble| Drained { result: None, said: vec![trouble], unanswered: false, waits: false };
     let waiting = match state.waiting_push(name) {
         Ok(waiting) => waiting?,
         Err(trouble) => return Some(untried(trouble)),
@@ -93,7 +93,7 @@ fn drain(state: &SpoolDir, name: &str, sink: &Sink, limits: Limits<'_>) -> Optio
         Err(failure) if !waits => said.push(dropped(&group, failure)),
         Err(_) => {}
     }
-    Some(Drained { result, said, unanswered, waits })
+    Some(Drained { result: Some(result), said, unanswered, waits })
 }
 
 /// Where the final push of a run to one sink is kept until it is taken.
@@ -112,7 +112,7 @@ impl SpoolEntry<'_> {
     }
 
     fn waiting(&self, push: &Push) -> SpooledPush {
-        SpooledPush::new(self.destination.clone(), &self.spool.grouping, push.clone())
+        SpooledPush::new(self.destination.clone(), push.clone())
     }
 
     /// What is said of the push when it is not taken.
@@ -212,7 +212,7 @@ impl SpoolEntry<'_> {
         let Ok(_lock) = self.state.lock_within(&send_lock(&own.name()), Duration::ZERO) else { return };
         let mut newest = own.clone();
         self.spool.recount(&self.state, &mut newest);
-        if newest.push.body == own.push.body {
+        if newest.push.own == own.push.own {
             sink.deliver(push, PushKind::Final, limits);
         }
     }
@@ -237,7 +237,7 @@ impl SpoolEntry<'_> {
         if let Some(lock) = lock {
             self.state.note(&own.name(), lock, Note { token: own.token.saturating_sub(1), ..fate(&refused.result) });
         }
-        let group = grouping_text(&self.spool.grouping);
+        let group = own.group();
         let why = match refused.result {
             Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
             Err(failure) => failure.to_string(),

@@ -9,8 +9,9 @@ use nix::unistd::geteuid;
 
 use crate::delivery::spool::counts::RunCounts;
 use crate::delivery::spool::dir::{Lock, SpoolDir, SpoolPath, StateFile, belongs_to};
-use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush};
+use crate::delivery::spool::entry::{Destination, Inherited, SinkKind, SpooledPush};
 use crate::delivery::spool::notes::{Fate, Note, send_lock};
+use crate::exposition::Family;
 use crate::http::error::{Failure, Fault};
 use crate::sink::PushKind;
 use crate::sink::pushgateway::Delivered;
@@ -28,31 +29,29 @@ const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 pub struct SpoolOptions {
     /// The directory.
     pub state_dir: SpoolPath,
-    /// The labels of the run's group.
-    pub grouping: Vec<(String, String)>,
     /// The families of an older push that a receiver of remote write is told again.
     pub lasting: Vec<String>,
     /// How counts stand in a push.
-    pub counts_text: CountsText,
+    pub compose_counts: CountFamilies,
     /// The budget of a push; locks may cost a part of it.
     pub budget: Duration,
 }
 
-/// Writes the families of counts as they stand in a push.
+/// Makes the families of counts as they stand in a push.
 #[derive(Clone)]
-pub struct CountsText(Arc<dyn Fn(RunCounts) -> Vec<u8> + Send + Sync>);
+pub struct CountFamilies(Arc<dyn Fn(RunCounts) -> Vec<Family<'static>> + Send + Sync>);
 
-impl CountsText {
-    /// Counts are written by `encode`.
+impl CountFamilies {
+    /// Counts become families by `compose`.
     #[must_use]
-    pub fn new(encode: impl Fn(RunCounts) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(encode))
+    pub fn new(compose: impl Fn(RunCounts) -> Vec<Family<'static>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(compose))
     }
 }
 
-impl std::fmt::Debug for CountsText {
+impl std::fmt::Debug for CountFamilies {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("CountsText").finish_non_exhaustive()
+        formatter.debug_struct("CountFamilies").finish_non_exhaustive()
     }
 }
 
@@ -300,8 +299,8 @@ pub(crate) fn fate(result: &Result<Delivered, Failure>) -> Note {
     let (fate, status) = match result {
         Ok(Delivered { status, own_only: None, .. }) => (Fate::Whole, *status),
         Ok(Delivered { status, .. }) => (Fate::Light, *status),
-        Err(Failure { fault: Fault::Status { status, .. }, .. }) => (Fate::Refused, *status),
-        Err(_) => (Fate::Refused, 0),
+        Err(Failure { fault: Fault::Status { status, .. }, .. }) => (Fate::Refused, Some(*status)),
+        Err(_) => (Fate::Refused, None),
     };
     Note { token: 0, fate, status }
 }
@@ -358,13 +357,13 @@ impl SpoolOptions {
     /// Puts in the counts as they are now: another run may have been counted later and have been faster, and no counter may fall.
     pub(crate) fn recount(&self, state: &SpoolDir, waiting: &mut SpooledPush) {
         if let Some(counts) = state.counts(&waiting.group_name()) {
-            waiting.recount(&(self.counts_text.0)(counts));
+            waiting.recount((self.compose_counts.0)(counts));
         }
     }
 
     /// Leaves the counts out: who sends without the lock may arrive after others with higher ones.
     pub(crate) fn uncount(&self, waiting: &mut SpooledPush) {
-        waiting.uncount(&(self.counts_text.0)(RunCounts::default()));
+        waiting.uncount(&(self.compose_counts.0)(RunCounts::default()));
     }
 }
 
@@ -372,8 +371,8 @@ impl Sink {
     /// Whom a push to this sink waits for; `None` for what needs no waiting.
     pub(crate) fn destination(&self) -> Option<Destination> {
         let door = match self {
-            Self::Pushgateway(_) => super::SinkKind::Pushgateway,
-            Self::RemoteWrite(_) => super::SinkKind::RemoteWrite,
+            Self::Pushgateway(_) => SinkKind::Pushgateway,
+            Self::RemoteWrite(_) => SinkKind::RemoteWrite,
             Self::File(_) => return None,
         };
         Some(Destination { door, url: self.name() })
@@ -386,20 +385,28 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{
-        CountsText, Fate, LONGEST_WAIT, Note, ROOM_BYTES, RunCounts, SpoolOptions, Stored, Written, group_lock,
+        CountFamilies, Fate, LONGEST_WAIT, Note, ROOM_BYTES, RunCounts, SpoolOptions, Stored, Written, group_lock,
         send_lock,
     };
     use crate::delivery::spool::entry::{Destination, SinkKind, SpooledPush};
     use crate::delivery::{SpoolDir, SpoolPath};
+    use crate::exposition::{Context, Family, OwnedFamilies, Source, encode};
+    use crate::grouping::GroupingKey;
     use crate::outcome::Outcome;
     use crate::sink::{Method, Push};
 
-    fn waiting(body: &str, fallback_body: Option<&str>) -> SpooledPush {
+    fn families(text: &str) -> OwnedFamilies {
+        OwnedFamilies::read(vec![Source::new("f", text.as_bytes().to_vec())], &Context::default()).0
+    }
+
+    fn waiting(own: &str, command: &str) -> SpooledPush {
         let destination = Destination { door: SinkKind::Pushgateway, url: "http://gw".to_owned() };
-        let bytes = |text: &str| text.as_bytes().into();
-        let path = "/metrics/job/a".to_owned();
-        let push = Push { method: Method::Add, path, body: bytes(body), fallback_body: fallback_body.map(bytes) };
-        SpooledPush::new(destination, &[("job".to_owned(), "a".to_owned())], push)
+        let (key, method) = (GroupingKey::new("a", []).unwrap(), Method::Add);
+        SpooledPush::new(destination, Push { method, key, own: families(own), command: families(command) })
+    }
+
+    fn text(push: &Push) -> String {
+        String::from_utf8(encode(push.families())).unwrap()
     }
 
     fn state() -> (tempfile::TempDir, SpoolDir) {
@@ -410,10 +417,10 @@ mod tests {
 
     /// Counts as `n` and the number of successes.
     fn spool() -> SpoolOptions {
-        let text = |counts: RunCounts| format!("# TYPE n counter\nn {}\n", counts.runs(Outcome::Success)).into_bytes();
+        let number = |counts: RunCounts| counts.runs(Outcome::Success).to_string();
+        let compose = move |counts| vec![Family::counter("n", "").sample(&[], number(counts))];
         let (state_dir, budget) = (SpoolPath::None, Duration::from_secs(1));
-        let counts_text = CountsText::new(text);
-        SpoolOptions { state_dir, grouping: Vec::new(), lasting: Vec::new(), counts_text, budget }
+        SpoolOptions { state_dir, lasting: Vec::new(), compose_counts: CountFamilies::new(compose), budget }
     }
 
     #[test]
@@ -423,20 +430,17 @@ mod tests {
         for _ in 0..2 {
             state.count(path, Outcome::Success).unwrap();
         }
-        let text = |waiting: SpooledPush| String::from_utf8(waiting.push.body.to_vec()).unwrap();
-        let late = waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", None);
-        assert_eq!(text(state.store(late.clone(), &spool()).own), "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n");
+        let late = waiting("# TYPE n counter\nn 1\n", "# TYPE x gauge\nx 1\n");
+        let counted = "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n";
+        assert_eq!(text(&state.store(late.clone(), &spool()).own.push), counted);
         let late = stored(&state, late);
-        assert_eq!(text(late), "# TYPE n counter\nn 2\n# TYPE x gauge\nx 1\n");
-        let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", None));
-        state.discard(&uncounted).unwrap();
-        let uncounted = stored(&state, waiting("# TYPE x gauge\nx 1\n", Some("# TYPE n counter\nn 0\n")));
-        assert_eq!(uncounted.push.fallback_body.as_deref().unwrap(), b"# TYPE n counter\nn 2\n");
-        assert_eq!(text(uncounted), "# TYPE x gauge\nx 1\n", "a run that could not be counted stays uncounted");
-        let mut unlocked = waiting("# TYPE n counter\nn 1\n# TYPE x gauge\nx 1\n", Some("# TYPE n counter\nn 1\n"));
+        assert_eq!(text(&late.push), counted);
+        state.discard(&late).unwrap();
+        let uncounted = stored(&state, waiting("", "# TYPE x gauge\nx 1\n"));
+        assert_eq!(text(&uncounted.push), "# TYPE x gauge\nx 1\n", "a run that could not be counted stays uncounted");
+        let mut unlocked = waiting("# TYPE n counter\nn 1\n", "# TYPE x gauge\nx 1\n");
         spool().uncount(&mut unlocked);
-        assert_eq!(unlocked.push.fallback_body.as_deref().unwrap(), b"");
-        assert_eq!(text(unlocked), "# TYPE x gauge\nx 1\n", "it may arrive after others");
+        assert_eq!(text(&unlocked.push), "# TYPE x gauge\nx 1\n", "it may arrive after others");
     }
 
     /// What is sent of a push that was stored.
@@ -450,15 +454,15 @@ mod tests {
     fn a_directory_holds_no_more_than_its_limit() {
         let (directory, state) = state();
         let other = File::create(directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)))).unwrap();
-        let large = "x 1\n".repeat(1000);
+        let large = (0..1000).fold(String::new(), |text, number| text + &format!("x{number} 1\n"));
         other.set_len(ROOM_BYTES - 1000).unwrap();
-        let Stored { waiting: sent, written, .. } = state.store(waiting(&large, Some("y 1\n")), &spool());
-        assert_eq!(sent.push.body.len(), large.len(), "what is sent is whole");
+        let Stored { waiting: sent, written, .. } = state.store(waiting("y 1\n", &large), &spool());
+        assert_eq!(sent.push.command.samples(), 1000, "what is sent is whole");
         assert_eq!(written, Written::OwnMetrics);
         let kept = state.waiting_push(&sent.name()).unwrap().unwrap();
-        assert_eq!(&*kept.push.body, b"y 1\n", "what waits is the run's own part");
+        assert_eq!(text(&kept.push), "# TYPE y untyped\ny 1\n", "what waits is the run's own part");
         other.set_len(ROOM_BYTES).unwrap();
-        let full = state.store(waiting(&large, Some("y 1\n")), &spool());
+        let full = state.store(waiting("y 1\n", &large), &spool());
         assert!(matches!(full.written, Written::Nothing(why) if why.contains("64 MiB")));
         assert!(state.waiting_push(&sent.name()).unwrap().is_some(), "what waited stays");
     }
@@ -466,7 +470,7 @@ mod tests {
     #[test]
     fn what_has_waited_for_a_month_goes() {
         let (_directory, state) = state();
-        let mut old = waiting("x 1\n", None);
+        let mut old = waiting("x 1\n", "");
         old.since = SystemTime::now() - LONGEST_WAIT - Duration::from_mins(1);
         stored(&state, old.clone());
         assert!(state.peek(&old.name()).unwrap_err().ends_with("has waited for a month"));
@@ -477,11 +481,11 @@ mod tests {
     #[test]
     fn a_damaged_push_is_removed_though_nothing_takes_its_place() {
         let (directory, state) = state();
-        let damaged = directory.path().join(format!("{}.push", waiting("x 1\n", None).name()));
+        let damaged = directory.path().join(format!("{}.push", waiting("x 1\n", "").name()));
         fs::write(&damaged, "nonsense").unwrap();
         let other = directory.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
         File::create(other).unwrap().set_len(ROOM_BYTES).unwrap();
-        let Stored { note, written, .. } = state.store(waiting("x 1\n", None), &spool());
+        let Stored { note, written, .. } = state.store(waiting("x 1\n", ""), &spool());
         assert!(!written.waits() && note.unwrap().ends_with("is damaged: it is removed"));
         assert!(!damaged.exists());
     }
@@ -490,28 +494,28 @@ mod tests {
     #[test]
     fn a_newer_push_has_a_higher_token_than_what_waits_and_what_was_sent() {
         let (_directory, state) = state();
-        let mut from_the_future = waiting("x 1\n", None);
+        let mut from_the_future = waiting("x 1\n", "");
         from_the_future.token = u64::MAX - 99;
         let older = stored(&state, from_the_future);
-        assert_eq!(stored(&state, waiting("x 2\n", None)).token, older.token + 2);
+        assert_eq!(stored(&state, waiting("x 2\n", "")).token, older.token + 2);
         let lock = state.lock(&send_lock(&older.name())).unwrap();
-        let note = |above, fate| Note { token: older.token + above, fate, status: 202 };
+        let note = |above, fate| Note { token: older.token + above, fate, status: Some(202) };
         for note in [note(3, Fate::Whole), note(2, Fate::Light), note(4, Fate::Whole), note(5, Fate::Refused)] {
             state.note(&older.name(), &lock, note);
         }
         let noted = [note(3, Fate::Whole), note(2, Fate::Light), note(4, Fate::Whole), note(5, Fate::Refused)];
         assert_eq!(state.notes(&older.name()), noted);
-        assert_eq!(stored(&state, waiting("x 3\n", None)).token, older.token + 7);
+        assert_eq!(stored(&state, waiting("x 3\n", "")).token, older.token + 7);
     }
 
     /// Who is stored after it has not gone with it.
     #[test]
     fn a_push_that_is_not_kept_stands_for_what_it_has_taken_over() {
         let (_directory, state) = state();
-        let older = stored(&state, waiting("x 1\n", None));
-        let late = waiting("x 2\n", None);
+        let older = stored(&state, waiting("x 1\n", ""));
+        let late = waiting("x 2\n", "");
         let lock = state.lock(&group_lock(&older.name())).unwrap();
-        let unkept = state.clone().within(Duration::ZERO).store(waiting("x 3\n", None), &spool());
+        let unkept = state.clone().within(Duration::ZERO).store(waiting("x 3\n", ""), &spool());
         assert!(!unkept.written.waits() && unkept.waiting.token == older.token + 1);
         drop(lock);
         let late = stored(&state, late);
@@ -522,8 +526,8 @@ mod tests {
     #[test]
     fn a_newer_push_is_not_discarded_with_an_older_one() {
         let (directory, state) = state();
-        let older = stored(&state, waiting("x 1\n", None));
-        let newer = stored(&state, waiting("x 2\n", None));
+        let older = stored(&state, waiting("x 1\n", ""));
+        let newer = stored(&state, waiting("x 2\n", ""));
         state.discard(&older).unwrap();
         assert_eq!(state.waiting().unwrap(), [newer.name()]);
         state.discard(&newer).unwrap();

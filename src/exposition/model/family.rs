@@ -61,6 +61,13 @@ impl<'a> Family<'a> {
         self
     }
 
+    /// The family with this one sample, without labels, in place of its own.
+    #[must_use]
+    pub fn with_value(mut self, value: &str) -> Self {
+        self.samples.clear();
+        self.sample(&[], value)
+    }
+
     pub(in crate::exposition) fn with_samples(mut self, help: Option<Cow<'a, str>>, samples: Vec<Sample<'a>>) -> Self {
         self.help = help.filter(|help| !help.is_empty());
         self.samples = samples;

@@ -40,6 +40,13 @@ impl Reading<'_> {
         self.repairs
     }
 
+    /// The findings alone, which borrow nothing.
+    #[must_use]
+    pub(in crate::exposition) fn without_families(self) -> Reading<'static> {
+        let Self { diagnostics, errors, doubts, repairs, .. } = self;
+        Reading { families: Vec::new(), diagnostics, errors, doubts, repairs }
+    }
+
     /// Adds what could not be read at all.
     pub fn add(&mut self, diagnostic: Diagnostic) {
         match diagnostic.severity {

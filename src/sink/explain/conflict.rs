@@ -2,20 +2,18 @@
 //! the DELETE that clears it. The gateway checks a push against every group it holds, so the reason may be somebody else's.
 
 use super::context::RefusalContext;
-use super::held::{Labels, NamedSeries, labels_of, normal, print_labels};
+use super::held::{Labels, NamedSeries, normal, print_labels};
 use crate::grouping::GroupingKey;
 use crate::http::error::Fault;
+use crate::sink::push::Push;
 
-/// A report of ours without its `run_info`, where the gateway refuses that one: its labels are free, so that together with the
+/// The name of the run's own `run_info`, where the gateway refuses that one: its labels are free, so that together with the
 /// grouping key they may be those of another group's, and then no run of the job would be reported any more.
-pub(crate) fn without_run_info(refusal: &Fault, body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn refused_run_info(refusal: &Fault, push: &Push) -> Option<String> {
     let Fault::Status { status: 400, text, .. } = refusal else { return None };
     let name = NamedSeries::named_in(text)?.metric;
-    let declared = format!("# TYPE {name} gauge\n");
-    let is_ours = name.ends_with("run_info") && body.windows(declared.len()).any(|part| part == declared.as_bytes());
-    let starts = [format!("# HELP {name} "), format!("# TYPE {name} "), format!("{name}{{")];
-    let is_kept = |line: &&[u8]| !starts.iter().any(|start| line.starts_with(start.as_bytes()));
-    is_ours.then(|| body.split_inclusive(|byte| *byte == b'\n').filter(is_kept).flatten().copied().collect())
+    let is_own = name.ends_with("run_info") && push.own.families().iter().any(|family| family.name() == name);
+    is_own.then_some(name)
 }
 
 /// Whether the groups at the gateway would help to explain its answer.
@@ -79,7 +77,7 @@ pub(crate) fn other_type(text: &str, context: &RefusalContext<'_>) -> String {
 }
 
 fn own_group(context: &RefusalContext<'_>) -> Labels {
-    normal(labels_of(context.path().unwrap_or_default()))
+    normal(context.key().map(|key| key.labels().to_vec()).unwrap_or_default())
 }
 
 /// The group that has a series with these labels; the one with the most labels where it can be in several.

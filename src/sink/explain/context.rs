@@ -1,6 +1,7 @@
 //! What a remedy may have to name: the endpoint, the push, and what the gateway holds.
 
 use super::held::Held;
+use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
 use crate::http::auth::Credentials;
 use crate::http::exchange::Route;
@@ -31,9 +32,9 @@ impl<'a> RefusalContext<'a> {
         Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
     }
 
-    /// The path of the group that was pushed to.
-    pub(crate) fn path(&self) -> Option<&str> {
-        self.push.map(|push| push.path.as_str())
+    /// The group that was pushed to.
+    pub(crate) fn key(&self) -> Option<&GroupingKey> {
+        self.push.map(|push| &push.key)
     }
 
     /// What the gateway holds, as far as somebody asked.

@@ -2,10 +2,6 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE;
-use percent_encoding::percent_decode_str;
-
 /// Names and values.
 pub(super) type Labels = Vec<(String, String)>;
 
@@ -43,20 +39,6 @@ pub(super) fn literal_after<'t>(text: &'t str, key: &str) -> Option<(String, &'t
         }
     }
     None
-}
-
-/// The labels of a path `/metrics/job/…`, for a message.
-pub(super) fn labels_of(path: &str) -> Labels {
-    let segments: Vec<&str> = path.trim_start_matches("/metrics/").split('/').collect();
-    let pairs = segments.chunks_exact(2).map(|pair| (pair[0], pair[1]));
-    let decoded = pairs.map(|(name, value)| match name.strip_suffix("@base64") {
-        Some(name) => {
-            let bytes = BASE64_URL_SAFE.decode(value).unwrap_or_default();
-            (name.to_owned(), String::from_utf8_lossy(&bytes).into_owned())
-        }
-        None => (name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned()),
-    });
-    decoded.collect()
 }
 
 /// `{job="a", shard="1"}`, without labels that are empty: for Prometheus these are absent.
@@ -118,7 +100,7 @@ pub(super) fn normal(mut labels: Labels) -> Labels {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, NamedSeries, labels_of, print_labels};
+    use super::{Held, NamedSeries, print_labels};
 
     fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -149,9 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_tells_its_labels() {
-        let path = "/metrics/job@base64/YS9i/l/x%20y";
-        assert_eq!(labels_of(path), labels(&[("job", "a/b"), ("l", "x y")]));
+    fn labels_are_printed_without_those_that_are_empty() {
         assert_eq!(print_labels(&labels(&[("job", "a"), ("instance", ""), ("l", "\"")])), r#"{job="a", l="\""}"#);
     }
 }

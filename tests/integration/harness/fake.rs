@@ -93,6 +93,11 @@ impl Request {
         String::from_utf8_lossy(&self.raw[self.head_length().unwrap_or(self.raw.len())..]).into_owned()
     }
 
+    /// The samples of the body: its lines without those of HELP and TYPE.
+    pub(crate) fn samples(&self) -> String {
+        self.body().split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
+    }
+
     /// Whether head and announced body are there.
     fn complete(&self) -> bool {
         let length = self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
