@@ -24,7 +24,7 @@ pub fn run(config: &DeleteConfig) -> u8 {
         match result {
             // The gateway answers the same whether it had the group or not.
             Ok(delivered) => {
-                console.info(format!("deleted {key} at '{}'{}", gateway.url, delivered.status_in_brackets()))
+                console.info(format!("deleted {key} at '{}'{}", gateway.url, delivered.status_in_brackets()));
             }
             Err(failure) => {
                 console.warn(failure);
