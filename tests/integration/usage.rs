@@ -2,6 +2,7 @@
 //! and never the command.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
 use super::harness::pushwrap::{NO_STATE, binary};
@@ -238,7 +239,9 @@ fn a_line_of_the_env_file_that_is_no_setting_is_said() {
     let (run, path) = with(b"\xff\xfeP\0U\0");
     run.stderr_has(&format!("cannot read env file '{path}': it is UTF-16, save it as UTF-8\n"));
     let (run, path) = with(b"PUSHWRAP_TEXTFILE=x\n");
-    run.stderr(&format!("pushwrap: no option has the variable PUSHWRAP_TEXTFILE ({path}:1)\n"));
+    run.stderr(&format!(
+        "pushwrap: no option has the variable PUSHWRAP_TEXTFILE ({path}:1): did you mean PUSHWRAP_TEXTFILE_MAX?\n"
+    ));
     let run = Pushwrap::new().args(["--url", "none", "--env-file", "/nonexistent"]).run(["true"]).exit(0);
     run.stderr_has("cannot read env file '/nonexistent': no such file or directory\n");
 }
@@ -248,8 +251,50 @@ fn a_misspelled_variable_in_the_env_file_is_said() {
     let call = Pushwrap::new().args(["--url", "none"]);
     let path = call.directory().join("env");
     fs::write(&path, "PUSHWRAP_URLS=x\nOTHER=y\n").unwrap();
-    let expected = format!("pushwrap: no option has the variable PUSHWRAP_URLS ({}:1)\n", path.display());
+    let hint = "did you mean PUSHWRAP_URL?";
+    let expected = format!("pushwrap: no option has the variable PUSHWRAP_URLS ({}:1): {hint}\n", path.display());
     call.arg("--env-file").arg(&path).run(["true"]).exit(0).stderr(&expected);
+}
+
+/// Given misspelled variables in the environment, when a command is run, then each is named with the one that was meant, the
+/// command finds them as they were, and what a run gives its own command is none of them.
+#[test]
+fn a_misspelled_variable_in_the_environment_is_said() {
+    let call = Pushwrap::new()
+        .args(["--url", "none"])
+        .env("PUSHWRAP_ULR", "x")
+        .env("PUSHWRAP_ZZZZZ", "")
+        .env("PUSHWRAP_TEXTFILE", "/x");
+    call.run(["sh", "-c", "echo $PUSHWRAP_ULR"]).exit(0).stdout("x\n").stderr(
+        "pushwrap: no option has the variable PUSHWRAP_ULR: did you mean PUSHWRAP_URL?\n\
+         pushwrap: no option has the variable PUSHWRAP_ZZZZZ\n",
+    );
+}
+
+/// Given an env file that everybody can write, when a command is run, then the file does not count: it could send our
+/// credentials anywhere. One that another user can write is said where root runs pushwrap.
+#[test]
+fn an_env_file_that_others_can_write_is_said() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let with = |mode: u32, owner: Option<u32>| {
+        let call = Pushwrap::new().args(["--job", "j"]);
+        let path = call.directory().join("env");
+        fs::write(&path, format!("PUSHWRAP_URL={}\n", gateway.url())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        chown(&path, owner, owner).unwrap();
+        (call.arg("--env-file").arg(&path).run(["sh", "-c", "exit 3"]).exit(3), path.display().to_string())
+    };
+    let (run, path) = with(0o646, None);
+    run.stderr(&format!(
+        "pushwrap: cannot read env file '{path}': everybody can write it, take that away with chmod o-w\n\
+         pushwrap: the run is not reported: nothing was pushed\n"
+    ));
+    assert!(gateway.requests().is_empty());
+    with(0o644, None).0.stderr("");
+    if nix::unistd::geteuid().is_root() {
+        let (run, path) = with(0o600, Some(1234));
+        run.stderr(&format!("pushwrap: user 1234 can change env file '{path}'\n"));
+    }
 }
 
 /// A shell's `<(…)` is a descriptor, and a run lets go of all that are the command's.

@@ -3,10 +3,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
+
+use super::in_time::{PATIENCE, in_time};
 use crate::files::{Links, open_regular};
 
 /// Where the env file is looked for when nothing names one.
@@ -27,16 +32,39 @@ pub(super) struct EnvFile {
     /// What is wrong with lines of the file, the first ones, and how many there are.
     mistakes: Vec<String>,
     wrong_lines: usize,
+    /// Who else can write it.
+    exposure: Option<String>,
 }
 
 impl EnvFile {
-    /// Reads the file.
+    /// Reads a file that somebody named, and waits for its file system no longer than the start of a command may wait.
     ///
     /// # Errors
-    /// When it cannot be read or is UTF-16.
+    /// When it cannot be read in time, is UTF-16, or everybody can write it.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let named = path.to_owned();
+        let hung = || io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer");
+        in_time(PATIENCE, move || Self::parse(&named, open_regular(&named, Links::Follow)?))
+            .unwrap_or_else(|| Err(hung()))
+    }
+
+    /// Reads [`DEFAULT_ENV_FILE`]. It lies where the C library's own configuration lies, which every command needs, so
+    /// that it is read at once; but not where it is a link to somewhere else.
+    ///
+    /// # Errors
+    /// As [`EnvFile::read`].
+    pub(super) fn read_default() -> io::Result<Self> {
+        let path = Path::new(DEFAULT_ENV_FILE);
+        match open_regular(path, Links::Refuse) {
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Self::read(path),
+            opened => Self::parse(path, opened?),
+        }
+    }
+
+    fn parse(path: &Path, opened: File) -> io::Result<Self> {
         let mut file = Self { path: path.to_owned(), ..Self::default() };
-        let mut reader = BufReader::with_capacity(8 * 1024, open_regular(path, Links::Follow)?);
+        file.exposure = exposure(&opened.metadata()?, geteuid().as_raw())?;
+        let mut reader = BufReader::with_capacity(8 * 1024, opened);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -70,12 +98,33 @@ impl EnvFile {
         }
     }
 
-    /// The lines of the file that are no settings, without their text: it may be half of a password.
-    pub(super) fn mistakes(&self) -> impl Iterator<Item = String> {
+    /// What is to be said of the file: who else can write it, and the lines that are no settings, without their text: it may be
+    /// half of a password.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let rest = self.wrong_lines.saturating_sub(MISTAKES);
         let more = (rest > 0).then(|| format!("{}: {rest} more lines are left out", self.path.display()));
-        self.mistakes.iter().cloned().chain(more)
+        let exposed = self.exposure.as_ref().map(|who| format!("{who} can change env file '{}'", self.path.display()));
+        exposed.into_iter().chain(self.mistakes.iter().cloned()).chain(more)
     }
+}
+
+/// Who can change what a privileged run does, besides root: the owner or the group of the file. Other users have groups of
+/// their own for this, where the umask is 002.
+///
+/// # Errors
+/// Everybody can: then it may send our credentials anywhere.
+fn exposure(metadata: &fs::Metadata, user: u32) -> io::Result<Option<String>> {
+    let mode = metadata.mode();
+    if mode & 0o002 != 0 {
+        let reason = "everybody can write it, take that away with chmod o-w";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(match (metadata.uid(), metadata.gid()) {
+        _ if user != 0 => None,
+        (owner, _) if owner != 0 => Some(format!("user {owner}")),
+        (_, group) if group != 0 && mode & 0o020 != 0 => Some(format!("group {group}")),
+        _ => None,
+    })
 }
 
 /// One line of the env file: `KEY=VALUE`, quotes around the value taken off, `#` and `;` begin a comment (systemd.exec(5),

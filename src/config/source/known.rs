@@ -42,9 +42,27 @@ const VARIABLES: [&str; 37] = [
     "PUSHWRAP_VERBOSE",
 ];
 
+/// What a run sets for its command, so that a run inside a run finds it.
+const OF_THE_COMMAND: &str = "PUSHWRAP_TEXTFILE";
 /// Whether some option has this variable.
 pub(super) fn is_variable(name: &str) -> bool {
     VARIABLES.binary_search(&name).is_ok()
+}
+
+/// Whether a variable of this name may stand in the environment.
+pub(super) fn is_known(name: &str) -> bool {
+    is_variable(name) || name == OF_THE_COMMAND
+}
+
+/// The variable that was probably meant: the one with the fewest letters exchanged, added or left out, a third of them at most;
+/// else the one of which this is the beginning.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    let behind = |name: &str| name.strip_prefix("PUSHWRAP_").unwrap_or(name).to_ascii_uppercase();
+    let written = behind(name);
+    let distance = |known: &'static str| (strsim::osa_distance(&written, &behind(known)), known);
+    let nearest = VARIABLES.into_iter().map(distance).min().filter(|(distance, _)| 3 * distance <= written.len());
+    let longer = || VARIABLES.into_iter().find(|known| known.starts_with(&format!("PUSHWRAP_{written}_")));
+    nearest.map(|(_, known)| known).or_else(longer)
 }
 
 #[cfg(test)]
@@ -53,7 +71,7 @@ mod tests {
 
     use clap::{Arg, Command, CommandFactory as _};
 
-    use super::VARIABLES;
+    use super::{VARIABLES, meant};
     use crate::cli::Cli;
     use crate::config::variable;
 
@@ -67,5 +85,20 @@ mod tests {
         let longs = command.get_arguments().chain(subcommands).filter_map(Arg::get_long);
         let expected: BTreeSet<String> = longs.filter(|long| !WITHOUT.contains(long)).map(variable).collect();
         assert_eq!(VARIABLES.map(ToOwned::to_owned).to_vec(), expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_misspelled_variable_is_like_the_one_that_was_meant() {
+        for (written, expected) in [
+            ("PUSHWRAP_ULR", Some("PUSHWRAP_URL")),
+            ("PUSHWRAP_URLS", Some("PUSHWRAP_URL")),
+            ("PUSHWRAP_LABELS", Some("PUSHWRAP_LABEL")),
+            ("PUSHWRAP_HEADERS", Some("PUSHWRAP_HEADER")),
+            ("PUSHWRAP_TIME_OUT", Some("PUSHWRAP_TIMEOUT")),
+            ("PUSHWRAP_PASSWORD", Some("PUSHWRAP_PASSWORD_FILE")),
+            ("PUSHWRAP_IMAGE_VERSION", None),
+        ] {
+            assert_eq!(meant(written), expected, "{written}");
+        }
     }
 }

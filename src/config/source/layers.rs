@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 
 use super::env_file::EnvFile;
-use super::known::is_variable;
+use super::known::{is_known, is_variable};
 use super::origin::{Origin, Setting, variable};
 
 /// What the name of every variable of ours begins with.
-const PREFIX: &str = "PUSHWRAP_";
+pub(super) const PREFIX: &str = "PUSHWRAP_";
 
 /// The layers below the command line.
 #[derive(Debug, Default)]
@@ -50,20 +50,18 @@ impl Layers {
         Some(Setting { value: value.clone(), origin })
     }
 
-    /// The variables of the env file that no option has: misspelled ones.
+    /// The variables of ours that no option has, of both layers: misspelled ones.
     pub(super) fn unknown(&self) -> Vec<Origin> {
-        let mut unknown: Vec<(usize, &String)> = self
-            .file
-            .settings
-            .iter()
-            .filter(|(name, _)| name.starts_with(PREFIX) && !is_variable(name))
-            .map(|(name, (_, line))| (*line, name))
-            .collect();
-        unknown.sort_unstable();
+        let mut in_environment: Vec<&String> = self.environment.keys().filter(|name| !is_known(name)).collect();
+        in_environment.sort_unstable();
+        let is_misspelled = |name: &str| name.starts_with(PREFIX) && !is_variable(name);
+        let in_file = self.file.settings.iter().filter(|(name, _)| is_misspelled(name));
+        let mut in_file: Vec<(usize, &String)> = in_file.map(|(name, (_, line))| (*line, name)).collect();
+        in_file.sort_unstable();
         let path = &self.file.path;
-        let origin =
+        let of_file =
             |(line, name): (usize, &String)| Origin::EnvFile { variable: name.clone(), path: path.clone(), line };
-        unknown.into_iter().map(origin).collect()
+        in_environment.into_iter().cloned().map(Origin::Variable).chain(in_file.into_iter().map(of_file)).collect()
     }
 }
 
@@ -84,7 +82,12 @@ mod tests {
         )
         .unwrap();
         let given = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
-        let mut layers = Layers::new(&[given("PUSHWRAP_URL", ""), given("PUSHWRAP_JOB", "environment")]);
+        let mut layers = Layers::new(&[
+            given("PUSHWRAP_URL", ""),
+            given("PUSHWRAP_JOB", "environment"),
+            given("PUSHWRAP_TEXTFILE", "x"),
+            given("PUSHWRAP_X", ""),
+        ]);
         layers.put_below(EnvFile::read(file.path()).unwrap());
         let url = layers.get("url").unwrap();
         assert_eq!(url.value, "http://file");
@@ -93,6 +96,6 @@ mod tests {
         assert_eq!(layers.get("label"), None);
         assert_eq!(layers.get("info").unwrap().value, "a", "a byte order mark is none of its first name");
         let unknown: Vec<String> = layers.unknown().iter().map(ToString::to_string).collect();
-        assert_eq!(unknown, [format!("PUSHWRAP_ULR ({}:5)", file.path().display())]);
+        assert_eq!(unknown, ["PUSHWRAP_X".to_owned(), format!("PUSHWRAP_ULR ({}:5)", file.path().display())]);
     }
 }

@@ -2,6 +2,7 @@
 //! place decides what a mistake does: a flag is bad usage, while nobody's edit of a `ConfigMap` may stop a nightly job.
 
 mod env_file;
+mod in_time;
 mod known;
 mod layers;
 mod origin;

@@ -17,6 +17,14 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// The variable, where it was one.
+    pub(super) fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Flag(_) => None,
+            Self::Variable(variable) | Self::EnvFile { variable, .. } => Some(variable),
+        }
+    }
+
     /// The precedence: 0 is the command line.
     pub(super) fn rank(&self) -> u8 {
         match self {

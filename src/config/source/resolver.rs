@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::usage_error::UsageError;
 use super::env_file::{DEFAULT_ENV_FILE, EnvFile};
-use super::layers::Layers;
+use super::known::meant;
+use super::layers::{Layers, PREFIX};
 use super::origin::{Origin, Setting, items};
 use super::secrets::{is_cut_secret, quoted, secret_variables, shortened};
 use super::values;
@@ -38,34 +39,42 @@ impl Resolver {
     /// Reads the environment and the env file: `flag`, else `PUSHWRAP_ENV_FILE`, else the default one where it exists. One that
     /// nobody named may be for others alone: then it is said, and what was given elsewhere counts.
     pub(in crate::config) fn new(flag: Option<&Path>) -> Self {
-        let environment: Vec<_> = std::env::vars_os().collect();
+        let is_ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let environment: Vec<_> = std::env::vars_os().filter(is_ours).collect();
         let layers = Layers::new(&environment);
         let mut resolver = Self { environment, layers, troubles: Vec::new(), warnings: Vec::new() };
         let named =
             flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|setting| setting.value.into()));
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
-        if NO_ENV_FILE.iter().any(|none| path == Path::new(none)) {
-            return resolver;
+        if NO_ENV_FILE.iter().all(|none| path != Path::new(none)) {
+            resolver.read_env_file(&path, named.is_some());
         }
-        let failed = |error| format!("cannot read env file '{}': {}", path.display(), reason(&error));
-        match EnvFile::read(&path) {
-            Ok(file) => {
-                resolver.warnings.extend(file.mistakes());
-                resolver.layers.put_below(file);
-                resolver.warn_of_unknown();
-            }
-            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if named.is_none() && error.kind() == io::ErrorKind::PermissionDenied => {
-                resolver.warnings.push(failed(error) + "; '--env-file none' does without it");
-            }
-            Err(error) => resolver.troubles.push(failed(error)),
-        }
+        resolver.warn_of_unknown();
         resolver
     }
 
+    fn read_env_file(&mut self, path: &Path, is_named: bool) {
+        let failed = |error| format!("cannot read env file '{}': {}", path.display(), reason(&error));
+        let read = if is_named { EnvFile::read(path) } else { EnvFile::read_default() };
+        match read {
+            Ok(file) => {
+                self.warnings.extend(file.warnings());
+                self.layers.put_below(file);
+            }
+            Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if !is_named && error.kind() == io::ErrorKind::PermissionDenied => {
+                self.warnings.push(failed(error) + "; '--env-file none' does without it");
+            }
+            Err(error) => self.troubles.push(failed(error)),
+        }
+    }
+
     fn warn_of_unknown(&mut self) {
-        let unknown = self.layers.unknown();
-        self.warnings.extend(unknown.iter().map(|origin| format!("no option has the variable {origin}")));
+        for origin in self.layers.unknown() {
+            let meant = origin.variable().and_then(meant);
+            let hint = meant.map_or_else(String::new, |known| format!(": did you mean {known}?"));
+            self.warnings.push(format!("no option has the variable {origin}{hint}"));
+        }
     }
 
     /// An option with one value.

@@ -33,10 +33,11 @@ pub(crate) fn is_debug_build() -> bool {
 /// Where nothing else is said, no test touches the machine's own state directory.
 pub(crate) const NO_STATE: (&str, &str) = ("PUSHWRAP_STATE_DIR", "none");
 
-/// The binary under test without the builder, for tests that need the machine's environment.
+/// The binary under test without the builder, for tests that need the machine's environment. What configures the tests
+/// themselves is no variable of pushwrap's, which would say so.
 pub(crate) fn bare() -> Command {
     let mut command = Command::new(binary());
-    command.env(NO_STATE.0, NO_STATE.1);
+    command.env(NO_STATE.0, NO_STATE.1).env_remove("PUSHWRAP_TEST_BINARY").env_remove("PUSHWRAP_SERVERS");
     command
 }
 
