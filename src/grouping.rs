@@ -61,6 +61,19 @@ pub struct Label {
     pub value: String,
 }
 
+impl Label {
+    /// Refuses a label that cannot be part of a grouping key.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn refuse_reserved(&self) -> Result<(), String> {
+        match REFUSED.iter().find(|(name, _)| *name == self.name.as_str()) {
+            Some((name, reason)) => Err(format!("'{name}' cannot be a grouping label: {reason}")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl FromStr for Label {
     type Err = String;
 
@@ -96,9 +109,7 @@ impl GroupingKey {
             }
         }
         for label in &sorted {
-            if let Some((name, reason)) = REFUSED.iter().find(|(name, _)| *name == label.name.as_str()) {
-                return Err(format!("'{name}' cannot be a grouping label: {reason}"));
-            }
+            label.refuse_reserved()?;
         }
         let grouping =
             sorted.into_iter().filter(|label| !label.value.is_empty()).map(|label| (label.name.0, label.value));

@@ -28,10 +28,9 @@ pub(super) fn resolve(
     Fallbacks { host, job: fallback }: Fallbacks,
     warnings: &mut Vec<String>,
 ) -> Result<Option<GroupingKey>, UsageError> {
-    let mut labels = resolver.many("label", options.labels, str::parse::<Label>)?.unwrap_or_default();
-    if fallback.is_some() {
-        refuse_own(resolver, options, &labels)?;
-    }
+    let is_run = fallback.is_some();
+    let parse = |text: &str| grouping_label(text, is_run);
+    let mut labels = resolver.many("label", options.labels, parse)?.unwrap_or_default();
     let job = resolver.one("job", options.job, non_empty)?;
     let job = match (job, fallback) {
         (Some(job), _) => job,
@@ -53,7 +52,8 @@ pub(super) fn resolve(
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
         Err(error) => {
-            resolver.refuse(!options.labels.is_empty(), format!("invalid grouping key: {error}")).map(|()| None)
+            let origin = resolver.origin("label", options.labels);
+            resolver.refuse(origin.is_flag(), format!("invalid grouping key: {error}, by {origin}")).map(|()| None)
         }
     }
 }
@@ -62,15 +62,15 @@ pub(super) fn resolve(
 /// all these samples would become one series, and it would refuse every push.
 const TELL_APART: [&str; 2] = ["outcome", "mode"];
 
-fn refuse_own(resolver: &mut Resolver, options: KeyOptions<'_>, labels: &[Label]) -> Result<(), UsageError> {
-    match labels.iter().find(|label| TELL_APART.contains(&label.name.as_str())) {
-        Some(Label { name, .. }) => {
-            let message =
-                format!("'{name}' cannot be a grouping label: the run's own metrics have a label of that name");
-            resolver.refuse(!options.labels.is_empty(), message)
-        }
-        None => Ok(()),
+/// A label of the key, of the run form's where there are metrics of the run's own.
+fn grouping_label(text: &str, is_run: bool) -> Result<Label, String> {
+    let label: Label = text.parse()?;
+    label.refuse_reserved()?;
+    if is_run && TELL_APART.contains(&label.name.as_str()) {
+        let name = &label.name;
+        return Err(format!("'{name}' cannot be a grouping label: the run's own metrics have a label of that name"));
     }
+    Ok(label)
 }
 
 /// An instance can be given as a label too; the one of the higher layer counts.

@@ -92,8 +92,10 @@ pub fn resolve(run: cli::Run) -> Result<Config, UsageError> {
     let codes = told_apart(&mut resolver, codes, &command_options)?;
     let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
-    let textfile =
-        TextfileConfig { paths: command_options.textfile, max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT) };
+    let textfile = TextfileConfig {
+        paths: given(command_options.textfile),
+        max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT),
+    };
     let host = HostInfo::detect();
     let program = command.first().cloned().unwrap_or_default();
     let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
@@ -147,7 +149,8 @@ fn resolve_identity(
     let prefix = resolver.one("prefix", report.prefix.as_deref(), values::prefix)?;
     let info = resolver.many("info", &about.info, info_label)?.unwrap_or_default();
     if let Some(twice) = repeated(&info) {
-        resolver.refuse(!about.info.is_empty(), format!("the label '{twice}' of --info is given twice"))?;
+        let origin = resolver.origin("info", &about.info);
+        resolver.refuse(origin.is_flag(), format!("the label '{twice}' is given twice, by {origin}"))?;
     }
     Ok(Identity {
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
@@ -174,6 +177,11 @@ fn info_label(text: &str) -> Result<Label, String> {
         "job" => Err("the job is named by --job".to_owned()),
         _ => Ok(label),
     }
+}
+
+/// The paths without empty ones, which an unset variable of a shell leaves.
+fn given(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.into_iter().filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 /// The file name of the command: what metrics and the default job are named after. Arguments can hold secrets.

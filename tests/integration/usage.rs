@@ -44,7 +44,6 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
         ("--prefix", "1x", "beginning of a metric name"),
         ("--prefix", "pushgateway_http_", "the Pushgateway's own"),
         ("--textfile-max", "much", "expected a size"),
-        ("--job", "", "expected a name"),
         ("--url", "ftp://gw", "http"),
         ("--url", "http://gw:99999", "port"),
         ("--url", "http://", "host"),
@@ -244,6 +243,107 @@ fn a_line_of_the_env_file_that_is_no_setting_is_said() {
     ));
     let run = Pushwrap::new().args(["--url", "none", "--env-file", "/nonexistent"]).run(["true"]).exit(0);
     run.stderr_has("cannot read env file '/nonexistent': no such file or directory\n");
+}
+
+/// Given options whose variables a fork's CI does not have, when the tests are run, then empty values are as good as none.
+#[test]
+fn an_empty_value_was_not_given() {
+    let run = Pushwrap::new().args(["--url", "", "--job", "", "-l", ""]).run(["sh", "-c", "exit 3"]).exit(3);
+    run.stderr_has("pushwrap_exit_code 3")
+        .stderr_has("these metrics go to a Pushgateway with --url")
+        .stderr_lacks("invalid");
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let empty = [
+        "--url",
+        "--job",
+        "--label",
+        "--instance",
+        "--env-file",
+        "--info",
+        "--max-age",
+        "--user",
+        "--password-file",
+        "--token-file",
+        "--header",
+        "--cacert",
+        "--cert",
+        "--key",
+        "--proxy",
+        "--push-timeout",
+        "--push-interval",
+        "--prefix",
+        "--summary",
+        "--output",
+        "--remote-write",
+        "--timeout",
+        "--signal",
+        "--kill-after",
+        "--success-codes",
+        "--skip-codes",
+        "--textfile",
+        "--textfile-max",
+        "--state-dir",
+    ];
+    let options = empty.iter().map(|option| format!("{option}="));
+    let call = Pushwrap::new().args(options).env("PUSHWRAP_URL", gateway.url()).env("PUSHWRAP_INSTANCE", "none");
+    call.run(["true"]).exit(0).stderr_lacks("invalid").stderr_lacks("cannot");
+    let paths: Vec<String> = gateway.requests().iter().map(|request| request.line()).collect();
+    assert_eq!(paths, ["POST /metrics/job/true HTTP/1.1"]);
+    Pushwrap::new().args(["groups", "--url", ""]).call().exit(2).stderr_has("no gateway is named");
+    Pushwrap::new()
+        .args(["prune", "--url", "http://gw", "--older-than", ""])
+        .call()
+        .exit(2)
+        .stderr_has("--older-than is required");
+    Pushwrap::new().args(["delete", "--url", "http://gw", "--job", ""]).call().exit(2).stderr_has("--job is required");
+}
+
+/// Given settings with line ends behind them, as `echo` and editors leave them in a Secret, when a command is run, then they
+/// count without.
+#[test]
+fn line_ends_behind_a_setting_are_none_of_it() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let url = format!("{}\r\n", gateway.url());
+    let call =
+        Pushwrap::new().env("PUSHWRAP_URL", url).env("PUSHWRAP_USER", "me:s3cret\n").env("PUSHWRAP_JOB", "j\n\n");
+    call.env("PUSHWRAP_INSTANCE", "none\n").env("PUSHWRAP_TIMEOUT", "9\n").run(["true"]).exit(0).stderr("");
+    let requests = gateway.requests();
+    assert_eq!(requests[0].line(), "POST /metrics/job/j HTTP/1.1");
+    assert_eq!(requests[0].header("authorization").as_deref(), Some("Basic bWU6czNjcmV0"));
+}
+
+/// Given labels that cannot be below the command line, when a command is run, then it is said where they stand.
+#[test]
+fn a_label_that_cannot_be_is_named_with_its_source() {
+    for (value, reason) in [
+        ("le=1", "invalid value 'le=1' for {}: 'le' cannot be a grouping label: histograms use it for their buckets"),
+        (
+            "quantile=1",
+            "invalid value 'quantile=1' for {}: 'quantile' cannot be a grouping label: summaries use it for their quantiles",
+        ),
+        ("job=x", "invalid value 'job=x' for {}: 'job' cannot be a grouping label: the job is named by --job"),
+        (
+            "mode=x",
+            "invalid value 'mode=x' for {}: 'mode' cannot be a grouping label: the run's own metrics have a label of that name",
+        ),
+        ("a=1,a=2", "invalid grouping key: the label 'a' is given twice, by {}"),
+    ] {
+        let said = |source: &str| {
+            format!(
+                "pushwrap: {}\npushwrap: the run is not reported: nothing was pushed\n",
+                reason.replace("{}", source)
+            )
+        };
+        let call = || Pushwrap::new().args(["--url", "http://gw", "--job", "j"]);
+        call().env("PUSHWRAP_LABEL", value).run(["sh", "-c", "exit 3"]).exit(3).stderr(&said("PUSHWRAP_LABEL"));
+        let from_file = call();
+        let path = from_file.directory().join("env");
+        fs::write(&path, format!("# labels\nPUSHWRAP_LABEL={value}\n")).unwrap();
+        let source = format!("PUSHWRAP_LABEL ({}:2)", path.display());
+        from_file.arg("--env-file").arg(&path).run(["true"]).exit(0).stderr(&said(&source));
+    }
+    let call = Pushwrap::new().args(["--url", "http://gw", "--job", "j"]).env("PUSHWRAP_INFO", "a=1,a=2");
+    call.run(["true"]).exit(0).stderr_has("pushwrap: the label 'a' is given twice, by PUSHWRAP_INFO\n");
 }
 
 #[test]

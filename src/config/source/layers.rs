@@ -1,7 +1,8 @@
 //! The layers below the command line: the environment, and the env file below it.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
 use super::env_file::EnvFile;
 use super::known::{is_known, is_variable};
@@ -35,19 +36,20 @@ impl Layers {
         self.file = file;
     }
 
-    /// The value of the option with this long name. An empty variable is unset.
+    /// The value of the option with this long name, without line ends behind it: a Secret made with `echo` has one. An empty
+    /// variable is unset.
     pub(super) fn get(&self, long: &'static str) -> Option<Setting> {
         if self.environment.is_empty() && self.file.settings.is_empty() {
             return None;
         }
         let name = variable(long);
-        let from_environment = self.environment.get(&name).filter(|value| !value.is_empty());
-        if let Some(value) = from_environment {
-            return Some(Setting { value: value.clone(), origin: Origin::Variable(name) });
+        if let Some(value) = self.environment.get(&name).and_then(|value| without_line_ends(value)) {
+            return Some(Setting { value: value.to_owned(), origin: Origin::Variable(name) });
         }
-        let (value, line) = self.file.settings.get(&name).filter(|(value, _)| !value.is_empty())?;
+        let (value, line) = self.file.settings.get(&name)?;
+        let value = without_line_ends(value)?.to_owned();
         let origin = Origin::EnvFile { variable: name, path: self.file.path.clone(), line: *line };
-        Some(Setting { value: value.clone(), origin })
+        Some(Setting { value, origin })
     }
 
     /// The variables of ours that no option has, of both layers: misspelled ones.
@@ -63,6 +65,13 @@ impl Layers {
             |(line, name): (usize, &String)| Origin::EnvFile { variable: name.clone(), path: path.clone(), line };
         in_environment.into_iter().cloned().map(Origin::Variable).chain(in_file.into_iter().map(of_file)).collect()
     }
+}
+
+/// A value without the line ends behind it; none where nothing else is there.
+fn without_line_ends(value: &OsStr) -> Option<&OsStr> {
+    let bytes = value.as_bytes();
+    let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte))? + 1;
+    bytes.get(..end).map(OsStr::from_bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Where one value comes from; the lower one wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub(in crate::config) enum Origin {
     /// An option on the command line, `--url` for example.
     Flag(&'static str),
     /// A variable of the environment.
@@ -17,6 +17,11 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// Whether it stands on the command line, where a mistake is bad usage.
+    pub(in crate::config) fn is_flag(&self) -> bool {
+        matches!(self, Self::Flag(_))
+    }
+
     /// The variable, where it was one.
     pub(super) fn variable(&self) -> Option<&str> {
         match self {

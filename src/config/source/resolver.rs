@@ -19,6 +19,9 @@ const NO_ENV_FILE: [&str; 2] = ["none", "/dev/null"];
 /// The options that concern the command itself: a wrong value of theirs stops the run before it begins, wherever it stands.
 const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
 
+/// Options of which an empty value on the command line means something: `--proxy ''` is no proxy, as with curl.
+const EMPTY_MEANS_NONE: [&str; 1] = ["proxy"];
+
 /// The layers, and the troubles met so far.
 pub(in crate::config) struct Resolver {
     environment: Vec<(OsString, OsString)>,
@@ -43,8 +46,7 @@ impl Resolver {
         let environment: Vec<_> = std::env::vars_os().filter(is_ours).collect();
         let layers = Layers::new(&environment);
         let mut resolver = Self { environment, layers, troubles: Vec::new(), warnings: Vec::new() };
-        let named =
-            flag.map(Path::to_owned).or_else(|| resolver.layers.get("env-file").map(|setting| setting.value.into()));
+        let named = resolver.path("env-file", flag);
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
         if NO_ENV_FILE.iter().all(|none| path != Path::new(none)) {
             resolver.read_env_file(&path, named.is_some());
@@ -77,30 +79,29 @@ impl Resolver {
         }
     }
 
-    /// An option with one value.
+    /// An option with one value. An empty one on the command line is what an unset variable of a shell leaves: it was not given.
     pub(in crate::config) fn one<T>(
         &mut self,
         long: &'static str,
         flag: Option<&str>,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, UsageError> {
-        let given = match flag {
+        let given = match flag.filter(|text| !text.is_empty() || EMPTY_MEANS_NONE.contains(&long)) {
             Some(text) => Some(Setting { value: text.into(), origin: Origin::Flag(long) }),
             None => self.layers.get(long),
         };
         let Some(given) = given else { return Ok(None) };
-        let parsed = self.parse(long, &given.value, &given.origin, &parse)?;
-        Ok(parsed)
+        self.parse(long, &given.value, &given.origin, &parse)
     }
 
-    /// A repeatable option. On the command line each value is one item; a variable holds a list.
+    /// A repeatable option. On the command line each value is one item; a variable holds a list. Empty items were not given.
     pub(in crate::config) fn many<T>(
         &mut self,
         long: &'static str,
         flags: &[String],
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, UsageError> {
-        let (origin, items) = if flags.is_empty() {
+        let (origin, items) = if flags.iter().all(String::is_empty) {
             let Some(given) = self.layers.get(long) else { return Ok(None) };
             if is_cut_secret(long, &given.value) {
                 let message = format!(
@@ -117,7 +118,7 @@ impl Resolver {
             }
             (given.origin, items)
         } else {
-            (Origin::Flag(long), flags.iter().map(OsString::from).collect())
+            (Origin::Flag(long), flags.iter().filter(|flag| !flag.is_empty()).map(OsString::from).collect())
         };
         let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
         // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
@@ -147,7 +148,14 @@ impl Resolver {
 
     /// The path of a file. Nothing is wrong with any path before it is opened.
     pub(in crate::config) fn path(&self, long: &'static str, flag: Option<&Path>) -> Option<PathBuf> {
-        flag.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
+        let given = flag.filter(|path| !path.as_os_str().is_empty());
+        given.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
+    }
+
+    /// Where a repeatable option was given, for messages about its items.
+    pub(in crate::config) fn origin(&self, long: &'static str, flags: &[String]) -> Origin {
+        let from_below = if flags.iter().all(String::is_empty) { self.layers.get(long) } else { None };
+        from_below.map_or(Origin::Flag(long), |setting| setting.origin)
     }
 
     /// Which of two options counts that contradict each other, each named with whether it stands on the command line: the one
@@ -211,7 +219,7 @@ impl Resolver {
             Ok(parsed) => Ok(Some(parsed)),
             Err(error) => {
                 let message = format!("invalid value {}for {origin}: {}", quoted(long, value), shortened(&error));
-                let stops_the_run = matches!(origin, Origin::Flag(_)) || OF_THE_COMMAND.contains(&long);
+                let stops_the_run = origin.is_flag() || OF_THE_COMMAND.contains(&long);
                 self.refuse(stops_the_run, message).map(|()| None)
             }
         }
