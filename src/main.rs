@@ -7,7 +7,7 @@ use std::thread;
 use nix::sys::resource::{Resource, getrlimit};
 
 use pushwrap::child::{self, Caller};
-use pushwrap::cli::{self, Cli, Stop, Sub};
+use pushwrap::cli::{self, Action, Stop, Sub};
 use pushwrap::config::{self, UsageError};
 use pushwrap::outcome::{Exit, OWN_FAILURE};
 use pushwrap::{command, console, job};
@@ -21,10 +21,10 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match parse(&arguments) {
-        Ok(Cli { subcommand: None, run }) => {
-            config::resolve(run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))
+        Ok(Action::Run(run)) => {
+            config::resolve(*run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))
         }
-        Ok(Cli { subcommand: Some(subcommand), .. }) => {
+        Ok(Action::Subcommand(subcommand)) => {
             perform(subcommand, caller).unwrap_or_else(|usage| refuse(&usage, BAD_USAGE))
         }
         // Who asked for help and does not read it has no use for an error either.
@@ -39,7 +39,7 @@ fn main() {
 const SMALL_STACK: u64 = 256 * 1024;
 
 /// Parses the command line; where our stack is small, on that of a thread, which is over before the command is started.
-fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
+fn parse(arguments: &[OsString]) -> Result<Action, Stop> {
     let small = getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(limit, _)| limit < SMALL_STACK);
     thread::scope(|scope| {
         let lent = small.then(|| thread::Builder::new().spawn_scoped(scope, || cli::parse(arguments)).ok()).flatten();

@@ -15,7 +15,7 @@ pub use options::{
     AboutOptions, CommandOptions, ConnectionOptions, DestinationOptions, FilterOptions, GatewayOptions, MessageOptions,
     ReportOptions, SinkOptions, VolumeOptions,
 };
-pub use parse::{Help, Stop, command, parse};
+pub use parse::{Action, Help, Stop, command, parse};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

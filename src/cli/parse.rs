@@ -2,11 +2,22 @@
 //! mail that cron sends.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, Args as _, Command, CommandFactory as _, FromArgMatches as _};
 
-use super::Cli;
+use super::{Cli, Metric, Run, Sub};
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// The run form.
+    Run(Box<Run>),
+    /// A subcommand.
+    Subcommand(Sub),
+}
 
 /// Why there is nothing to do.
 #[derive(Debug)]
@@ -26,28 +37,97 @@ pub enum Stop {
 ///
 /// # Errors
 /// [`Stop`]: help was asked for, or the usage is bad.
-pub fn parse(arguments: &[OsString]) -> Result<Cli, Stop> {
-    let ours: Vec<&str> =
+pub fn parse(arguments: &[OsString]) -> Result<Action, Stop> {
+    let asks_for_help = arguments.get(1).is_some_and(|word| word == "help");
+    let arguments = rewritten(arguments);
+    if let Some(action) = parse_part(&arguments) {
+        return Ok(action);
+    }
+    let words: Vec<&str> =
         arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--").collect();
-    let help = if ours.contains(&"-h") { Help::Brief } else { Help::Full };
-    // By whatever name or path it was called, the messages call it pushwrap.
-    let named = std::iter::once(OsStr::new("pushwrap")).chain(arguments.iter().skip(1).map(OsString::as_os_str));
+    let help = if words.contains(&"-h") { Help::Brief } else { Help::Full };
     let mut command = command(help);
+    if asks_for_help {
+        refuse_unknown(&command, &words)?;
+    }
     let parsed =
-        command.try_get_matches_from_mut(named).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Asked(error.render().to_string()),
-        _ => {
-            let is_subcommand = |word: &&str| command.find_subcommand(word).is_some();
-            let subcommand = ours.first().is_some_and(is_subcommand);
-            let dashes = if subcommand {
-                None
-            } else {
-                format_apart(&error, &ours).or_else(|| missing_dashes(&error, &command))
-            };
-            Stop::Wrong { message: dashes.unwrap_or_else(|| worded(&error)), subcommand }
+        command.try_get_matches_from_mut(&arguments).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(Cli { subcommand: Some(subcommand), .. }) => Ok(Action::Subcommand(subcommand)),
+        Ok(Cli { run, .. }) => Ok(Action::Run(Box::new(run))),
+        Err(error) => Err(stop(&error, &command, &words)),
+    }
+}
+
+/// The arguments with what people write and clap does not take: `version`; `help [SUBCOMMAND]...`, whose words change places;
+/// `--summary json`, whose value is optional and so stands behind `=`. By whatever name or path it was called, the messages
+/// call it pushwrap.
+fn rewritten(arguments: &[OsString]) -> Vec<OsString> {
+    let mut out: Vec<OsString> = vec!["pushwrap".into()];
+    let mut rest = arguments.get(1..).unwrap_or_default();
+    match rest {
+        [first, words @ ..]
+            if first == "help" && words.iter().all(|word| !word.as_encoded_bytes().starts_with(b"-")) =>
+        {
+            out.extend(words.iter().cloned());
+            out.push("--help".into());
+            return out;
         }
-    })
+        [first] if first == "version" => return vec!["pushwrap".into(), "--version".into()],
+        _ => {}
+    }
+    while let Some((word, behind)) = rest.split_first() {
+        if word == "--" {
+            break;
+        }
+        let format = behind.first().filter(|next| word == "--summary" && FORMATS.iter().any(|format| *next == format));
+        if let Some(format) = format {
+            out.push(OsString::from_iter([OsStr::new("--summary="), format]));
+            rest = behind.get(1..).unwrap_or_default();
+        } else {
+            out.push(word.clone());
+            rest = behind;
+        }
+    }
+    out.extend(rest.iter().cloned());
+    out
+}
+
+/// The forms of `--summary`.
+const FORMATS: [&str; 2] = ["text", "json"];
+
+/// Parses the two forms that are called most, each without building the rest of the command line, which is most of the work.
+/// None where it is another form, where help is asked for, and where something is wrong: then the whole is built, which says so.
+fn parse_part(arguments: &[OsString]) -> Option<Action> {
+    let first = arguments.get(1)?;
+    if first == "metric" {
+        let part = Metric::augment_args(part("metric")).mut_subcommands(|verb| verb.mut_args(taken_as_typed));
+        let mut matches = part.try_get_matches_from(arguments.get(1..)?).ok()?;
+        return Metric::from_arg_matches_mut(&mut matches).ok().map(|metric| Action::Subcommand(Sub::Metric(metric)));
+    }
+    if !first.as_encoded_bytes().starts_with(b"-") {
+        return None;
+    }
+    let mut matches =
+        Run::augment_args(part("pushwrap")).mut_args(taken_as_typed).try_get_matches_from(arguments).ok()?;
+    Run::from_arg_matches_mut(&mut matches).ok().map(|run| Action::Run(Box::new(run)))
+}
+
+/// A command that holds what all of them hold, but for help and version.
+fn part(name: &'static str) -> Command {
+    Command::new(name).args_override_self(true).disable_help_flag(true).disable_version_flag(true)
+}
+
+/// What to tell about an error of clap's.
+fn stop(error: &clap::Error, command: &Command, words: &[&str]) -> Stop {
+    let subcommand = words.first().is_some_and(|word| command.find_subcommand(word).is_some());
+    let message = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Stop::Asked(error.render().to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_verb(command, words),
+        _ if subcommand => label_without_option(error, words),
+        _ => misspelled_subcommand(error, command, words).or_else(|| missing_dashes(error, command)),
+    };
+    Stop::Wrong { message: message.unwrap_or_else(|| worded(error)), subcommand }
 }
 
 /// A form of help.
@@ -68,7 +148,7 @@ pub fn command(help: Help) -> Command {
     let (usage, after) = (command.get_after_help().cloned(), command.get_after_long_help().cloned());
     let shape = move |argument: Arg| {
         let rare = argument.is_hide_short_help_set();
-        let argument = with_numbers(argument).hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
+        let argument = taken_as_typed(argument).hide_short_help(false).hide(rare && brief).long_help(None::<&str>);
         if brief { argument.help_heading(None::<&str>) } else { argument }
     };
     let after = if brief { usage } else { after }.unwrap_or_default();
@@ -81,22 +161,68 @@ pub fn command(help: Help) -> Command {
                 .hide(brief)
                 .args_override_self(true)
                 .long_about(None::<&str>)
-                .mut_args(|argument| with_numbers(argument).hide_short_help(false).long_help(None::<&str>))
+                .mut_args(|argument| taken_as_typed(argument).hide_short_help(false).long_help(None::<&str>))
+                .mut_subcommands(|verb| verb.mut_args(taken_as_typed))
         })
 }
 
-/// Without it `--timeout -1` would be an unknown option `-1`.
-fn with_numbers(argument: Arg) -> Arg {
-    let takes_value = argument.get_action().takes_values() && !argument.is_positional();
-    argument.allow_negative_numbers(takes_value)
+/// An option that takes a value as it was typed: `--timeout -1`, where `-1` would be an unknown option; and an empty path, as an
+/// unset variable of a shell leaves it, which clap refuses.
+fn taken_as_typed(argument: Arg) -> Arg {
+    if !argument.get_action().takes_values() || argument.is_positional() {
+        return argument;
+    }
+    let is_path = argument.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>();
+    let argument = argument.allow_negative_numbers(true);
+    if is_path { argument.value_parser(OsStringValueParser::new().map(PathBuf::from)) } else { argument }
 }
 
-/// `--summary json`: its value is optional, so it stands behind `=`.
-fn format_apart(error: &clap::Error, words: &[&str]) -> Option<String> {
+/// Refuses `help WORD` where no subcommand has that name.
+fn refuse_unknown(command: &Command, words: &[&str]) -> Result<(), Stop> {
+    let mut command = command;
+    for word in words.iter().filter(|word| !word.starts_with('-')) {
+        command = command.find_subcommand(word).ok_or_else(|| {
+            let names: Vec<&str> =
+                command.get_subcommands().filter(|known| !is_internal(known)).map(Command::get_name).collect();
+            let message = format!("there is no subcommand '{word}': pushwrap help {}", names.join("|"));
+            Stop::Wrong { message, subcommand: true }
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a subcommand is there for completions alone.
+fn is_internal(command: &Command) -> bool {
+    command.get_name() == "names"
+}
+
+/// A subcommand that is not called by one of its verbs.
+fn missing_verb(command: &Command, words: &[&str]) -> Option<String> {
+    let (name, subcommand) = words.first().and_then(|name| Some((name, command.find_subcommand(name)?)))?;
+    let verbs: Vec<&str> =
+        subcommand.get_subcommands().filter(|verb| !is_internal(verb)).map(Command::get_name).collect();
+    Some(format!("a verb is missing: pushwrap {name} {} ...\nfor more information, try '--help'.", verbs.join("|")))
+}
+
+/// `metric add NAME 3 kind=x`: labels are an option.
+fn label_without_option(error: &clap::Error, words: &[&str]) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
-    let is_apart = words.windows(2).any(|pair| pair == ["--summary", word]);
-    let known = ["text", "json"].contains(&word.as_str());
-    (is_apart && known).then(|| format!("a format stands behind '=': --summary={word}"))
+    let is_label = words.first() == Some(&"metric") && !word.starts_with('-') && word.contains('=');
+    is_label.then(|| format!("unexpected argument '{word}' found: a label is written -l {word}"))
+}
+
+/// The first word is nearly a subcommand.
+fn misspelled_subcommand(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String> {
+    let unexpected = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
+    let word = words.first().filter(|word| unexpected && !word.starts_with('-'))?;
+    let distance = |known: &str| strsim::osa_distance(word, known);
+    let nearest = command.get_subcommands().map(Command::get_name).min_by_key(|known| distance(known))?;
+    (3 * distance(nearest) <= nearest.len().max(4)).then(|| {
+        format!(
+            "there is no subcommand '{word}': did you mean 'pushwrap {nearest}'?\n\
+             a command stands behind '--': pushwrap [OPTIONS] -- {word} ..."
+        )
+    })
 }
 
 /// The one mistake that everybody makes: a command without `--` before it. The options that stand there are not repeated: they
@@ -132,7 +258,7 @@ fn worded(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stop, parse};
+    use super::{Action, Run, Stop, Sub, parse, parse_part};
 
     fn wrong(arguments: &[&str]) -> (String, bool) {
         let arguments: Vec<_> = std::iter::once("pushwrap").chain(arguments.iter().copied()).map(Into::into).collect();
@@ -142,9 +268,18 @@ mod tests {
         }
     }
 
-    fn asked(argument: &str) -> String {
-        match parse(&["pushwrap".into(), argument.into()]) {
+    fn asked(arguments: &[&str]) -> String {
+        let arguments: Vec<_> = std::iter::once("pushwrap").chain(arguments.iter().copied()).map(Into::into).collect();
+        match parse(&arguments) {
             Err(Stop::Asked(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn run_of(arguments: &[&str]) -> Run {
+        let arguments: Vec<_> = std::iter::once("pushwrap").chain(arguments.iter().copied()).map(Into::into).collect();
+        match parse(&arguments) {
+            Ok(Action::Run(run)) => *run,
             other => panic!("{other:?}"),
         }
     }
@@ -160,8 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn a_format_of_the_summary_stands_behind_an_equals_sign() {
-        assert_eq!(wrong(&["--summary", "json", "--", "true"]).0, "a format stands behind '=': --summary=json");
+    fn a_format_of_the_summary_may_stand_apart() {
+        assert_eq!(run_of(&["--summary", "json", "-n", "--", "true"]).report.summary.as_deref(), Some("json"));
+        assert_eq!(run_of(&["--summary", "--", "json"]).command, ["json"]);
+        assert_eq!(run_of(&["-n", "--", "echo", "--summary", "json"]).command, ["echo", "--summary", "json"]);
         assert!(wrong(&["--summary", "json-job"]).0.starts_with("'--' is missing"));
         assert!(wrong(&["-q", "-v", "--", "true"]).0.contains("'--verbose'"));
     }
@@ -190,20 +327,72 @@ mod tests {
 
     #[test]
     fn the_last_of_two_options_counts() {
-        let parsed = parse(&["pushwrap", "--job", "a", "-n", "--job=b", "-n", "--", "true"].map(Into::into)).unwrap();
-        assert_eq!(parsed.run.destination.job.as_deref(), Some("b"));
-        let parsed = parse(&["pushwrap", "--timeout", "-1", "--", "true"].map(Into::into)).unwrap();
-        assert_eq!(parsed.run.command_options.timeout.as_deref(), Some("-1"));
-        let parsed = parse(&["pushwrap", "-v", "-l", "a=1", "-v", "-lb=2", "--", "true"].map(Into::into)).unwrap();
-        assert_eq!(parsed.run.messages.volume.verbose, 2);
-        assert_eq!(parsed.run.destination.label, ["a=1", "b=2"], "what is repeatable adds up");
+        let run = run_of(&["--job", "a", "-n", "--job=b", "-n", "--", "true"]);
+        assert_eq!(run.destination.job.as_deref(), Some("b"));
+        let run = run_of(&["--timeout", "-1", "--", "true"]);
+        assert_eq!(run.command_options.timeout.as_deref(), Some("-1"));
+        let run = run_of(&["-v", "-l", "a=1", "-v", "-lb=2", "--", "true"]);
+        assert_eq!(run.messages.volume.verbose, 2);
+        assert_eq!(run.destination.label, ["a=1", "b=2"], "what is repeatable adds up");
+    }
+
+    #[test]
+    fn the_forms_that_are_called_most_are_parsed_without_the_rest() {
+        let part = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
+            parse_part(&arguments)
+        };
+        assert!(matches!(
+            part(&["pushwrap", "-n", "--cacert=", "--timeout", "-1", "--", "push"]),
+            Some(Action::Run(_))
+        ));
+        let metric = part(&["pushwrap", "metric", "add", "--textfile=", "x", "-1"]);
+        assert!(matches!(metric, Some(Action::Subcommand(Sub::Metric(_)))), "{metric:?}");
+        for whole in [&["pushwrap", "groups"][..], &["pushwrap", "--help"], &["pushwrap", "--timout", "1", "--", "x"]] {
+            assert!(part(whole).is_none(), "{whole:?}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_words_too() {
+        assert_eq!(asked(&["help"]), asked(&["--help"]));
+        assert_eq!(asked(&["help", "metric"]), asked(&["metric", "--help"]));
+        assert_eq!(asked(&["help", "metric", "set"]), asked(&["metric", "set", "--help"]));
+        assert_eq!(asked(&["version"]), asked(&["--version"]));
+        let (message, subcommand) = wrong(&["help", "metrik"]);
+        assert!(message.starts_with("there is no subcommand 'metrik': pushwrap help push|"), "{message}");
+        assert!(subcommand);
+    }
+
+    #[test]
+    fn a_misspelled_subcommand_gets_a_tip() {
+        let (message, subcommand) = wrong(&["chek", "file"]);
+        assert_eq!(
+            message,
+            "there is no subcommand 'chek': did you mean 'pushwrap check'?\n\
+             a command stands behind '--': pushwrap [OPTIONS] -- chek ..."
+        );
+        assert!(!subcommand);
+        assert!(wrong(&["sh", "-c", "x"]).0.starts_with("'--' is missing before the command"));
+    }
+
+    #[test]
+    fn metric_says_which_verbs_it_has_and_how_labels_are_written() {
+        let (message, subcommand) = wrong(&["metric"]);
+        assert_eq!(
+            message,
+            "a verb is missing: pushwrap metric set|add|observe|time ...\nfor more information, try '--help'."
+        );
+        assert!(subcommand);
+        let (message, _) = wrong(&["metric", "add", "orders_total", "3", "kind=x"]);
+        assert_eq!(message, "unexpected argument 'kind=x' found: a label is written -l kind=x");
     }
 
     #[test]
     fn help_fits_one_screen_and_two() {
-        let brief = asked("-h");
+        let brief = asked(&["-h"]);
         assert!(brief.lines().count() <= 24, "{brief}");
-        let full = asked("--help");
+        let full = asked(&["--help"]);
         assert!(full.lines().count() <= 2 * 40, "{full}");
         let wide: Vec<&str> = full.lines().chain(brief.lines()).filter(|line| line.chars().count() > 80).collect();
         assert!(wide.is_empty(), "{wide:?}");

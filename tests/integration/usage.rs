@@ -128,6 +128,32 @@ fn without_dashes_the_message_says_where_they_go() {
     run.stderr_has("'--' is missing").stderr_lacks("s3cret");
 }
 
+/// Given what people type to find out more, when it is called, then help and version are printed, and a mistake in the name of a
+/// subcommand is told with the one that was meant.
+#[test]
+fn help_and_version_are_words_and_a_misspelled_subcommand_gets_a_tip() {
+    let help = Pushwrap::new().arg("help").call().exit(0).stderr("").stdout_has("--kill-after");
+    Pushwrap::new().arg("--help").call().exit(0).stdout(&help.stdout);
+    Pushwrap::new().args(["help", "metric"]).call().exit(0).stderr("").stdout_has("pushwrap metric");
+    Pushwrap::new().arg("version").call().exit(0).stderr("").stdout_has("pushwrap ");
+    Pushwrap::new().args(["help", "metrik"]).call().exit(2).stdout("").stderr_has("there is no subcommand 'metrik'");
+    Pushwrap::new().args(["chek", "x"]).call().exit(125).stdout("").stderr(
+        "pushwrap: there is no subcommand 'chek': did you mean 'pushwrap check'?\n\
+         pushwrap: a command stands behind '--': pushwrap [OPTIONS] -- chek ...\n",
+    );
+    let run = Pushwrap::new().arg("metric").call().exit(2).stdout("");
+    run.stderr("pushwrap: a verb is missing: pushwrap metric set|add|observe|time ...\npushwrap: for more information, try '--help'.\n");
+    let run = Pushwrap::new().args(["metric", "add", "orders_total", "3", "kind=x"]).call().exit(2);
+    run.stderr("pushwrap: unexpected argument 'kind=x' found: a label is written -l kind=x\n");
+}
+
+/// Given a summary's format as people write it, when a command is run, then it counts.
+#[test]
+fn a_format_of_the_summary_may_stand_apart() {
+    let run = Pushwrap::new().args(["--url", "none", "--summary", "json"]).run(["true"]).exit(0);
+    assert!(run.stderr.starts_with('{'), "{}", run.stderr);
+}
+
 #[test]
 fn without_a_command_the_usage_is_shown() {
     Pushwrap::new().call().exit(125).stderr_has("pushwrap: no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...");
