@@ -8,7 +8,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args as _, Command, CommandFactory as _, FromArgMatches as _};
 
-use super::{Cli, Metric, Run, Sub};
+use super::command_line::{Cli, Run, Sub};
+use super::metric::Metric;
 
 /// What is to be done.
 #[derive(Debug)]

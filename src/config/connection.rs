@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::source::{Resolver, values};
+use super::source::{Resolver, is_given, values};
 use super::usage_error::UsageError;
 use crate::cli::ConnectionOptions;
 use crate::http::{BaseUrl, Credentials, Endpoint, Header, Identity, Password, ProxySettings, Secret, Tls};
@@ -66,8 +66,8 @@ fn header(text: &str) -> Result<Header, String> {
 
 fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Credentials, UsageError> {
     let (by_user, by_token) = resolver.prefer(
-        ("user", options.user.is_some()),
-        ("token-file", options.token_file.is_some()),
+        ("user", is_given(options.user.as_ref())),
+        ("token-file", is_given(options.token_file.as_ref())),
         "--user and --token-file contradict each other: name one of them",
     )?;
     if by_token {
@@ -76,7 +76,7 @@ fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<C
     }
     let file = resolver.path("password-file", options.password_file.as_deref());
     let user = if by_user { resolver.one("user", options.user.as_deref(), text)? } else { None };
-    let on_command_line = options.password_file.is_some();
+    let on_command_line = is_given(options.password_file.as_ref());
     match (user, file) {
         (None, None) => Ok(Credentials::None),
         (None, Some(_)) => {
@@ -90,7 +90,7 @@ fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<C
             };
             if given.is_some() && file.is_some() {
                 let twice = "the password is given twice, by --user and by --password-file".to_owned();
-                resolver.refuse(on_command_line && options.user.is_some(), twice)?;
+                resolver.refuse(on_command_line && is_given(options.user.as_ref()), twice)?;
             }
             let given = Password::Given(Secret::from(given.unwrap_or_default()));
             Ok(Credentials::Basic { user: name, password: file.map_or(given, Password::File) })
@@ -103,12 +103,13 @@ fn tls(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Tls, Usag
     let cert = file(resolver, "cert", options.cert.as_deref());
     let key = file(resolver, "key", options.key.as_deref());
     if cert.is_none() && key.is_some() {
-        resolver.refuse(options.key.is_some(), "--key needs --cert, to whose certificate it belongs".to_owned())?;
+        resolver
+            .refuse(is_given(options.key.as_ref()), "--key needs --cert, to whose certificate it belongs".to_owned())?;
     }
     if let Some(certificate) = cert.as_deref().and_then(before_password) {
         let shown = certificate.display();
         let encrypted = format!("--cert takes no password as curl's does: decrypt the key of '{shown}' for --key");
-        resolver.refuse(options.cert.is_some(), encrypted)?;
+        resolver.refuse(is_given(options.cert.as_ref()), encrypted)?;
     }
     Ok(Tls {
         ca: file(resolver, "cacert", options.cacert.as_deref()),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::Connection;
-use super::source::Resolver;
+use super::source::{Resolver, are_given};
 use super::usage_error::UsageError;
 use crate::cli;
 use crate::delivery::SpoolPath;
@@ -50,7 +50,7 @@ pub(super) fn resolve_destination(
             }
         } else if named > 1 {
             let contradiction = "--url none stands alone: it means that nothing is reported".to_owned();
-            resolver.refuse(!urls.is_empty(), contradiction)?;
+            resolver.refuse(are_given(urls), contradiction)?;
         }
     }
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })

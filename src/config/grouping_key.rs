@@ -2,7 +2,7 @@
 
 use super::host::HostInfo;
 use super::launchers::is_launcher;
-use super::source::Resolver;
+use super::source::{Resolver, are_given, is_given};
 use super::usage_error::UsageError;
 use crate::grouping::{GroupingKey, Label, LabelName};
 
@@ -85,8 +85,8 @@ fn prefer_one_instance(
         return Ok(());
     }
     let (_, by_label) = resolver.prefer(
-        ("instance", options.instance.is_some()),
-        ("label", !options.labels.is_empty()),
+        ("instance", is_given(options.instance)),
+        ("label", are_given(options.labels)),
         "the label 'instance' is given twice, by --instance and by --label",
     )?;
     if by_label {

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::destination::{Destination, resolve_destination};
 use super::grouping_key::{self, Fallbacks, KeyOptions, non_empty};
 use super::host::HostInfo;
-use super::source::{Resolver, values};
+use super::source::{Resolver, are_given, is_given, values};
 use super::usage_error::UsageError;
 use super::volume::resolve_volume;
 use crate::cli;
@@ -176,10 +176,10 @@ fn resolve_filter(
     let labels = resolver.many("label", &filter.label, wanted)?.unwrap_or_default();
     let job = resolver.one("job", filter.job.as_deref(), non_empty)?;
     let mut narrowed = Vec::new();
-    if let (None, Some(job)) = (&filter.job, &job) {
+    if let (false, Some(job)) = (is_given(filter.job.as_ref()), &job) {
         narrowed.push(format!("PUSHWRAP_JOB is set: only groups of job '{job}'"));
     }
-    if filter.label.is_empty() && !labels.is_empty() {
+    if !are_given(&filter.label) && !labels.is_empty() {
         narrowed.push("PUSHWRAP_LABEL is set: only groups with these labels".to_owned());
     }
     let labels = labels.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::grouping_key::Fallbacks;
 use super::host::HostInfo;
 use super::reporting::{ReportInputs, Reporting, resolve_reporting};
-use super::source::{Resolver, values};
+use super::source::{Resolver, are_given, values};
 use super::usage_error::UsageError;
 use super::volume::resolve_volume;
 use crate::child::Timeout;
@@ -136,7 +136,7 @@ const DEFAULT_KILL_AFTER: Duration = Duration::from_secs(10);
 fn told_apart(resolver: &mut Resolver, codes: Codes, options: &cli::CommandOptions) -> Result<Codes, UsageError> {
     let Some(code) = codes.success.iter().find(|code| codes.skip.contains(code)) else { return Ok(codes) };
     let message = format!("exit code {code} is in both --success-codes and --skip-codes");
-    resolver.refuse(!options.skip_codes.is_empty(), message)?;
+    resolver.refuse(are_given(&options.skip_codes), message)?;
     Ok(Codes { skip: Vec::new(), ..codes })
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
+use super::harness::fake::Request;
 use super::harness::pushwrap::{NO_STATE, binary};
 use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply};
 
@@ -313,7 +314,7 @@ fn an_empty_value_was_not_given() {
     let options = empty.iter().map(|option| format!("{option}="));
     let call = Pushwrap::new().args(options).env("PUSHWRAP_URL", gateway.url()).env("PUSHWRAP_INSTANCE", "none");
     call.run(["true"]).exit(0).stderr_lacks("invalid").stderr_lacks("cannot");
-    let paths: Vec<String> = gateway.requests().iter().map(|request| request.line()).collect();
+    let paths: Vec<String> = gateway.requests().iter().map(Request::line).collect();
     assert_eq!(paths, ["POST /metrics/job/true HTTP/1.1"]);
     Pushwrap::new().args(["groups", "--url", ""]).call().exit(2).stderr_has("no gateway is named");
     Pushwrap::new()

@@ -57,6 +57,16 @@ pub(super) struct Setting {
     pub(super) origin: Origin,
 }
 
+/// Whether an option was given on the command line: an empty value is what an unset variable of a shell leaves.
+pub(in crate::config) fn is_given(flag: Option<&(impl AsRef<OsStr> + ?Sized)>) -> bool {
+    flag.is_some_and(|value| !value.as_ref().is_empty())
+}
+
+/// Whether a repeatable option was given on the command line.
+pub(in crate::config) fn are_given(flags: &[String]) -> bool {
+    flags.iter().any(|flag| is_given(Some(flag)))
+}
+
 /// The environment variable of an option: `--push-timeout` is `PUSHWRAP_PUSH_TIMEOUT`.
 #[must_use]
 pub fn variable(long: &str) -> String {

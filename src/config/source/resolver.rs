@@ -9,7 +9,7 @@ use super::super::usage_error::UsageError;
 use super::env_file::{DEFAULT_ENV_FILE, EnvFile};
 use super::known::meant;
 use super::layers::{Layers, PREFIX};
-use super::origin::{Origin, Setting, items};
+use super::origin::{Origin, Setting, are_given, is_given, items};
 use super::secrets::{is_cut_secret, quoted, secret_variables, shortened};
 use super::values;
 use crate::files::reason;
@@ -86,7 +86,7 @@ impl Resolver {
         flag: Option<&str>,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, UsageError> {
-        let given = match flag.filter(|text| !text.is_empty() || EMPTY_MEANS_NONE.contains(&long)) {
+        let given = match flag.filter(|text| is_given(Some(text)) || EMPTY_MEANS_NONE.contains(&long)) {
             Some(text) => Some(Setting { value: text.into(), origin: Origin::Flag(long) }),
             None => self.layers.get(long),
         };
@@ -101,25 +101,25 @@ impl Resolver {
         flags: &[String],
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, UsageError> {
-        let (origin, items) = if flags.iter().all(String::is_empty) {
-            let Some(given) = self.layers.get(long) else { return Ok(None) };
-            if is_cut_secret(long, &given.value) {
+        let given: Vec<OsString> = flags.iter().filter(|flag| is_given(Some(*flag))).map(OsString::from).collect();
+        let (origin, items) = if given.is_empty() {
+            let Some(setting) = self.layers.get(long) else { return Ok(None) };
+            if is_cut_secret(long, &setting.value) {
                 let message = format!(
                     "invalid value for {}: of several addresses, one with a user, each begins with its scheme, and a comma \
                      in a user or password is written %2C",
-                    given.origin
+                    setting.origin
                 );
                 return self.refuse(false, message).map(|()| None);
             }
             let separator = if long == "header" { b'\n' } else { b',' };
-            let items = items(&given.value, separator);
-            if items.is_empty() {
-                return Ok(None);
-            }
-            (given.origin, items)
+            (setting.origin, items(&setting.value, separator))
         } else {
-            (Origin::Flag(long), flags.iter().filter(|flag| !flag.is_empty()).map(OsString::from).collect())
+            (Origin::Flag(long), given)
         };
+        if items.is_empty() {
+            return Ok(None);
+        }
         let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
         // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
         parsed.collect()
@@ -148,13 +148,13 @@ impl Resolver {
 
     /// The path of a file. Nothing is wrong with any path before it is opened.
     pub(in crate::config) fn path(&self, long: &'static str, flag: Option<&Path>) -> Option<PathBuf> {
-        let given = flag.filter(|path| !path.as_os_str().is_empty());
+        let given = flag.filter(|path| is_given(Some(path)));
         given.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
     }
 
     /// Where a repeatable option was given, for messages about its items.
     pub(in crate::config) fn origin(&self, long: &'static str, flags: &[String]) -> Origin {
-        let from_below = if flags.iter().all(String::is_empty) { self.layers.get(long) } else { None };
+        let from_below = if are_given(flags) { None } else { self.layers.get(long) };
         from_below.map_or(Origin::Flag(long), |setting| setting.origin)
     }
 
