@@ -1,51 +1,195 @@
-//! The alert rules that come with pushwrap: promtool plays the history of a job to them.
+//! The alert and recording rules that come with pushwrap: promtool plays the history of jobs to them, and the files of the
+//! three sinks say the same.
 
 use std::fs;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::harness::server;
 
-/// Series of promtool's notation at one sample a minute, and the alerts that must fire at a time.
-const UNIT_TEST: &str = r#"
-rule_files: [RULES]
-evaluation_interval: 1m
-tests:
-  - interval: 1m
-    input_series:
-      - {series: 'pushwrap_success{job="failing"}', values: '1 1 0 0 0 0 0 0 0 0 0'}
-      - {series: 'pushwrap_success{job="fine"}', values: '1x10'}
-      - {series: 'pushwrap_last_success_timestamp_seconds{job="overdue"}', values: '0x10'}
-      - {series: 'pushwrap_max_age_seconds{job="overdue"}', values: '300x10'}
-      - {series: 'pushwrap_running{job="lost"}', values: '1x10'}
-      - {series: 'push_time_seconds{job="lost"}', values: '0x10'}
-      - {series: 'pushwrap_running{job="alive"}', values: '1x10'}
-      - {series: 'push_time_seconds{job="alive"}', values: '0+60x10'}
-      - {series: 'pushwrap_running{job="silent"}', values: '1 1 _x9'}
-      - {series: 'pushwrap_tree_peak_rss_bytes{job="large"}', values: '95x10'}
-      - {series: 'pushwrap_memory_limit_bytes{job="large"}', values: '100x10'}
-    alert_rule_test:
-      - {eval_time: 4m, alertname: JobFailed, exp_alerts: [{exp_labels: {job: failing}, exp_annotations: {summary: failing failed in its last run}}]}
-      - {eval_time: 4m, alertname: RemoteJobFailed, exp_alerts: [{exp_labels: {job: failing}, exp_annotations: {summary: failing failed in its last run}}]}
-      - {eval_time: 4m, alertname: JobOverdue, exp_alerts: []}
-      - {eval_time: 10m, alertname: JobOverdue, exp_alerts: [{exp_labels: {job: overdue}, exp_annotations: {summary: overdue last succeeded 10m 0s ago}}]}
-      - {eval_time: 10m, alertname: RemoteJobOverdue, exp_alerts: [{exp_labels: {job: overdue}, exp_annotations: {summary: overdue last succeeded 10m 0s ago}}]}
-      - {eval_time: 4m, alertname: JobLost, exp_alerts: []}
-      - eval_time: 10m
-        alertname: JobLost
-        exp_alerts: [{exp_labels: {job: lost}, exp_annotations: {summary: 'lost runs, by its last word, but has not been heard of for five minutes'}}]
-      - eval_time: 10m
-        alertname: RemoteJobLost
-        exp_alerts: [{exp_labels: {job: silent}, exp_annotations: {summary: 'silent runs, by its last word, but has not been heard of for five minutes'}}]
-      - {eval_time: 1m, alertname: JobNearItsMemoryLimit, exp_alerts: [{exp_labels: {job: large}, exp_annotations: {summary: large used 95% of its memory limit}}]}
-"#;
+/// Where the rules of one sink alone begin, in a rules file and in its unit tests.
+const OWN_PART: &str = "# --- this sink ---";
+
+fn rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/alerts")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(rules().join(name)).unwrap()
+}
+
+/// Runs promtool beside the rules; its words when it refuses them.
+fn promtool(arguments: &[&str]) -> Result<(), String> {
+    let ran = Command::new(server::program("promtool")).args(arguments).current_dir(rules()).output().unwrap();
+    let words = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    if ran.status.success() { Ok(()) } else { Err(words) }
+}
 
 #[test]
-fn each_alert_fires_for_its_job_and_for_no_other() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/alerts.yml");
-    let directory = tempfile::tempdir().unwrap();
-    let test = directory.path().join("test.yml");
-    fs::write(&test, UNIT_TEST.replace("RULES", rules.to_str().unwrap())).unwrap();
-    let ran = Command::new(server::program("promtool")).args(["test", "rules"]).arg(&test).output().unwrap();
-    assert!(ran.status.success(), "{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+fn the_rules_for_the_gateway_pass_their_unit_tests() {
+    promtool(&["test", "rules", "gateway.test.yml"]).unwrap();
+}
+
+#[test]
+fn the_rules_for_node_exporter_pass_their_unit_tests() {
+    promtool(&["test", "rules", "output.test.yml"]).unwrap();
+}
+
+#[test]
+fn the_rules_for_remote_write_pass_their_unit_tests() {
+    promtool(&["test", "rules", "remote-write.test.yml"]).unwrap();
+}
+
+#[test]
+fn the_recording_rules_pass_their_unit_tests() {
+    promtool(&["test", "rules", "recording-rules.test.yml"]).unwrap();
+}
+
+#[test]
+fn every_rules_file_has_unit_tests_and_no_rule_twice() {
+    let files = fs::read_dir(rules()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: Vec<String> = files.filter(|name| !name.contains(".test.")).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        assert!(rules().join(file.replace(".yml", ".test.yml")).exists(), "{file} has no unit tests");
+        promtool(&["check", "rules", "--lint=all", "--lint-fatal", &file]).unwrap();
+    }
+}
+
+#[test]
+fn the_page_on_alerting_lists_every_alert_with_its_severity() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alerting.md")).unwrap();
+    let mut listed = page.lines().filter(|line| line.starts_with("| `")).count();
+    for file in ["gateway.yml", "output.yml", "remote-write.yml"] {
+        let text = read(file);
+        let alerts: Vec<&str> = text.split("      - alert: ").skip(1).collect();
+        for alert in &alerts {
+            let name = alert.lines().next().unwrap();
+            let severity = alert.split("severity: ").nth(1).unwrap().split(' ').next().unwrap();
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let row = row.unwrap_or_else(|| panic!("docs/alerting.md does not list {name}"));
+            assert!(row.contains(&format!("| {severity} |")), "docs/alerting.md gives {name} another severity: {row}");
+        }
+        // The shared ones are counted once, with those of the gateway.
+        listed -= if file == "gateway.yml" {
+            alerts.len()
+        } else {
+            text.split(OWN_PART).nth(1).unwrap().matches("- alert:").count()
+        };
+    }
+    assert_eq!(listed, 0, "docs/alerting.md lists alerts that are in no file");
+}
+
+/// Where the text between the line `opening` and the own part of a sink begins and ends.
+fn shared_span(text: &str, opening: &str) -> Range<usize> {
+    let start = text.find(opening).unwrap() + opening.len();
+    let end = start + text[start..].find(OWN_PART).unwrap();
+    start..text[..end].rfind('\n').unwrap() + 1
+}
+
+/// `name` holds `made` where gateway's file has its shared part; with `UPDATE=1` it is written there.
+#[track_caller]
+fn hold(name: &str, opening: &str, made: &str) {
+    let mut text = read(name);
+    let span = shared_span(&text, opening);
+    if std::env::var_os("UPDATE").is_some() {
+        text.replace_range(span, made);
+        fs::write(rules().join(name), text).unwrap();
+        return;
+    }
+    assert!(text[span] == *made, "{name} is not what gateway's makes: run 'UPDATE=1 cargo test alerts'");
+}
+
+/// A word of PromQL that names one of pushwrap's metrics, its selector and its offset included; empty for other text.
+fn series(expression: &str) -> &str {
+    if !expression.starts_with("pushwrap_") {
+        return "";
+    }
+    let name = expression.find(|each: char| !each.is_ascii_alphanumeric() && each != '_').unwrap_or(expression.len());
+    let labels = if expression[name..].starts_with('{') { expression[name..].find('}').unwrap() + 1 } else { 0 };
+    if expression[name + labels..].starts_with('[') {
+        return "";
+    }
+    let offset = expression[name + labels..].strip_prefix(" offset ").map_or(0, |word| {
+        " offset ".len() + word.find(|each: char| !each.is_ascii_alphanumeric()).unwrap_or(word.len())
+    });
+    &expression[..name + labels + offset]
+}
+
+/// The same expression over the last sample of 32 days of each series.
+fn looking_back(expression: &str) -> String {
+    let mut made = String::new();
+    let mut rest = expression;
+    while let Some(first) = rest.chars().next() {
+        let found = series(rest);
+        if found.is_empty() {
+            // A word that a name is only a part of is passed over as a whole.
+            let word = rest.find(|each: char| !each.is_ascii_alphanumeric() && each != '_').unwrap_or(rest.len());
+            let length = word.max(first.len_utf8());
+            made.push_str(&rest[..length]);
+            rest = &rest[length..];
+        } else {
+            let (selector, offset) = found.split_at(found.find(" offset").unwrap_or(found.len()));
+            made.extend(["last_over_time(", selector, "[32d]", offset, ")"]);
+            rest = &rest[found.len()..];
+        }
+    }
+    made
+}
+
+/// Every expression of a rules file, and none of its words for people, looks back.
+fn rules_looking_back(text: &str) -> String {
+    let mut in_expression = false;
+    let mut made = String::new();
+    for line in text.split_inclusive('\n') {
+        let key = line.trim_start();
+        in_expression = key.starts_with("expr:") || in_expression && !key.starts_with("labels:");
+        made.push_str(&if in_expression { looking_back(line) } else { line.to_owned() });
+    }
+    made
+}
+
+#[test]
+fn the_rules_of_the_three_sinks_say_the_same() {
+    let gateway = read("gateway.yml");
+    let common = &gateway[shared_span(&gateway, "groups:\n")];
+    let renamed =
+        common.replace("$labels.job", "$labels.exported_job").replace("$labels.instance", "$labels.exported_instance");
+    hold("output.yml", "groups:\n", &renamed);
+    hold("remote-write.yml", "groups:\n", &rules_looking_back(common));
+
+    let tests = read("gateway.test.yml");
+    let common = &tests[shared_span(&tests, "tests:\n")];
+    let renamed = common.replace("job=\"", "exported_job=\"").replace("instance=\"", "exported_instance=\"");
+    let renamed = renamed.replace("job: ", "exported_job: ").replace("instance: ", "exported_instance: ");
+    let gateway_up = "up{exported_job=\"pushgateway\",exported_instance=\"gateway:9091\"}";
+    assert!(renamed.contains(gateway_up), "the unit tests watch the sink too");
+    hold("output.test.yml", "tests:\n", &renamed.replace(gateway_up, "up{job=\"node\",instance=\"db1:9100\"}"));
+    let reports = "pushwrap_report_timestamp_seconds{job=\"other\"}";
+    hold(
+        "remote-write.test.yml",
+        "tests:\n",
+        &common.replace("up{job=\"pushgateway\",instance=\"gateway:9091\"}", reports),
+    );
+}
+
+#[test]
+fn an_expression_looks_back_where_it_names_a_series_and_nowhere_else() {
+    let cases = [
+        ("pushwrap_running == 1", "last_over_time(pushwrap_running[32d]) == 1"),
+        (
+            "(pushwrap_a{b=\"c\"} or pushwrap_d)",
+            "(last_over_time(pushwrap_a{b=\"c\"}[32d]) or last_over_time(pushwrap_d[32d]))",
+        ),
+        (
+            "pushwrap_a and pushwrap_a offset 1d",
+            "last_over_time(pushwrap_a[32d]) and last_over_time(pushwrap_a[32d] offset 1d)",
+        ),
+        ("3 * max_over_time(pushwrap_a[7d])", "3 * max_over_time(pushwrap_a[7d])"),
+        ("not_pushwrap_a + up", "not_pushwrap_a + up"),
+    ];
+    for (expression, expected) in cases {
+        assert_eq!(looking_back(expression), expected);
+    }
 }
