@@ -32,10 +32,15 @@ static-libc: tools
 	@case "$(HOST)" in *-gnu) test -f "$$(cc -print-file-name=libc.a)" || { \
 	echo "make: the C library is not here as libc.a: install it (Debian: libc6-dev, Fedora: glibc-static)" >&2; exit 1; } ;; esac
 
+# Where it is built must not show in the binary: the same commit makes the same bytes everywhere.
+CARGO_DIR = $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_DIR)=cargo
+
 # A static glibc binary: the target must be named, or proc macros would be built with the flag too and fail.
 .PHONY: build
 build: static-libc ## build the static release binary; its path is the last line
-	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --release --locked --target $(HOST) --bin pushwrap
+	CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CARGO_DIR)=cargo" \
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static $(REMAP)" cargo build --release --locked --target $(HOST) --bin pushwrap
 	@echo $(BINARY)
 
 .PHONY: servers
@@ -87,6 +92,17 @@ install: ## install binary, man page and completions below PREFIX (/usr/local); 
 	install -D -m 644 completions/pushwrap.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pushwrap"
 	install -D -m 644 completions/_pushwrap "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_pushwrap"
 	install -D -m 644 completions/pushwrap.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/pushwrap.fish"
+
+.PHONY: dist
+dist: build ## tarball, .deb, .rpm, software bill of materials and their sums, below target/dist
+	@scripts/dist $(BINARY)
+
+IMAGE ?= pushwrap
+.PHONY: image
+image: build ## the container image IMAGE (pushwrap), which has the binary and nothing else
+	$(call need,docker,install a container engine)
+	@rm -rf $(TARGET)/image; install -D -m 755 $(BINARY) $(TARGET)/image/bin/pushwrap
+	docker build -t $(IMAGE) -f packaging/Dockerfile $(TARGET)/image
 
 .PHONY: clean
 clean: ## remove everything that was built or downloaded

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::harness::{pushwrap, server};
@@ -78,11 +78,18 @@ impl Image {
     pub(crate) fn bookworm() -> Self {
         static MADE: OnceLock<Image> = OnceLock::new();
         MADE.get_or_init(|| {
-            let base = bookworm_root();
+            let base = debian_root("bookworm");
             fs::copy(pushwrap::binary(), base.join("pushwrap")).expect("a copy of the binary");
             Self::import("pushwrap-test-bookworm", &base)
         })
         .clone()
+    }
+
+    /// A minimal Debian of this release, without an installed pushwrap.
+    #[track_caller]
+    pub(crate) fn debian(suite: &str) -> Self {
+        let base = debian_root(suite);
+        Self::import(&format!("pushwrap-test-plain-{suite}"), &base)
     }
 
     /// An image with just these files at its root, executable.
@@ -128,13 +135,15 @@ impl Image {
     }
 }
 
-/// Debian bookworm by debootstrap, once for each target directory.
+/// A Debian by debootstrap, once for each target directory.
 #[track_caller]
-fn bookworm_root() -> PathBuf {
+fn debian_root(suite: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     need_root("debootstrap");
     let debootstrap = need_program("debootstrap", "debootstrap");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let base = source.join("target/system/bookworm");
+    let base = source.join("target/system").join(suite);
     if base.join(".complete").exists() {
         return base;
     }
@@ -144,7 +153,7 @@ fn bookworm_root() -> PathBuf {
         Command::new(source.join("scripts/servers")).arg("--mirror").output().expect("scripts/servers can be run");
     assert!(mirror.status.success(), "{}", String::from_utf8_lossy(&mirror.stderr));
     let mirror = String::from_utf8_lossy(&mirror.stdout).trim().to_owned();
-    let out = Command::new(debootstrap).args(["--variant=minbase", "bookworm"]).arg(&base).arg(mirror).output();
+    let out = Command::new(debootstrap).args(["--variant=minbase", suite]).arg(&base).arg(mirror).output();
     let out = out.expect("debootstrap can be run");
     assert!(out.status.success(), "debootstrap failed: {}", String::from_utf8_lossy(&out.stdout));
     fs::write(base.join(".complete"), "").expect("a mark below target/");

@@ -8,5 +8,6 @@ mod containers;
 mod dns;
 mod engine;
 mod metric;
+mod packages;
 mod process;
 mod producers;
