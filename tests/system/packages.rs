@@ -108,7 +108,8 @@ fn the_rpm_has_the_files_of_the_deb_and_requires_nothing() {
         assert!(query.status.success(), "{}", text(&query.stderr));
         text(&query.stdout)
     };
-    let deb = Command::new("sh").arg("-c").arg(format!("dpkg-deb --fsys-tarfile {} | tar -t", package(".deb").display()));
+    let deb =
+        Command::new("sh").arg("-c").arg(format!("dpkg-deb --fsys-tarfile {} | tar -t", package(".deb").display()));
     let deb = { deb }.output().unwrap();
     assert_eq!(files_of(&rpm(&["-qlp"])), files_of(&text(&deb.stdout)));
     assert_eq!(rpm(&["-qcp"]), "/etc/default/pushwrap\n", "an upgrade keeps the settings");
@@ -119,18 +120,22 @@ fn the_rpm_has_the_files_of_the_deb_and_requires_nothing() {
 #[test]
 fn the_tarball_installs_below_any_prefix() {
     let prefix = tempfile::tempdir().unwrap();
-    let tar = Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(prefix.path());
+    let tar =
+        Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(prefix.path());
     assert!({ tar }.status().unwrap().success());
     let version = Command::new(prefix.path().join("bin/pushwrap")).arg("--version").output().unwrap();
     assert_eq!(text(&version.stdout), format!("pushwrap {}\n", env!("CARGO_PKG_VERSION")));
-    for file in ["share/man/man1/pushwrap.1", "share/doc/pushwrap/LICENSE", "share/doc/pushwrap/examples/alerts/gateway.yml"] {
+    for file in
+        ["share/man/man1/pushwrap.1", "share/doc/pushwrap/LICENSE", "share/doc/pushwrap/examples/alerts/gateway.yml"]
+    {
         assert!(prefix.path().join(file).exists(), "the tarball has no '{file}'");
     }
 }
 
 #[test]
 fn the_sums_are_those_of_the_files() {
-    let check = Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(packages()).output().unwrap();
+    let check =
+        Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(packages()).output().unwrap();
     assert!(check.status.success(), "{}{}", text(&check.stdout), text(&check.stderr));
     assert_eq!(text(&check.stdout).lines().count(), 3);
 }
@@ -146,14 +151,23 @@ fn the_same_binary_makes_the_same_packages() {
 #[test]
 fn the_image_runs_a_job_as_pid_1_read_only_as_an_unknown_user() {
     let tree = tempfile::tempdir().unwrap();
-    let tar = Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(tree.path());
+    let tar =
+        Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(tree.path());
     assert!({ tar }.status().unwrap().success());
     fs::copy(server::program("busybox"), tree.path().join("bin/busybox")).unwrap();
     let dockerfile = fs::read_to_string(tree.path().join("share/doc/pushwrap/Dockerfile")).unwrap();
     // A job for it to run: the image itself has none.
     fs::write(tree.path().join("job"), format!("{dockerfile}\nCOPY bin/busybox /busybox\n")).unwrap();
     let image = "pushwrap-test-image";
-    docker(["build", "-q", "-t", image, "-f", tree.path().join("job").to_str().unwrap(), tree.path().to_str().unwrap()]);
+    docker([
+        "build",
+        "-q",
+        "-t",
+        image,
+        "-f",
+        tree.path().join("job").to_str().unwrap(),
+        tree.path().to_str().unwrap(),
+    ]);
 
     let gateway = FakeGateway::start((0..2).map(|_| Reply::ok()));
     let options = ["run", "--rm", "--network", "host", "--read-only", "--cap-drop", "ALL"];
