@@ -147,7 +147,9 @@ impl Failure {
                 let searched = !name.as_bytes().contains(&b'/');
                 let file = file.as_ref().map_or(name, |file| OsStr::from_bytes(file.to_bytes()));
                 let cause = cause(Path::new(file), errno, searched);
-                (reason(errno, searched), errno, format!("cannot run {}: {cause}", quoted(name)))
+                let reason = reason(errno, searched);
+                let hint = if reason == NotStarted::NotFound { hint(name) } else { "" };
+                (reason, errno, format!("cannot run {}: {cause}{hint}", quoted(name)))
             }
         };
         SpawnError { reason, errno, message, started, duration }
@@ -161,6 +163,22 @@ fn reason(errno: i32, searched: bool) -> NotStarted {
         libc::ENOENT => NotStarted::NotFound,
         libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG if searched => NotStarted::NotFound,
         _ => NotStarted::CannotRun,
+    }
+}
+
+/// What a shell would have made of a command that was not found.
+fn hint(name: &OsStr) -> &'static str {
+    let name = name.as_bytes();
+    let variable = name.split(|byte| *byte == b'=').next().filter(|variable| variable.len() < name.len());
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    if variable.is_some_and(|variable| {
+        variable.iter().all(is_letter) && variable.first().is_some_and(|first| !first.is_ascii_digit())
+    }) {
+        "; variables are set by env: -- env NAME=VALUE COMMAND"
+    } else if name.iter().any(|byte| b" \t\n".contains(byte)) {
+        "; take the quotes away, or use sh -c"
+    } else {
+        ""
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::host::HostInfo;
 use super::launchers::is_launcher;
-use super::source::{Resolver, are_given, is_given};
+use super::source::{Origin, Resolver, are_given, is_given};
 use super::usage_error::UsageError;
 use crate::grouping::{GroupingKey, Label, LabelName};
 
@@ -32,6 +32,11 @@ pub(super) fn resolve(
     let parse = |text: &str| grouping_label(text, is_run);
     let mut labels = resolver.many("label", options.labels, parse)?.unwrap_or_default();
     let job = resolver.one("job", options.job, non_empty)?;
+    if is_run && let Some(origin) = inherited_job(resolver, options) {
+        warnings.push(format!(
+            "this is a run inside a run, and its job is that of the outer one, from {origin}: name it with --job"
+        ));
+    }
     let job = match (job, fallback) {
         (Some(job), _) => job,
         (None, Some(name)) => {
@@ -48,6 +53,9 @@ pub(super) fn resolve(
     };
     let mut instance = resolver.one("instance", options.instance, |text| Ok(text.to_owned()))?;
     prefer_one_instance(resolver, options, &mut labels, &mut instance)?;
+    if host.hides_namespace && !labels.iter().any(|label| label.name.as_str() == "namespace") {
+        warnings.push(NAMESPACE_UNKNOWN.to_owned());
+    }
     let all = all_labels(&labels, instance.as_deref(), host);
     match GroupingKey::new(&job, all) {
         Ok(key) => Ok(Some(key)),
@@ -56,6 +64,21 @@ pub(super) fn resolve(
             resolver.refuse(origin.is_flag(), format!("invalid grouping key: {error}, by {origin}")).map(|()| None)
         }
     }
+}
+
+/// What is said where the namespace drops out of the key. `-l namespace=` says that it may.
+const NAMESPACE_UNKNOWN: &str = "\
+the grouping key has no namespace, because no service account is mounted that tells it; this puts it there:
+  env: [{name: NS, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}, {name: PUSHWRAP_LABEL, value: namespace=$(NS)}]
+and '-l namespace=' does without it";
+
+/// Set by a run for its command.
+const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
+
+/// Where the job comes from, if it is a setting that a run inside a run has inherited from the outer one.
+fn inherited_job(resolver: &Resolver, options: KeyOptions<'_>) -> Option<Origin> {
+    let is_inside = || std::env::var_os(TEXTFILE_VARIABLE).is_some_and(|path| !path.is_empty());
+    if is_given(options.job) || !is_inside() { None } else { resolver.setting_origin("job") }
 }
 
 /// Labels that tell the samples of one of the run's own metrics apart. The gateway overwrites labels with those of the key, so

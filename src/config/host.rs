@@ -15,14 +15,46 @@ pub(super) struct HostInfo {
     pub(super) lasting: bool,
     /// The Kubernetes namespace, where the service account tells it.
     pub(super) namespace: Option<String>,
+    /// Whether it runs in Kubernetes and no service account tells the namespace.
+    pub(super) hides_namespace: bool,
 }
 
 /// Where Kubernetes mounts the service account of a pod.
 const NAMESPACE_FILE: &str = "var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// Files that container engines put into every container (docker, podman).
 const CONTAINER_FILES: [&str; 2] = [".dockerenv", "run/.containerenv"];
-/// Variables that CI systems set for every step.
-const CI_VARIABLES: [&str; 6] = ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "TEAMCITY_VERSION", "TF_BUILD"];
+/// Variables that CI systems set for every step: GitHub, GitLab, Jenkins (its agents too), Buildkite, `CodeBuild`, Azure, Bitbucket,
+/// `CircleCI`, Drone, Woodpecker, `TeamCity`.
+const CI_VARIABLES: [&str; 14] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "JENKINS_URL",
+    "HUDSON_URL",
+    "JENKINS_SERVER_COOKIE",
+    "BUILDKITE",
+    "CODEBUILD_BUILD_ID",
+    "TF_BUILD",
+    "BITBUCKET_BUILD_NUMBER",
+    "CIRCLECI",
+    "DRONE",
+    "CI_PIPELINE_NUMBER",
+    "TEAMCITY_VERSION",
+];
+/// Variables of platforms that make a machine or a container for each run: Amazon ECS and Fargate, Batch, Lambda, Cloud Run's
+/// services and jobs, Nomad.
+const PLATFORM_VARIABLES: [&str; 8] = [
+    "ECS_CONTAINER_METADATA_URI",
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "AWS_BATCH_JOB_ID",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "K_SERVICE",
+    "CLOUD_RUN_JOB",
+    "CLOUD_RUN_EXECUTION",
+    "NOMAD_ALLOC_ID",
+];
+/// Variables that schedulers of clusters set, which choose the node: Slurm, PBS, LSF, Grid Engine.
+const SCHEDULER_VARIABLES: [&str; 5] = ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "SGE_O_HOST"];
 /// Values of `container` that engines with throw-away containers set; lxc and systemd-nspawn have lasting ones.
 const CONTAINER_ENGINES: [&str; 4] = ["docker", "podman", "oci", "kube"];
 /// Parts of a cgroup path that container runtimes make.
@@ -39,14 +71,15 @@ impl HostInfo {
         let host = host.filter(|name| !name.is_empty() && name != "(none)");
         let kubernetes = variable("KUBERNETES_SERVICE_HOST").is_some();
         let namespace = small_text(&root.join(NAMESPACE_FILE));
-        let ci = CI_VARIABLES.iter().filter_map(|name| variable(name)).any(|value| !is_off(&value));
+        let mut known = CI_VARIABLES.iter().chain(&PLATFORM_VARIABLES).chain(&SCHEDULER_VARIABLES);
+        let passing = known.any(|name| variable(name).is_some_and(|value| !is_off(&value)));
         let engine = variable("container").is_some_and(|value| CONTAINER_ENGINES.iter().any(|engine| value == *engine));
         let marked = CONTAINER_FILES.iter().any(|file| root.join(file).exists());
         let cgroup = small_text(&root.join("proc/self/cgroup")).unwrap_or_default();
         let contained = CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part));
         let generated = host.as_deref().is_some_and(is_container_id);
-        let lasting = !(kubernetes || namespace.is_some() || ci || engine || marked || contained || generated);
-        Self { name: host, lasting, namespace }
+        let lasting = !(kubernetes || namespace.is_some() || passing || engine || marked || contained || generated);
+        Self { name: host, lasting, hides_namespace: kubernetes && namespace.is_none(), namespace }
     }
 }
 
@@ -84,7 +117,10 @@ mod tests {
     fn a_plain_host_is_lasting() {
         let root = tempfile::tempdir().unwrap();
         let host_info = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
-        assert_eq!(host_info, HostInfo { name: Some("db1".into()), lasting: true, namespace: None });
+        assert_eq!(
+            host_info,
+            HostInfo { name: Some("db1".into()), lasting: true, namespace: None, hides_namespace: false }
+        );
     }
 
     #[test]
@@ -97,6 +133,31 @@ mod tests {
         assert!(read(root.path(), "abcdefghijkl", &[]).lasting);
         fs::write(root.path().join(".dockerenv"), "").unwrap();
         assert!(!read(root.path(), "db1", &[]).lasting);
+    }
+
+    #[test]
+    fn platforms_and_schedulers_choose_another_host_in_every_run() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [
+            "BUILDKITE",
+            "CODEBUILD_BUILD_ID",
+            "BITBUCKET_BUILD_NUMBER",
+            "CIRCLECI",
+            "DRONE",
+            "JENKINS_SERVER_COOKIE",
+            "ECS_CONTAINER_METADATA_URI_V4",
+            "AWS_BATCH_JOB_ID",
+            "AWS_LAMBDA_FUNCTION_NAME",
+            "K_SERVICE",
+            "CLOUD_RUN_JOB",
+            "NOMAD_ALLOC_ID",
+            "SLURM_JOB_ID",
+            "PBS_JOBID",
+            "LSB_JOBID",
+            "SGE_TASK_ID",
+        ] {
+            assert!(!read(root.path(), "db1", &[(name, "x1")]).lasting, "{name}");
+        }
     }
 
     #[test]

@@ -37,3 +37,4 @@ mod state;
 mod state_turns;
 mod terminal;
 mod usage;
+mod usage_key;

@@ -152,6 +152,11 @@ impl Resolver {
         given.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
     }
 
+    /// Where an option was set below the command line.
+    pub(in crate::config) fn setting_origin(&self, long: &'static str) -> Option<Origin> {
+        self.layers.get(long).map(|setting| setting.origin)
+    }
+
     /// Where a repeatable option was given, for messages about its items.
     pub(in crate::config) fn origin(&self, long: &'static str, flags: &[String]) -> Origin {
         let from_below = if are_given(flags) { None } else { self.layers.get(long) };

@@ -172,7 +172,13 @@ fn unauthorized(_: &str, context: &RefusalContext<'_>) -> String {
     if context.has_credentials() {
         "the user, password or token is wrong".to_owned()
     } else {
-        "it wants to know who you are: --user with --password-file, or --token-file".to_owned()
+        let said = "it wants to know who you are: --user with --password-file, or --token-file";
+        if std::env::var_os("PUSHWRAP_TEXTFILE").is_some() {
+            return format!(
+                "{said} (this is a run inside a run: credentials are not handed to commands, but files and the env file serve both)"
+            );
+        }
+        said.to_owned()
     }
 }
 
