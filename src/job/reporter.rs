@@ -105,7 +105,7 @@ impl ReportBuilder {
             Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
         };
         match directory.count(&key.path(), *outcome) {
-            Ok((counts, note)) => Counted { counts: Some(counts), trouble: note },
+            Ok((counts, note)) => Counted { counts: Some(counts), trouble: note.or_else(|| directory.exposure()) },
             Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
         }
     }

@@ -444,3 +444,24 @@ fn a_default_env_file_can_be_done_without() {
     }
     assert_eq!(gateway.requests().len(), 2);
 }
+
+/// Given a state directory below one that is not there, when a command is run, then nothing is made and it is said what is
+/// missing: a mistake in a path. One that everybody can write is said.
+#[test]
+fn a_state_directory_is_made_in_one_that_is_there_and_said_where_everybody_can_write_it() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let with = |path: &std::path::Path| {
+        let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).arg("--state-dir").arg(path);
+        call.run(["sh", "-c", "exit 3"]).exit(3)
+    };
+    let above = tempfile::tempdir().unwrap();
+    let typo = above.path().join("typo");
+    with(&typo.join("state")).stderr_has(&format!("there is no directory '{}'", typo.display()));
+    assert!(!typo.exists());
+    let state = above.path().join("state");
+    with(&state).stderr("");
+    assert!(state.is_dir());
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let expected = format!("everybody can write state directory '{}', take that away with chmod o-w", state.display());
+    with(&state).stderr(&format!("pushwrap: {expected}\n"));
+}

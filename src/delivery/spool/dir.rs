@@ -26,7 +26,7 @@ pub enum SpoolPath {
     Default,
     /// `none`: nothing is kept.
     None,
-    /// This directory, made where it is not there.
+    /// This directory, made where it is not there in one that is.
     Named(PathBuf),
 }
 
@@ -50,7 +50,8 @@ impl SpoolPath {
             Self::Default => Ok(SpoolDir::at(Path::new(DEFAULT_STATE_DIR)).ok()),
             Self::Named(path) => {
                 let is_missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-                let create = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+                // Only the last directory: a mistake in a path must not make a tree of directories.
+                let create = || DirBuilder::new().mode(0o700).create(path);
                 let there = if is_missing { create() } else { Ok(()) };
                 there
                     .map_err(|error| reason_at(path, &error))
@@ -84,6 +85,8 @@ pub struct SpoolDir {
     path: PathBuf,
     /// How long is waited for a lock at most.
     patience: Duration,
+    /// Whether everybody can write it.
+    is_exposed: bool,
 }
 
 /// How long a lock is waited for where nothing says less. It is held for two writes to the disk.
@@ -129,7 +132,15 @@ impl SpoolDir {
         }
         let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
         eaccess(path, usable).map_err(|error| reason(&error.into()))?;
-        Ok(Self { path: path.to_owned(), patience: PATIENCE })
+        let is_exposed = metadata.mode() & 0o002 != 0;
+        Ok(Self { path: path.to_owned(), patience: PATIENCE, is_exposed })
+    }
+
+    /// What is to be said of a directory that everybody can write: others' files in it are refused, but they can take ours away.
+    #[must_use]
+    pub fn exposure(&self) -> Option<String> {
+        let path = self.path.display();
+        self.is_exposed.then(|| format!("everybody can write state directory '{path}', take that away with chmod o-w"))
     }
 
     /// The same directory for somebody with this budget: a lock that is held, by a process that was stopped for example, may cost
@@ -309,7 +320,12 @@ mod tests {
     #[test]
     fn a_named_directory_is_made_for_its_owner_alone() {
         let above = tempfile::tempdir().unwrap();
-        let path = above.path().join("a/b");
+        let below = SpoolPath::Named(above.path().join("typo/b")).open().unwrap_err();
+        assert!(
+            below.ends_with(&format!("there is no directory '{}'", above.path().join("typo").display())),
+            "{below}"
+        );
+        let path = above.path().join("a");
         let state = SpoolPath::Named(path.clone()).open().unwrap().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         state.replace("x", b"1").unwrap();
