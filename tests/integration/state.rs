@@ -153,7 +153,7 @@ fn runs_at_the_same_time_are_all_counted() {
 #[test]
 fn the_directory_is_made_when_the_command_has_run_and_is_for_its_owner_alone() {
     let above = tempfile::tempdir().unwrap();
-    let state = above.path().join("deep/state");
+    let state = above.path().join("state");
     let script = format!("[ ! -e {} ] || exit 9", state.display());
     let run = failing(CLOSED_PORT, "j", &state).run(["sh", "-c", &script]).exit(0);
     run.stderr_has(&format!("it waits in '{}' for the next run or 'pushwrap flush'\n", state.display()));

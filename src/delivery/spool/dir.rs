@@ -259,7 +259,7 @@ impl SpoolDir {
     fn explained(&self, name: &str, error: io::Error) -> io::Error {
         match fs::symlink_metadata(self.file(name)) {
             Ok(metadata) if metadata.is_symlink() => {
-                io::Error::other(format!("'{name}' is a symbolic link, which is not follow_links: remove it"))
+                io::Error::other(format!("'{name}' is a symbolic link, which is not followed: remove it"))
             }
             Ok(metadata) if metadata.is_dir() => io::Error::other(format!("'{name}' is a directory: remove it")),
             Ok(metadata) if metadata.uid() != geteuid().as_raw() => {
@@ -344,9 +344,9 @@ mod tests {
         assert!(below.ends_with(&format!("'{}' is not a directory", file.display())), "{below}");
         let state = SpoolPath::Named(above.path().to_owned()).open().unwrap().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", above.path().join("link")).unwrap();
-        assert!(state.read("link").unwrap_err().to_string().contains("a symbolic link, which is not follow_links"));
+        assert!(state.read("link").unwrap_err().to_string().contains("a symbolic link, which is not followed"));
         let lock = |name: &str| state.lock_within(name, Duration::ZERO).unwrap_err();
-        assert!(lock("link").contains("'link' is a symbolic link, which is not follow_links: remove it"));
+        assert!(lock("link").contains("'link' is a symbolic link, which is not followed: remove it"));
         fs::create_dir(above.path().join("directory")).unwrap();
         assert!(lock("directory").contains("'directory' is a directory: remove it"));
     }
