@@ -109,6 +109,16 @@ pub enum TlsFault {
     WantsCertificate,
     /// It does not accept our client certificate.
     RefusedCertificate,
+    /// Its certificate has no right to be a server's (RFC 5280, section 4.2.1.12).
+    WrongPurpose,
+    /// Its certificate is of X.509 version 1, which webpki refuses and OpenSSL takes.
+    OldCertificate,
+    /// Its certificate or one of its issuers has a key or a signature that the TLS library does not know, such as P-521 or SHA-1.
+    UnsupportedKey,
+    /// It shares no cipher suite, key exchange or signature with us: only those with forward secrecy (ECDHE) are offered.
+    NoCommonCipher,
+    /// It speaks no TLS newer than 1.1.
+    OldVersion,
     /// Anything else, in rustls's words.
     Other(String),
 }
@@ -213,6 +223,15 @@ impl fmt::Display for TlsFault {
             Self::Expired => f.write_str("its certificate is expired or not yet valid"),
             Self::WantsCertificate => f.write_str("it wants a client certificate"),
             Self::RefusedCertificate => f.write_str("it does not accept the client certificate"),
+            Self::WrongPurpose => f.write_str("its certificate is not one for a server (extendedKeyUsage)"),
+            Self::OldCertificate => f.write_str("its certificate is of X.509 version 1"),
+            Self::UnsupportedKey => f.write_str(
+                "its certificate has a kind of key or signature that is not supported, such as P-521 or SHA-1",
+            ),
+            Self::NoCommonCipher => {
+                f.write_str("it shares no cipher suite with pushwrap, which offers only those with ECDHE and AEAD")
+            }
+            Self::OldVersion => f.write_str("it speaks no newer TLS than 1.1"),
             Self::Other(text) => write!(f, "TLS failed: {text}"),
         }
     }

@@ -319,9 +319,7 @@ fn fault_of(error: &ureq::Error, trace: &Trace) -> Fault {
     {
         return match broken(error, phase) {
             // What TLS 1.3 servers send when the handshake was complete for us, but not for them.
-            Fault::Tls(TlsFault::Other(text)) if text.contains("HandshakeFailure") => {
-                Fault::Tls(TlsFault::WantsCertificate)
-            }
+            Fault::Tls(TlsFault::NoCommonCipher) => Fault::Tls(TlsFault::WantsCertificate),
             other => other,
         };
     }

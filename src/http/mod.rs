@@ -7,6 +7,7 @@ mod dns;
 pub(crate) mod error;
 pub(crate) mod exchange;
 mod nss;
+mod pem;
 pub(crate) mod proxy;
 mod retry_after;
 pub(crate) mod secret;

@@ -1,22 +1,24 @@
 //! TLS as curl has it: the system's roots, else the built-in ones; `--cacert` may be a plain self-signed server certificate;
 //! a key that does not fit its certificate is a sentence.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, InvalidMessage,
-    OtherError, RootCertStore, SignatureScheme,
+    OtherError, PeerIncompatible, RootCertStore, SignatureScheme,
 };
+use rustls_native_certs::ErrorKind;
 
 use crate::http::auth::{Identity, Tls, pem_file};
 use crate::http::deadline::Timer;
 use crate::http::error::{Fault, TlsFault};
+use crate::http::pem::{certificates, private_key};
 use crate::http::url::Host;
 
 /// What TLS needs, read and checked once a delivery, and what is worth a note about it.
@@ -75,24 +77,9 @@ fn read_identity(
     let chain = certificates(&pem).map_err(|why| Fault::Setup(format!("certificate file '{cert_path}' {why}")))?;
     let key_path = identity.key.as_ref().unwrap_or(&identity.cert);
     let key_pem = pem_file(key_path, "key", timer)?;
-    let refuse = |why: &str| Fault::Setup(format!("key file '{}' {why}", key_path.display()));
-    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
-        if key_pem.windows(9).any(|window| window == b"ENCRYPTED") {
-            refuse("is encrypted; decrypt it with 'openssl pkey -in KEY -out PLAIN'")
-        } else {
-            refuse("holds no PEM private key")
-        }
-    })?;
+    let refuse = |why: String| Fault::Setup(format!("key file '{}' {why}", key_path.display()));
+    let key = private_key(&key_pem).map_err(refuse)?;
     Ok((chain, key))
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err("holds no PEM certificate".to_owned()),
-        Ok(found) => Ok(found),
-        Err(error) => Err(format!("is not valid PEM: {error}")),
-    }
 }
 
 fn verifier(
@@ -116,11 +103,7 @@ fn verifier(
             return Err(refuse("holds no certificate that can be used"));
         }
     } else {
-        let system = rustls_native_certs::load_native_certs();
-        if std::env::var_os("SSL_CERT_FILE").is_some() || std::env::var_os("SSL_CERT_DIR").is_some() {
-            notes.extend(system.errors.iter().map(|error| format!("SSL_CERT_FILE or SSL_CERT_DIR: {error}")));
-        }
-        roots.add_parsable_certificates(system.certs);
+        roots.add_parsable_certificates(system_roots(timer, notes));
         if roots.is_empty() {
             // A scratch image has none.
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -130,6 +113,37 @@ fn verifier(
         .build()
         .map_err(|error| Fault::Internal(error.to_string()))?;
     Ok(Verifier { chains: Some(chains), pinned, provider })
+}
+
+/// The roots of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which take the place of the system's as in curl(1), "ENVIRONMENT".
+fn system_roots(timer: &Timer, notes: &mut Vec<String>) -> Vec<CertificateDer<'static>> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
+    if file.is_none() && directories.is_none() {
+        return rustls_native_certs::load_native_certs().certs;
+    }
+    let mut found = Vec::new();
+    if let Some(path) = file.as_deref().map(Path::new) {
+        let read = pem_file(path, "SSL_CERT_FILE", timer).and_then(|pem| {
+            let refuse = |why| Fault::Setup(format!("SSL_CERT_FILE '{}' {why}", path.display()));
+            certificates(&pem).map_err(refuse)
+        });
+        match read {
+            Ok(certificates) => found.extend(certificates),
+            Err(fault) => notes.push(fault.to_string()),
+        }
+    }
+    for directory in std::env::split_paths(&directories.unwrap_or_default()).filter(|path| !path.as_os_str().is_empty())
+    {
+        let read = rustls_native_certs::load_certs_from_paths(None, Some(&directory));
+        found.extend(read.certs);
+        notes.extend(read.errors.iter().map(|error| match &error.kind {
+            // The library's text quotes the file, which may be a key.
+            ErrorKind::Pem(_) => format!("SSL_CERT_DIR: a file in '{}' is not valid PEM", directory.display()),
+            _ => format!("SSL_CERT_DIR: {error}"),
+        }));
+    }
+    found
 }
 
 /// Judges a gateway's certificate.
@@ -156,6 +170,9 @@ impl ServerCertVerifier for Verifier {
             // webpki has checked the validity before it comes to either of these. OpenSSL, and so curl, trusts what is in the
             // CA file for itself (X509_V_FLAG_PARTIAL_CHAIN), whatever its basic constraints say.
             Err(error) if chain_only(&error) && self.pinned.iter().any(|pinned| pinned == end_entity) => {
+                if !serves_as_server(end_entity) {
+                    return Err(CertificateError::InvalidPurpose.into());
+                }
                 match verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name) {
                     Err(error) if is_nameless(&error) && common_name_is(end_entity, server_name) => {}
                     verdict => verdict?,
@@ -226,6 +243,17 @@ fn common_name_is(certificate: &CertificateDer<'_>, wanted: &ServerName<'_>) -> 
     names.peek().is_some() && names.all(is_wanted)
 }
 
+/// The object identifiers of the extension and of its two values that allow a server, in DER (RFC 5280, section 4.2.1.12).
+const EXTENDED_KEY_USAGE: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x25];
+const SERVER_AUTH: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+const ANY_USAGE: [u8; 6] = [0x06, 0x04, 0x55, 0x1d, 0x25, 0x00];
+
+/// Whether a certificate may be a server's: it names no purpose, or this one. webpki gives up before it looks.
+fn serves_as_server(certificate: &[u8]) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(certificate, part).is_some();
+    !holds(&EXTENDED_KEY_USAGE) || holds(&SERVER_AUTH) || holds(&ANY_USAGE)
+}
+
 /// What rustls says, as a fault.
 pub(crate) fn fault(error: &rustls::Error) -> TlsFault {
     use AlertDescription as Alert;
@@ -243,6 +271,12 @@ pub(crate) fn fault(error: &rustls::Error) -> TlsFault {
             | Alert::AccessDenied
             | Alert::DecryptError,
         ) => TlsFault::RefusedCertificate,
+        rustls::Error::AlertReceived(Alert::HandshakeFailure | Alert::InsufficientSecurity) => TlsFault::NoCommonCipher,
+        rustls::Error::AlertReceived(Alert::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
+            TlsFault::OldVersion
+        }
+        rustls::Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
         other => TlsFault::Other(other.to_string()),
     }
 }
@@ -253,6 +287,12 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
         CertificateError::Other(_) if chain_only(&rustls::Error::InvalidCertificate(error.clone())) => {
             TlsFault::Untrusted
         }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => TlsFault::WrongPurpose,
+        CertificateError::Other(OtherError(other)) if other.to_string().contains("UnsupportedCertVersion") => {
+            TlsFault::OldCertificate
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => TlsFault::UnsupportedKey,
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet

@@ -17,7 +17,7 @@ use super::harness::{FakeGateway, Pushgateway, Reply, Version, server, within_li
 /// A password that would be noticed anywhere.
 const PASSWORD: &str = "Hunter2:%/@ä";
 
-fn offer(gateway: &Endpoint) -> Result<Delivered, Failure> {
+pub(super) fn offer(gateway: &Endpoint) -> Result<Delivered, Failure> {
     send_within(gateway, &push(Method::Add, "a", "x 1\n"), Duration::from_secs(5))
 }
 
@@ -178,7 +178,7 @@ fn the_gateways_own_tls_and_password_are_served() {
     }
 }
 
-fn tls_server(pair: &Pair, more: &str) -> Nginx {
+pub(super) fn tls_server(pair: &Pair, more: &str) -> Nginx {
     Nginx::start_tls(&format!(
         "ssl_certificate {}; ssl_certificate_key {};\n{more}\nlocation / {{ return 200; }}",
         pair.cert.display(),
@@ -186,14 +186,14 @@ fn tls_server(pair: &Pair, more: &str) -> Nginx {
     ))
 }
 
-fn trusting(url: &str, ca: &std::path::Path) -> Endpoint {
+pub(super) fn trusting(url: &str, ca: &std::path::Path) -> Endpoint {
     let mut gateway = gateway(url);
     gateway.tls.ca = Some(ca.to_owned());
     gateway
 }
 
 #[track_caller]
-fn tls_fault(gateway: &Endpoint) -> (TlsFault, String) {
+pub(super) fn tls_fault(gateway: &Endpoint) -> (TlsFault, String) {
     let failure = offer(gateway).unwrap_err();
     match failure.fault.clone() {
         Fault::Tls(fault) => (fault, failure.to_string()),

@@ -9,6 +9,7 @@ mod delivery_dispatcher;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_secured;
+mod delivery_tls;
 mod exposition_check;
 mod exposition_servers;
 mod gateway_groups;

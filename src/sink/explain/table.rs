@@ -270,7 +270,13 @@ fn tls(fault: &TlsFault, context: &RefusalContext<'_>) -> Option<String> {
         TlsFault::RefusedCertificate => {
             "is the certificate of --cert signed by the CA that it trusts, and still valid?"
         }
-        TlsFault::Other(text) if text.contains("ProtocolVersion") => "TLS 1.2 or 1.3 is needed",
+        TlsFault::WrongPurpose => "it needs serverAuth in its extendedKeyUsage, or none",
+        TlsFault::OldCertificate => {
+            "issue one of version 3: 'openssl x509 -req' makes version 1 unless -extfile names a subjectAltName"
+        }
+        TlsFault::UnsupportedKey => "use RSA, P-256, P-384 or Ed25519, signed with SHA-256 or better",
+        TlsFault::NoCommonCipher => "allow TLS 1.3, or an ECDHE cipher suite with GCM or ChaCha20, at the server",
+        TlsFault::OldVersion => "TLS 1.2 or 1.3 is needed",
         TlsFault::Other(_) => return None,
     };
     Some(remedy.to_owned())

@@ -81,6 +81,31 @@ impl Authority {
         pair
     }
 
+    /// A self-signed certificate for `localhost` with a key of this kind.
+    pub(crate) fn self_signed_by(&self, request: &[&str], more: &[&str]) -> Pair {
+        let pair = self.pair("localhost");
+        let subject = ["-nodes", "-x509", "-days", "30", "-subj", "/CN=localhost"];
+        let files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "localhost.key", "-out", "localhost.pem"];
+        self.openssl(["req"].iter().chain(request).chain(&subject).chain(&files).chain(more));
+        pair
+    }
+
+    /// What `openssl x509 -req` makes without extensions: X.509 version 1.
+    pub(crate) fn issue_version_1(&self, name: &str) -> Pair {
+        let pair = self.pair(name);
+        let (subject, key, cert) = (format!("/CN={name}"), format!("{name}.key"), format!("{name}.pem"));
+        self.openssl(["req"].iter().chain(&REQUEST).chain(&["-subj", &subject, "-keyout", &key, "-out", "request"]));
+        let sign = ["x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        self.openssl(sign.iter().chain(&["-out", &cert]));
+        pair
+    }
+
+    /// The authority's certificate as `openssl x509 -trustout` writes it.
+    pub(crate) fn trusted_certificate(&self) -> PathBuf {
+        self.openssl(&["x509", "-in", "ca.pem", "-trustout", "-addtrust", "serverAuth", "-out", "trusted.pem"]);
+        self.dir.path().join("trusted.pem")
+    }
+
     fn pair(&self, name: &str) -> Pair {
         let path = |extension: &str| self.dir.path().join(format!("{name}.{extension}"));
         Pair { cert: path("pem"), key: path("key") }
