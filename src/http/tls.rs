@@ -271,12 +271,12 @@ pub(crate) fn fault(error: &rustls::Error) -> TlsFault {
             | Alert::AccessDenied
             | Alert::DecryptError,
         ) => TlsFault::RefusedCertificate,
-        rustls::Error::AlertReceived(Alert::HandshakeFailure | Alert::InsufficientSecurity) => TlsFault::NoCommonCipher,
         rustls::Error::AlertReceived(Alert::ProtocolVersion)
         | rustls::Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
             TlsFault::OldVersion
         }
-        rustls::Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
+        rustls::Error::AlertReceived(Alert::HandshakeFailure | Alert::InsufficientSecurity)
+        | rustls::Error::PeerIncompatible(_) => TlsFault::NoCommonCipher,
         other => TlsFault::Other(other.to_string()),
     }
 }
