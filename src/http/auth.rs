@@ -14,7 +14,6 @@ use base64::prelude::BASE64_STANDARD;
 use nix::poll::PollFlags;
 
 pub(crate) use crate::files::reason as plain;
-use crate::http::Endpoint;
 use crate::http::deadline::Timer;
 use crate::http::error::{Fault, Phase};
 use crate::http::secret::Secret;
@@ -125,32 +124,13 @@ impl FromStr for Header {
     }
 }
 
-/// The value of the `Authorization` header, when there is one.
-pub(crate) fn authorization(gateway: &Endpoint, timer: &Timer) -> Result<Option<Secret>, Fault> {
-    match (&gateway.credentials, gateway.url.user_info()) {
-        (Credentials::Basic { user, password: Password::Given(password) }, _) => Ok(Some(basic(user, password))),
-        (Credentials::Basic { user, password: Password::File(path) }, _) => {
-            Ok(Some(basic(user, &secret_file(path, "password", timer)?)))
-        }
-        (Credentials::Token(path), _) => {
-            let token = secret_file(path, "token", timer)?;
-            if token.expose().bytes().any(|byte| !byte.is_ascii_graphic()) {
-                return Err(Fault::Setup(format!("token file '{}' holds more than one token", path.display())));
-            }
-            Ok(Some(Secret::from(format!("Bearer {}", token.expose()))))
-        }
-        (Credentials::None, Some(info)) => Ok(Some(basic(&info.user, &info.password))),
-        (Credentials::None, None) => Ok(None),
-    }
-}
-
 /// RFC 7617, in UTF-8.
 pub(crate) fn basic(user: &str, password: &Secret) -> Secret {
     Secret::from(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose()))))
 }
 
 /// The text of a file without the line end that editors and `echo` leave.
-fn secret_file(path: &Path, what: &str, timer: &Timer) -> Result<Secret, Fault> {
+pub(crate) fn secret_file(path: &Path, what: &str, timer: &Timer) -> Result<Secret, Fault> {
     let name = format!("{what} file");
     let bytes = read_file(path, &name, SECRET_MAX, timer)?;
     let refuse = |why: &str| Fault::Setup(format!("{name} '{}' {why}", path.display()));

@@ -12,10 +12,10 @@ use ureq::http::{self, Response};
 
 use super::{retry_after, tls};
 use crate::exposition::CONTENT_TYPE;
-use crate::http::Endpoint;
-use crate::http::auth::{authorization, plain};
+use crate::http::auth::plain;
 use crate::http::deadline::{Interruption, Timer};
 use crate::http::dns::{LookupError, resolve};
+use crate::http::endpoint::{Endpoint, authorization};
 use crate::http::error::{Fault, Phase, TlsFault};
 use crate::http::proxy::Proxy;
 use crate::http::secret::Secret;
