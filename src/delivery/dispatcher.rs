@@ -12,6 +12,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::delivery::spool::queue::Drained;
 use crate::delivery::spool::store::SpoolOptions;
+use crate::delivery::timing::{
+    IN_FLIGHT_AFTER_NEWER, PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST, WAIT_AFTER_DEADLINE, WAIT_FOR_WRITE,
+};
 use crate::http::Endpoint;
 use crate::http::deadline::{Cancel, Deadline};
 use crate::http::error::{Failure, Fault, Phase};
@@ -20,18 +23,6 @@ use crate::sink::push::PushKind;
 use crate::sink::pushgateway::Delivered;
 use crate::sink::{DeliveryResult, Limits, Sink};
 use crate::text::panic_text;
-
-/// How long the push in flight may still take when a more important one waits.
-const SHORTENED: Duration = Duration::from_secs(2);
-/// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
-/// resolver hangs.
-const GRACE: Duration = Duration::from_millis(150);
-/// How much longer when a report is still being written to a file or to the state directory: on a slow disk it would be lost.
-const KEEPING_GRACE: Duration = Duration::from_secs(2);
-/// How long a gateway that left a push unanswered may take to apply it after all, before the final one is sent once more.
-const SETTLE: Duration = Duration::from_secs(2);
-/// A push that was left unanswered longer ago than this has been applied, or never will be.
-const LATEST: Duration = Duration::from_mins(1);
 
 /// What became of one push at one gateway. A running push that was replaced before it started has none.
 #[derive(Debug)]
@@ -242,7 +233,7 @@ impl Dispatcher {
         if let Some((kind, cancel)) = &worker.in_flight
             && *kind < job.kind
         {
-            cancel.shorten(SHORTENED.min(job.deadline.left() / 2));
+            cancel.shorten(IN_FLIGHT_AFTER_NEWER.min(job.deadline.left() / 2));
         }
         let keeps = |spool: &SpoolOptions| job.kind == PushKind::Final && spool.keeps(&self.shared.sinks[gateway]);
         if self.shared.spool.as_ref().is_some_and(keeps) {
@@ -313,8 +304,8 @@ impl Dispatcher {
     /// Waits until nothing is left to do, or until `deadline` and a moment's grace have passed, and returns all reports. What
     /// has not ended by then is let go and reported as timed out.
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
-        let until = Deadline::from(deadline.instant() + GRACE);
-        let keeping_until = Deadline::from(until.instant() + KEEPING_GRACE);
+        let until = Deadline::from(deadline.instant() + WAIT_AFTER_DEADLINE);
+        let keeping_until = Deadline::from(until.instant() + WAIT_FOR_WRITE);
         let sinks = &self.shared.sinks;
         let writes = |(worker, sink): (&Worker, &Sink)| worker.is_keeping() || worker.is_busy() && !sink.is_remote();
         let mut state = self.shared.state();
@@ -368,7 +359,10 @@ fn run_worker(shared: &Shared, gateway: usize) {
             worker.unanswered = if unanswered { Some(Instant::now()) } else { before };
             before
         };
-        if job.kind == PushKind::Final && result.is_ok() && before.is_some_and(|moment| moment.elapsed() < LATEST) {
+        if job.kind == PushKind::Final
+            && result.is_ok()
+            && before.is_some_and(|moment| moment.elapsed() < UNANSWERED_FOR_AT_MOST)
+        {
             repeat(shared, gateway, &job, &cancel);
         }
         let mut state = shared.state();
@@ -450,9 +444,9 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
 fn repeat(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
-    let pause = Deadline::after(SETTLE.min(job.deadline.left() / 2));
+    let pause = Deadline::after(PAUSE_BEFORE_REPEAT.min(job.deadline.left() / 2));
     let timer = crate::http::deadline::Timer::new(pause, cancel.clone());
-    if timer.sleep(SETTLE).is_ok() || cancel.until().is_some() {
+    if timer.sleep(PAUSE_BEFORE_REPEAT).is_ok() || cancel.until().is_some() {
         return;
     }
     let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });

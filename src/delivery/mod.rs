@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatcher;
 pub(crate) mod spool;
+pub(crate) mod timing;
 
 pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
 pub use spool::{

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::child::{Caller, Progress, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Console, Volume, write_stderr};
+use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, WAIT_AFTER_SECOND_STOP};
 use crate::delivery::{CountFamilies, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
 use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
@@ -22,13 +23,6 @@ use crate::sink::{
 use crate::textfile::{Found, Textfile, Writer, say_findings};
 
 use super::summary::{Fate, PushAccount};
-
-/// After an order to stop a KILL follows soon (GitHub Actions: 10 s after the first signal), so the last push gets less.
-const HASTE: Duration = Duration::from_secs(5);
-/// What the push in flight may still take after an order to stop that came when the command had ended.
-const LAST_TRY: Duration = Duration::from_secs(2);
-/// How long pushes that were told to stop at once are waited for.
-const PARTING: Duration = Duration::from_millis(100);
 
 /// What a report depends on besides the stage of the run.
 #[derive(Debug, Clone, Copy)]
@@ -264,8 +258,11 @@ impl Reporter {
         let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
         let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) else { return conclusion };
         let began = Instant::now();
-        let budget =
-            if snapshot.told_to_stop { self.reporting.push_timeout.min(HASTE) } else { self.reporting.push_timeout };
+        let budget = if snapshot.told_to_stop {
+            self.reporting.push_timeout.min(BUDGET_AFTER_STOP)
+        } else {
+            self.reporting.push_timeout
+        };
         let deadline = Deadline::after(budget);
         dispatcher.submit(PushKind::Final, &push, deadline);
         let reports = await_reports(dispatcher, caller, deadline);
@@ -435,10 +432,10 @@ fn await_reports(dispatcher: &mut Dispatcher, caller: &mut Caller, deadline: Dea
         match caller.wait(wakeup, deadline.instant()) {
             Wake::Done => reports.extend(dated(dispatcher.take())),
             Wake::Deadline => break,
-            Wake::Stop { second: false } => dispatcher.shorten(LAST_TRY),
+            Wake::Stop { second: false } => dispatcher.shorten(IN_FLIGHT_AFTER_STOP),
             Wake::Stop { second: true } => {
                 dispatcher.stop();
-                until = Deadline::after(PARTING);
+                until = Deadline::after(WAIT_AFTER_SECOND_STOP);
                 break;
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, eaccess, geteuid};
 
+use crate::delivery::timing::LOCK_WAIT;
 use crate::files::{follow_links, is_abandoned, reason, reason_at, temporary};
 use crate::http::deadline::Deadline;
 
@@ -89,9 +90,6 @@ pub struct SpoolDir {
     is_exposed: bool,
 }
 
-/// How long a lock is waited for where nothing says less. It is held for two writes to the disk.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
@@ -133,7 +131,7 @@ impl SpoolDir {
         let usable = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
         eaccess(path, usable).map_err(|error| reason(&error.into()))?;
         let is_exposed = metadata.mode() & 0o002 != 0;
-        Ok(Self { path: path.to_owned(), patience: PATIENCE, is_exposed })
+        Ok(Self { path: path.to_owned(), patience: LOCK_WAIT, is_exposed })
     }
 
     /// What is to be said of a directory that everybody can write: others' files in it are refused, but they can take ours away.

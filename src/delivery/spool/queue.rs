@@ -7,15 +7,13 @@ use crate::delivery::spool::dir::{Lock, NoLock, SpoolDir};
 use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush, destination_name};
 use crate::delivery::spool::notes::{Fate, Note, send_lock};
 use crate::delivery::spool::store::{FULL, Sent, SpoolOptions, Stored, Written, dropped, fate, is_settled};
+use crate::delivery::timing::LEAST_FOR_SPOOLED;
 use crate::http::deadline::Deadline;
 use crate::http::error::{Failure, Fault, Phase};
 use crate::sink::Push;
 use crate::sink::PushKind;
 use crate::sink::pushgateway::{Delivered, OWN_ALONE};
 use crate::sink::{DeliveryResult, Limits, Sink};
-
-/// A waiting push is not begun with less time than this.
-const TOO_LATE: Duration = Duration::from_millis(300);
 
 impl SpoolOptions {
     /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
@@ -35,7 +33,7 @@ impl SpoolOptions {
         let names = state.waiting().unwrap_or_default();
         let mut drained = Vec::new();
         for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
-            if limits.deadline.left() < TOO_LATE || limits.cancel.until().is_some() {
+            if limits.deadline.left() < LEAST_FOR_SPOOLED || limits.cancel.until().is_some() {
                 break;
             }
             let draining = drain(&state, name, sink, limits);

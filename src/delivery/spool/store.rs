@@ -11,6 +11,7 @@ use crate::delivery::spool::counts::RunCounts;
 use crate::delivery::spool::dir::{Lock, SpoolDir, SpoolPath, StateFile, belongs_to};
 use crate::delivery::spool::entry::{Destination, Inherited, SinkKind, SpooledPush};
 use crate::delivery::spool::notes::{Fate, Note, send_lock};
+use crate::delivery::timing::LONGEST_WAIT;
 use crate::exposition::Family;
 use crate::http::error::{Failure, Fault};
 use crate::sink::PushKind;
@@ -21,8 +22,6 @@ use crate::sink::{DeliveryResult, Limits, Sink};
 const ROOM_BYTES: u64 = 64 << 20;
 /// What is said of that.
 pub(crate) const FULL: &str = "no more than 64 MiB wait there";
-/// What has waited longer says nothing any more.
-const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 
 /// Where the final push of a run waits when it fails.
 #[derive(Debug, Clone)]

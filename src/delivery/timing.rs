@@ -1,0 +1,37 @@
+//! Every constant of time in delivery, with what it limits. Nothing else in this room or in `job::reporter` names a duration.
+
+use std::time::Duration;
+
+/// How long the push in flight may still take when a more important one waits.
+pub(crate) const IN_FLIGHT_AFTER_NEWER: Duration = Duration::from_secs(2);
+
+/// How long the push in flight may still take after an order to stop that came when the command had ended.
+pub(crate) const IN_FLIGHT_AFTER_STOP: Duration = Duration::from_secs(2);
+
+/// The budget of the final push after an order to stop: a KILL follows soon (GitHub Actions: 10 s after the first signal).
+pub(crate) const BUDGET_AFTER_STOP: Duration = Duration::from_secs(5);
+
+/// How long pushes that were told to stop at once are waited for.
+pub(crate) const WAIT_AFTER_SECOND_STOP: Duration = Duration::from_millis(100);
+
+/// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the
+/// resolver hangs.
+pub(crate) const WAIT_AFTER_DEADLINE: Duration = Duration::from_millis(150);
+
+/// How much longer when a report is still being written to a file or to the state directory: on a slow disk it would be lost.
+pub(crate) const WAIT_FOR_WRITE: Duration = Duration::from_secs(2);
+
+/// How long the final push waits before it is repeated, because a gateway that left a push unanswered may still apply that one.
+pub(crate) const PAUSE_BEFORE_REPEAT: Duration = Duration::from_secs(2);
+
+/// A push that was left unanswered longer ago than this has been applied, or never will be.
+pub(crate) const UNANSWERED_FOR_AT_MOST: Duration = Duration::from_mins(1);
+
+/// How long a lock of the state directory is waited for where nothing says less. It is held for two writes to the disk.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// A push that waited is not begun with less time than this.
+pub(crate) const LEAST_FOR_SPOOLED: Duration = Duration::from_millis(300);
+
+/// What has waited longer says nothing any more.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
