@@ -16,10 +16,10 @@ use pushwrap::{command, console, job};
 const BAD_USAGE: u8 = 2;
 
 fn main() {
-    let caller = child::take_over();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let caller = child::take_over(&arguments);
     // What fails where delivery catches it must read like everything else that is said.
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
-    let arguments: Vec<_> = std::env::args_os().collect();
     let exit = match parse(&arguments) {
         Ok(Action::Run(run)) => {
             config::resolve(*run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))

@@ -1,6 +1,7 @@
 //! What pushwrap was given by its caller, and what it has to give back: the signal mask and dispositions for the command,
 //! the way in which the command died for the caller.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::arguments::{self, Area};
 use super::exec::ExecState;
 use super::procfs;
 use super::relay::STOP_ORDERS;
@@ -41,6 +43,8 @@ pub struct Caller {
     closed: [bool; 3],
     /// Descriptors from 3 on that were open at the start and belong to the command.
     descriptors: Vec<i32>,
+    /// Where ps(1) reads the arguments.
+    pub(super) arguments: Option<Area>,
     /// Those of [`STOP_ORDERS`] that were ignored at the start (nohup): they do not tell us to stop.
     ignored_orders: Vec<i32>,
     /// Whether ended processes that are not the command's first have to be reaped here.
@@ -52,9 +56,10 @@ pub struct Caller {
 }
 
 /// Takes the signals over. To be called in the first lines of `main`, before there are threads and before anything is
-/// opened: from here on signals wait in the queue until they are read, so that none is lost and none interrupts.
+/// opened: from here on signals wait in the queue until they are read, so that none is lost and none interrupts. `arguments`
+/// are the process's own.
 #[must_use]
-pub fn take_over() -> Caller {
+pub fn take_over(arguments: &[OsString]) -> Caller {
     let before = sys::mask();
     sys::set_mask(BLOCKED.union(before));
     let child = if sys::is_ignored(libc::SIGCHLD) { Disposition::Ignore } else { Disposition::Default };
@@ -66,6 +71,7 @@ pub fn take_over() -> Caller {
         child,
         closed: sys::closed_at_start(),
         descriptors: open_descriptors(),
+        arguments: arguments::area(arguments),
         ignored_orders: STOP_ORDERS.into_iter().filter(|signal| sys::is_ignored(*signal)).collect(),
         reaps_orphans: is_init(),
         heard: Vec::new(),
@@ -254,6 +260,7 @@ mod tests {
             child: Disposition::Default,
             closed: [false; 3],
             descriptors: Vec::new(),
+            arguments: None,
             ignored_orders: vec![libc::SIGHUP],
             reaps_orphans: false,
             heard: Vec::new(),

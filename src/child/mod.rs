@@ -4,16 +4,19 @@
 //! The order of a run: [`take_over`] in the first lines of `main`, [`spawn`] while pushwrap is small and has one thread,
 //! [`Child::supervise`] until the command has ended, [`Caller::wait`] while its metrics are pushed, [`leave`].
 
+mod arguments;
 mod caller;
 mod cgroup;
 mod exec;
 mod expiry;
+mod forward;
 mod procfs;
 mod program;
 mod relay;
 mod supervise;
 mod sys;
 mod tree;
+mod witness;
 
 use std::time::{Duration, SystemTime};
 

@@ -11,6 +11,7 @@ use super::caller::{BLOCKED, Caller, is_init};
 use super::cgroup::MemoryCgroup;
 use super::exec::{self, Shared};
 use super::expiry::Limit;
+use super::forward::Forwarder;
 use super::procfs::{self, Stat};
 use super::program::Failure;
 use super::relay::{self, Sender};
@@ -27,6 +28,7 @@ pub struct Child<'a> {
     attempt: Attempt,
     started: SystemTime,
     clock: Instant,
+    forwarder: Forwarder,
     tree: Tree,
     sampler: Option<Sampler>,
     limit: Option<Limit>,
@@ -74,12 +76,14 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
     // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
     caller.release();
     let (pid, attempt) = process.map_err(|failure| failure.at(program.name(), started, clock.elapsed()))?;
+    let forwarder = Forwarder::new(pid, caller.arguments, clock);
     Ok(Child {
         caller,
         pid,
         attempt,
         started,
         clock,
+        forwarder,
         tree: Tree::new(pid, orphans),
         sampler: plan.sample_tree.then(|| Sampler::new(clock)),
         limit: plan.timeout.filter(|timeout| !timeout.after.is_zero()).map(|timeout| Limit::new(timeout, clock)),
@@ -152,13 +156,17 @@ impl Child<'_> {
     fn time_left(&self) -> Option<Duration> {
         let limit = self.limit.as_ref().and_then(|limit| limit.next);
         let sample = self.sampler.as_ref().map(|sampler| sampler.next);
-        let next = [limit, sample, self.due].into_iter().flatten().min()?;
+        let next = [limit, sample, self.due, self.forwarder.next()].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
     /// Does what the clock says.
     fn keep_time(&mut self, on_event: &mut dyn FnMut(Event, &Progress)) {
         let now = Instant::now();
+        if self.forwarder.next().is_some_and(|next| next <= now) {
+            self.forwarder.act();
+            self.tree.leave_out(self.forwarder.witness_pid());
+        }
         if let Some(limit) = self.limit.as_mut().filter(|limit| limit.next.is_some_and(|next| next <= now)) {
             limit.act(&mut self.tree);
         }
@@ -185,7 +193,9 @@ impl Child<'_> {
         let sender = Sender::of(received, self.pid, &self.tree);
         let handling = relay::handling(received.signal, sender, leads_session());
         if handling.forward {
-            sys::pass_on(self.pid, received);
+            self.forwarder.forward(*received);
+        } else {
+            self.forwarder.discard(*received);
         }
         if handling.order && self.caller.hear(received.signal) {
             on_event(Event::ToldToStop(received.signal), &self.progress());
@@ -227,8 +237,11 @@ impl Child<'_> {
         sys::raise_default_if(signal, || self.is_stopped());
         // Only when something has continued us: in an orphaned process group the kernel discards the stop. A shell
         // continues the whole group, an administrator perhaps pushwrap alone.
-        if pending().is_some() && self.is_stopped() {
-            sys::send(self.pid, libc::SIGCONT);
+        if let Some(continued) = pending() {
+            self.forwarder.discard(continued);
+            if self.is_stopped() {
+                sys::send(self.pid, libc::SIGCONT);
+            }
         }
     }
 

@@ -20,6 +20,24 @@ const SET_BYTES: libc::size_t = size_of::<u64>();
 pub(super) struct SignalSet(u64);
 
 impl SignalSet {
+    /// The empty set.
+    pub(super) const EMPTY: Self = Self(0);
+
+    /// The set with these bits.
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether the signal of this number is in it.
+    pub(super) const fn has(self, signal: i32) -> bool {
+        self.0 & Self::of(&[signal]).0 != 0
+    }
+
+    /// The signals of this set that are not in `other`.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The set of these signals.
     pub(super) const fn of(signals: &[i32]) -> Self {
         let mut bits = 0;

@@ -15,6 +15,8 @@ pub(super) struct Tree {
     /// Until it has been reaped: then its pid may be another process's.
     root: Option<i32>,
     orphans: Orphans,
+    /// A child of pushwrap's own.
+    left_out: Option<i32>,
     /// Those found by the last walk, with their start times: who was once a descendant stays one, also when the process
     /// between has ended and the kernel has given it another parent.
     members: BTreeMap<i32, u64>,
@@ -36,7 +38,13 @@ pub(super) enum Orphans {
 impl Tree {
     /// The tree below `root`, a child of this process.
     pub(super) fn new(root: i32, orphans: Orphans) -> Self {
-        Self { root: Some(root), orphans, members: BTreeMap::new(), lists: procfs::has_children_lists() }
+        Self {
+            root: Some(root),
+            orphans,
+            left_out: None,
+            members: BTreeMap::new(),
+            lists: procfs::has_children_lists(),
+        }
     }
 
     /// Whether `pid` was a member when the tree was last walked.
@@ -47,6 +55,11 @@ impl Tree {
     /// The root, as long as it has not been reaped.
     pub(super) fn root(&self) -> Option<i32> {
         self.root
+    }
+
+    /// Leaves out a child of pushwrap that is none of the command's processes.
+    pub(super) fn leave_out(&mut self, pid: Option<i32>) {
+        self.left_out = pid;
     }
 
     /// Takes note that the root has been reaped.
@@ -62,7 +75,11 @@ impl Tree {
         left.extend(self.members.iter().map(|(pid, start)| (*pid, Some(*start))));
         if let Orphans::Ours { older } = &self.orphans {
             let ours = children(std::process::id().cast_signed(), 0, parents.as_ref());
-            left.extend(ours.into_iter().filter(|pid| !older.contains(pid)).map(|pid| (pid, None)));
+            left.extend(
+                ours.into_iter()
+                    .filter(|pid| !older.contains(pid) && Some(*pid) != self.left_out)
+                    .map(|pid| (pid, None)),
+            );
         }
         while let Some((pid, known_start)) = left.pop() {
             if found.contains_key(&pid) {

@@ -24,6 +24,7 @@ mod metric_time;
 mod output;
 mod process_end;
 mod process_exec;
+mod process_group;
 mod process_inherit;
 mod process_signals;
 mod process_start;

@@ -183,7 +183,7 @@ fn c39_the_command_does_not_die_with_pushwrap() {
     let mut call = given(&[], Through::Pushwrap, &["sleep", "60"]);
     let mut pushwrap = call.process_group(0).spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", pushwrap.id());
-    let child: i32 = wait_for("the command", || fs::read_to_string(&children).ok()?.trim().parse().ok());
+    let child: i32 = wait_for("the command", || fs::read_to_string(&children).ok()?.split(' ').next()?.parse().ok());
     pushwrap.kill().unwrap();
     pushwrap.wait().unwrap();
     let child = nix::unistd::Pid::from_raw(child);

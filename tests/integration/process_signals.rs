@@ -2,11 +2,8 @@
 //! not echoed.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -15,80 +12,8 @@ use nix::unistd::Pid;
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given};
 use super::harness::pushwrap::bare;
-use super::harness::{FakeGateway, InTime as _, PATIENCE, Reply, Through, wait_for, wait_in_time};
-
-/// A wrapper over a command whose lines are read. Dropping it kills the wrapper.
-struct Talk {
-    wrapper: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Talk {
-    fn start(mut call: Command) -> Self {
-        let mut wrapper = call.stdout(Stdio::piped()).spawn().unwrap();
-        let stream = BufReader::new(wrapper.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || stream.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { wrapper, lines }
-    }
-
-    /// A counting command, and its pid.
-    fn count(through: Through) -> (Self, i32) {
-        let talk = Self::start(given(&[], through, &action(&["count"])));
-        let line = talk.line();
-        let pid = line.strip_prefix("ready ").unwrap_or_else(|| panic!("'{line}'")).parse().unwrap();
-        (talk, pid)
-    }
-
-    /// The next line, or `None` at the end.
-    #[track_caller]
-    fn next_line(&self) -> Option<String> {
-        let line = self.lines.recv_timeout(PATIENCE);
-        assert_ne!(line, Err(RecvTimeoutError::Timeout), "neither a line nor the end of the command");
-        line.ok()
-    }
-
-    #[track_caller]
-    fn line(&self) -> String {
-        self.next_line().expect("a line before the end")
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.wrapper.id().cast_signed())
-    }
-
-    /// Waits until the wrapper has taken every signal that it was sent.
-    fn wait_until_heard(&self) {
-        let pending = "ShdPnd:\t0000000000000000";
-        wait_for("the signals to be taken", || {
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?.contains(pending).then_some(())
-        });
-    }
-
-    #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
-        wait_in_time(&mut self.wrapper, &"the wrapper")
-    }
-
-    /// All lines up to the end, and the wrapper's status.
-    #[track_caller]
-    fn rest(mut self) -> (Vec<String>, ExitStatus) {
-        let lines = std::iter::from_fn(|| self.next_line()).collect();
-        (lines, self.wait())
-    }
-}
-
-impl Drop for Talk {
-    fn drop(&mut self) {
-        let _ = self.wrapper.kill();
-        let _ = self.wrapper.wait();
-    }
-}
-
-/// Signal by number, as kill(1) of the shell sends it: also those that no library has a name for.
-fn send(pid: Pid, signal: i32) {
-    assert!(Command::new("bash").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap().success());
-}
+use super::harness::talk::{Talk, send};
+use super::harness::{FakeGateway, InTime as _, Reply, Through, wait_for};
 
 #[test]
 fn c21_a_signal_sent_to_pushwrap_reaches_the_command_exactly_once() {

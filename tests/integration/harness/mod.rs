@@ -13,6 +13,7 @@ pub(crate) mod pty;
 pub(crate) mod pushgateway;
 pub(crate) mod pushwrap;
 pub(crate) mod server;
+pub(crate) mod talk;
 pub(crate) mod tinyproxy;
 pub(crate) mod tls;
 
