@@ -89,7 +89,9 @@ fn c48_twenty_times_term_to_one_process_after_the_other() {
         let mut all = members(talk.pid());
         assert_eq!(all.len(), 3, "pushwrap, the witness, the command");
         all.rotate_left(attempt % 3);
-        all.iter().for_each(|pid| kill(*pid, Signal::SIGTERM).unwrap());
+        for pid in all {
+            kill(pid, Signal::SIGTERM).unwrap();
+        }
         assert_eq!(got(talk, Through::Pushwrap, command), ["got 15"]);
     }
 }

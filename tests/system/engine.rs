@@ -78,7 +78,7 @@ impl Image {
     pub(crate) fn bookworm() -> Self {
         static MADE: OnceLock<Image> = OnceLock::new();
         MADE.get_or_init(|| {
-            let base = debian_root("bookworm");
+            let base = debian_root("bookworm", &[]);
             fs::copy(pushwrap::binary(), base.join("pushwrap")).expect("a copy of the binary");
             Self::import("pushwrap-test-bookworm", &base)
         })
@@ -88,8 +88,26 @@ impl Image {
     /// A minimal Debian of this release, without an installed pushwrap.
     #[track_caller]
     pub(crate) fn debian(suite: &str) -> Self {
-        let base = debian_root(suite);
+        let base = debian_root(suite, &[]);
         Self::import(&format!("pushwrap-test-plain-{suite}"), &base)
+    }
+
+    /// Debian bookworm with systemd as its init: [`Image::start_systemd`].
+    #[track_caller]
+    pub(crate) fn systemd(files: &[(&str, PathBuf)]) -> Self {
+        let base = debian_root("bookworm", &["systemd", "systemd-sysv"]);
+        for (file, source) in files {
+            fs::copy(source, base.join(file)).expect("a copy of a file for the image");
+        }
+        Self::import("pushwrap-test-systemd", &base)
+    }
+
+    /// Starts the image with systemd as PID 1, as far as a container has to be opened for it.
+    #[track_caller]
+    pub(crate) fn start_systemd(&self) -> Container {
+        let options = "--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+                       --tmpfs /run --tmpfs /run/lock --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns host --env container=docker";
+        self.start(&options.split_whitespace().collect::<Vec<_>>(), &["/lib/systemd/systemd"])
     }
 
     /// An image with just these files at its root, executable.
@@ -135,15 +153,15 @@ impl Image {
     }
 }
 
-/// A Debian by debootstrap, once for each target directory.
+/// A Debian by debootstrap with these packages besides, once for each target directory.
 #[track_caller]
-fn debian_root(suite: &str) -> PathBuf {
+fn debian_root(suite: &str, packages: &[&str]) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     need_root("debootstrap");
     let debootstrap = need_program("debootstrap", "debootstrap");
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let base = source.join("target/system").join(suite);
+    let base = source.join("target/system").join([&[suite], packages].concat().join("-"));
     if base.join(".complete").exists() {
         return base;
     }
@@ -153,7 +171,9 @@ fn debian_root(suite: &str) -> PathBuf {
         Command::new(source.join("scripts/servers")).arg("--mirror").output().expect("scripts/servers can be run");
     assert!(mirror.status.success(), "{}", String::from_utf8_lossy(&mirror.stderr));
     let mirror = String::from_utf8_lossy(&mirror.stdout).trim().to_owned();
-    let out = Command::new(debootstrap).args(["--variant=minbase", suite]).arg(&base).arg(mirror).output();
+    let included = (!packages.is_empty()).then(|| format!("--include={}", packages.join(",")));
+    let mut call = Command::new(debootstrap);
+    let out = call.arg("--variant=minbase").args(included).arg(suite).arg(&base).arg(mirror).output();
     let out = out.expect("debootstrap can be run");
     assert!(out.status.success(), "debootstrap failed: {}", String::from_utf8_lossy(&out.stdout));
     fs::write(base.join(".complete"), "").expect("a mark below target/");
@@ -168,6 +188,18 @@ impl Container {
     #[track_caller]
     pub(crate) fn wait(&self) -> i32 {
         docker(["wait", &self.0]).parse().expect("an exit status from the engine")
+    }
+
+    /// Runs a command inside, which must succeed: its standard output, trimmed.
+    #[track_caller]
+    pub(crate) fn exec(&self, command: &[&str]) -> String {
+        docker([&["exec", &self.0], command].concat())
+    }
+
+    /// The same, whatever comes of it.
+    #[track_caller]
+    pub(crate) fn try_exec(&self, command: &[&str]) -> Output {
+        try_docker([&["exec", &self.0], command].concat())
     }
 
     /// `docker stop --time`: TERM, and KILL after that many seconds.

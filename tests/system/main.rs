@@ -10,4 +10,5 @@ mod engine;
 mod metric;
 mod packages;
 mod process;
+mod process_group;
 mod producers;
