@@ -7,6 +7,7 @@ mod dns;
 mod endpoint;
 pub(crate) mod error;
 pub(crate) mod exchange;
+mod head;
 mod nss;
 mod pem;
 pub(crate) mod proxy;

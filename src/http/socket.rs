@@ -15,10 +15,13 @@ use rustls::ClientConnection;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use crate::http::deadline::{Interruption, Timer};
+use crate::http::head::Head;
 
 /// How much of an answer's beginning is kept to read its status from, in bytes.
 const KEPT: usize = 16 * 1024;
-/// The room that ureq gets for what comes in, in bytes: the head of an answer must fit.
+/// How much is received at once before the head of an answer is complete, in bytes.
+const PIECE: usize = 4 * 1024;
+/// The room that ureq gets for what comes in, in bytes: the strict form of a head fits.
 const INPUT_BUFFER: usize = 16 * 1024;
 /// The longest that reading an error's text may take: the status is what counts.
 pub(crate) const TEXT_TIME: Duration = Duration::from_secs(1);
@@ -241,6 +244,9 @@ pub(crate) struct Wire {
     head: Option<Vec<u8>>,
     started: bool,
     answered: bool,
+    /// What has come in and ureq has not got yet: a head that is not complete, or what follows it.
+    received: Vec<u8>,
+    has_passed_head: bool,
     trace: Arc<Mutex<Trace>>,
 }
 
@@ -259,6 +265,8 @@ impl Wire {
             head: None,
             started: false,
             answered: false,
+            received: Vec::new(),
+            has_passed_head: false,
             trace: Arc::default(),
         }
     }
@@ -269,6 +277,14 @@ impl Wire {
 
     fn note(&self, change: impl FnOnce(&mut Trace)) {
         change(&mut self.trace.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The beginning of what comes back is kept for an explanation.
+    fn note_received(&self, start: usize) {
+        self.note(|trace| {
+            let room = KEPT.saturating_sub(trace.received.len()).min(self.received.len() - start);
+            trace.received.extend_from_slice(&self.received[start..start + room]);
+        });
     }
 
     fn flush_head(&mut self) -> io::Result<()> {
@@ -318,16 +334,32 @@ impl Transport for Wire {
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         self.flush_head()?;
         self.note(|trace| trace.sent = true);
+        while !self.has_passed_head {
+            let start = self.received.len();
+            self.received.resize(start + PIECE, 0);
+            let amount = self.channel.receive(&mut self.received[start..])?;
+            self.received.truncate(start + amount);
+            self.note_received(start);
+            match Head::read(&self.received) {
+                Head::Incomplete if amount > 0 => continue,
+                Head::Incomplete | Head::Foreign => {}
+                Head::Complete { strict, length } => drop(self.received.splice(..length, strict)),
+            }
+            self.has_passed_head = true;
+        }
         let room = self.buffers.input_append_buf();
         if room.is_empty() {
             return Err(ureq::Error::LargeResponseHeader(INPUT_BUFFER, INPUT_BUFFER));
         }
-        let amount = self.channel.receive(room)?;
-        let start = self.buffers.input().len();
+        let amount = if self.received.is_empty() {
+            self.channel.receive(room)?
+        } else {
+            let amount = room.len().min(self.received.len());
+            room[..amount].copy_from_slice(&self.received[..amount]);
+            self.received.drain(..amount);
+            amount
+        };
         self.buffers.input_appended(amount);
-        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(trace.received.len()).min(amount);
-        trace.received.extend_from_slice(&self.buffers.input()[start..start + room]);
         Ok(amount > 0)
     }
 

@@ -8,6 +8,7 @@ mod delivery;
 mod delivery_dispatcher;
 mod delivery_explained;
 mod delivery_faults;
+mod delivery_heads;
 mod delivery_secured;
 mod delivery_tls;
 mod exposition_check;
