@@ -45,7 +45,7 @@ pub(super) fn resolve_destination(
     for target in targets {
         if let Target::Endpoint(url) = target {
             let gateway = connection.gateway(*url);
-            if !gateways.iter().any(|known| known.url.to_string() == gateway.url.to_string()) {
+            if !gateways.iter().any(|known| known.url.identity() == gateway.url.identity()) {
                 gateways.push(gateway);
             }
         } else if named > 1 {

@@ -44,7 +44,7 @@ impl FlushConfig {
     #[must_use]
     pub fn sink(&self, waiting: &SpooledPush) -> Option<Sink> {
         let url = &waiting.destination.url;
-        let named = |gateway: &&Endpoint| gateway.url.to_string() == *url;
+        let named = |gateway: &&Endpoint| gateway.url.identity() == *url;
         let gateways = if let Destination::Gateways(gateways) = &self.destination { &gateways[..] } else { &[] };
         let nobody = matches!(self.destination, Destination::Unnamed) && self.remote_write.is_none();
         let at = |url: BaseUrl| nobody.then(|| self.connection.gateway(url));

@@ -54,6 +54,8 @@ pub struct BaseUrl {
     port: u16,
     prefix: String,
     user_info: Option<UserInfo>,
+    /// What stands behind `?`; may be a token, so that no message shows it.
+    query: Option<Secret>,
 }
 
 /// The host of a URL.
@@ -111,6 +113,30 @@ impl BaseUrl {
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// What stands in the request line for `path` below the base, with the query of the URL, which is kept.
+    pub(crate) fn target(&self, path: &str) -> String {
+        match &self.query {
+            Some(query) => format!("{}{path}?{}", self.prefix, query.expose()),
+            None => format!("{}{path}", self.prefix),
+        }
+    }
+
+    /// [`BaseUrl::target`] as messages have it.
+    pub(crate) fn shown_target(&self, path: &str) -> String {
+        let query = if self.query.is_some() { "?(redacted)" } else { "" };
+        format!("{}{path}{query}", self.prefix)
+    }
+
+    /// The URL without secrets, such that different queries are different: what waits for one is not for another. Where there is
+    /// a query it is no URL that could be parsed.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{self}?#{:016x}", fnv_1a(query.expose().as_bytes())),
+            None => self.to_string(),
+        }
     }
 
     /// `scheme://host[:port]`, the port only where it is not the scheme's own.
@@ -171,14 +197,14 @@ impl BaseUrl {
     }
 
     fn parse(text: &str, check: impl Fn(&Self) -> Result<(), String>) -> Result<Self, UrlError> {
-        let Parts { scheme, authority, path } = split(text.trim_ascii()).map_err(UrlError)?;
+        let Parts { scheme, authority, path, query } = split(text.trim_ascii()).map_err(UrlError)?;
         let (user_info, host_port) = match authority.rsplit_once('@') {
             Some((user_info, host_port)) => (Some(parse_user_info(user_info).map_err(UrlError)?), host_port),
             None => (None, authority),
         };
         let (host, port) = parse_host_port(host_port).map_err(UrlError)?;
         let prefix = path.trim_end_matches('/').to_owned();
-        let url = Self { scheme, host, port: port.unwrap_or(scheme.default_port()), prefix, user_info };
+        let url = Self { scheme, host, port: port.unwrap_or(scheme.default_port()), prefix, user_info, query };
         url.check_prefix().and_then(|()| check(&url)).map_err(UrlError)?;
         Ok(url)
     }
@@ -222,9 +248,15 @@ struct Parts<'a> {
     scheme: Scheme,
     authority: &'a str,
     path: &'a str,
+    query: Option<Secret>,
 }
 
-/// Cuts a URL into scheme, authority and path (RFC 3986, appendix B); query and fragment are refused.
+/// FNV-1a with 64 bits (draft-eastlake-fnv): the same in every version.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Cuts a URL into scheme, authority, path and query (RFC 3986, appendix B); a fragment is refused.
 fn split(text: &str) -> Result<Parts<'_>, String> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
@@ -243,14 +275,18 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
                 .to_owned(),
         );
     }
-    if let Some(at) = path.find(['?', '#']) {
-        let part = if path[at..].starts_with('?') { "query ('?…')" } else { "fragment ('#…')" };
-        return Err(format!("a {part} has no place in it"));
+    if path.contains('#') {
+        return Err("a fragment ('#…') has no place in it".to_owned());
     }
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{}".contains(&byte))) {
+        return Err("its query holds what has to be written percent-encoded".to_owned());
+    }
+    let query = query.filter(|query| !query.is_empty()).map(Secret::from);
     if authority.is_empty() {
         return Err("it names no host, as in 'http://pushgateway:9091'".to_owned());
     }
-    Ok(Parts { scheme, authority, path })
+    Ok(Parts { scheme, authority, path, query })
 }
 
 fn parse_user_info(text: &str) -> Result<UserInfo, String> {
@@ -381,7 +417,10 @@ mod tests {
             ("bücher.example", "punycode"),
             ("http://gw/a b", "a blank"),
             ("http://me:a@b/c@gw", "in a user or password '/'"),
-            ("http://gw?x=1", "query"),
+            ("http://gw?x=ä", "query"),
+            ("http://gw?x=1 HTTP/1.1", "query"),
+            ("http://gw?x=1#top", "fragment"),
+            ("http://gw/metrics?x=1", "as 'http://gw'"),
             ("http://gw/#top", "fragment"),
             ("http://gw:9091/metrics", "as 'http://gw:9091'"),
             ("http://gw/p/metrics/", "as 'http://gw/p'"),
@@ -401,7 +440,23 @@ mod tests {
         assert_eq!(url.to_string(), "http://prom:9090/api/v1/write");
         let error = |text: &str| BaseUrl::remote_write(text).unwrap_err().to_string();
         assert_eq!(error("http://u:p@prom:9090/"), "give it whole, as 'http://prom:9090/api/v1/write'");
-        assert!(error("http://prom/api/v1/write?x=1").contains("query"));
+        let url = BaseUrl::remote_write("http://prom/api/v1/write?x=1").unwrap();
+        assert_eq!(
+            (url.to_string(), url.target("")),
+            ("http://prom/api/v1/write".to_owned(), "/api/v1/write?x=1".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_query_is_kept_and_not_shown() {
+        let [first, second] = ["http://vm/p/?extra_label=t%3Da", "http://vm/p?extra_label=t%3Db"].map(url);
+        assert_eq!(first.target("/metrics/job/j"), "/p/metrics/job/j?extra_label=t%3Da");
+        assert_eq!(first.shown_target("/metrics/job/j"), "/p/metrics/job/j?(redacted)");
+        assert_eq!(first.to_string(), second.to_string());
+        assert_ne!(first.identity(), second.identity());
+        assert!(first.identity().parse::<BaseUrl>().is_err());
+        assert!(!format!("{first:?}").contains("extra"));
+        assert_eq!(url("http://vm/p?").target(""), "/p");
     }
 
     #[test]
@@ -438,7 +493,7 @@ mod tests {
             "http://me:%FFhunter2@gw",
             "ftp://me:hunter2@gw",
             "http://me:hunter2@gw/metrics",
-            "http://me:hunter2@gw?x",
+            "http://me:hunter2@gw?x#y",
             "http://me:hunter2@g w",
         ] {
             let error = written.parse::<BaseUrl>().expect_err(written).to_string();

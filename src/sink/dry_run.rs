@@ -23,7 +23,8 @@ pub fn print_remote_write_request(remote: &RemoteWrite, push: &Push, console: Co
     match remote_write::encode(&push.families().collect::<Vec<_>>(), &push.key) {
         Ok(body) => {
             let body = BASE64_STANDARD.encode(&body);
-            let replay = Replay { method: Method::Add, url: remote.endpoint.url.to_string(), kind: remote_write::KIND };
+            let url = format!("{}{}", remote.endpoint.url.origin(), remote.endpoint.url.shown_target(""));
+            let replay = Replay { method: Method::Add, url, kind: remote_write::KIND };
             console.warn(format!("not sent: echo {body} | base64 -d | {}", replay.curl(&remote.endpoint)));
         }
         Err(fault) => console.warn(fault),
@@ -45,7 +46,7 @@ pub fn request_text(gateway: &Endpoint, push: &Push) -> String {
     ];
     let given = |name: &str| gateway.headers.iter().any(|header| header.name().eq_ignore_ascii_case(name));
     let mut lines = vec![
-        format!("{} {}{} HTTP/1.1", push.method.name(), gateway.url.prefix(), push.key.path()),
+        format!("{} {} HTTP/1.1", push.method.name(), gateway.url.shown_target(&push.key.path())),
         format!("Host: {}", gateway.url.authority()),
     ];
     let kept = own.iter().filter(|(name, _)| !given(name));
@@ -59,7 +60,7 @@ pub fn request_text(gateway: &Endpoint, push: &Push) -> String {
 /// A curl command that sends the same request, its body from standard input. Secrets stay in their files or are asked for.
 #[must_use]
 pub fn curl_command(gateway: &Endpoint, push: &Push) -> String {
-    let url = format!("{}{}", gateway.url, push.key.path());
+    let url = format!("{}{}", gateway.url.origin(), gateway.url.shown_target(&push.key.path()));
     Replay { method: push.method, url, kind: TEXT }.curl(gateway)
 }
 

@@ -110,7 +110,7 @@ fn send(mut delivery: Delivery<'_>, push: &Push) -> (Result<Delivered, Failure>,
 ///
 /// Why it could not be read.
 pub(crate) fn fetch(gateway: &Endpoint, path: &str, deadline: Deadline, take: &Take<'_>) -> Result<(), Failure> {
-    let target = format!("{}{path}", gateway.url.prefix());
+    let target = gateway.url.target(path);
     let mut delivery = Delivery::new(gateway, READING, deadline, &Cancel::new());
     guarded(&mut delivery, |delivery| {
         let route = Route::prepare(gateway, &delivery.timer).map_err(|fault| (fault, None))?;
@@ -164,10 +164,8 @@ impl<'a> Delivery<'a> {
     fn push(&mut self, route: &Route<'_>, push: &Push) -> Result<Delivered, (Fault, Option<String>)> {
         let protocol = self.protocol;
         let (method, kind, target) = match protocol {
-            Protocol::Pushgateway => {
-                (push.method.name(), TEXT, format!("{}{}", self.gateway.url.prefix(), push.key.path()))
-            }
-            Protocol::RemoteWrite => (Method::Add.name(), remote_write::KIND, self.gateway.url.prefix().to_owned()),
+            Protocol::Pushgateway => (push.method.name(), TEXT, self.gateway.url.target(&push.key.path())),
+            Protocol::RemoteWrite => (Method::Add.name(), remote_write::KIND, self.gateway.url.target("")),
         };
         let with = |delivery: &mut Self, body: Option<&[u8]>| {
             delivery.ask(route, &Request { method, target: &target, body, kind, wanted: Wanted::Nothing })
@@ -232,7 +230,7 @@ impl<'a> Delivery<'a> {
     /// What the gateway holds, for an explanation: when its page cannot be had quickly, nothing.
     fn held(&self, route: &Route<'_>, text: &str) -> Held {
         self.timer.limit_step(PAGE_TIME.min(self.timer.left() / 2));
-        let target = format!("{}/metrics", self.gateway.url.prefix());
+        let target = self.gateway.url.target("/metrics");
         let request = Request { method: "GET", target: &target, body: None, kind: &[], wanted: Wanted::Text(PAGE_MAX) };
         match route.ask(&request) {
             // Of a page that is cut off nobody knows what it does not have.

@@ -129,7 +129,7 @@ fn a_receiver_that_hangs_or_is_down_holds_up_nothing_else() {
 fn a_wrong_address_is_refused_before_the_command_runs() {
     let wrong = |url: &str| to(url).run(["true"]).exit(125);
     wrong("http://prometheus:9090").stderr_has("give it whole, as 'http://prometheus:9090/api/v1/write'");
-    wrong("http://u:s3cret@prometheus:9090/x?y").stderr_has("query").stderr_lacks("s3cret");
+    wrong("http://u:s3cret@prometheus:9090/x?y#z").stderr_has("fragment").stderr_lacks("s3cret");
     let call = Pushwrap::new().env("PUSHWRAP_REMOTE_WRITE", "nonsense://").args(["--job", "j"]);
     call.run(["echo", "out"]).exit(0).stdout("out\n").stderr_has("PUSHWRAP_REMOTE_WRITE");
 }

@@ -57,7 +57,7 @@ fn wrong_values_name_the_option_quote_the_value_and_say_what_is_right() {
 
 #[test]
 fn what_may_be_a_token_in_a_url_is_not_quoted() {
-    let said = refused(&["--url=http://gw/?token=s3cret"], &["--url", "'http://gw/?…'", "a query"]);
+    let said = refused(&["--url=http://gw/?token=s3cret#top"], &["--url", "'http://gw/?…'", "a fragment"]);
     assert!(!said.contains("s3cret"), "{said}");
 }
 
@@ -464,4 +464,21 @@ fn a_state_directory_is_made_in_one_that_is_there_and_said_where_everybody_can_w
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     let expected = format!("everybody can write state directory '{}', take that away with chmod o-w", state.display());
     with(&state).stderr(&format!("pushwrap: {expected}\n"));
+}
+
+/// Given a URL with a query, when a command is run, then each request has it, and no message and no command does.
+#[test]
+fn a_query_of_the_url_is_kept_and_not_shown() {
+    let gateway = FakeGateway::start([Reply::status("400 Bad Request", "no"), Reply::ok(), Reply::ok()]);
+    let [first, second] = ["a", "b"].map(|team| format!("{}/p?extra_label=s3cret%3D{team}", gateway.url()));
+    let call = || Pushwrap::new().args(["--job", "j", "--instance", "none"]);
+    call().args(["--url", &first]).run(["true"]).exit(0).stderr_has("/p'").stderr_lacks("s3cret");
+    let run = call().args(["-v", "--url", &first, "--url", &second]).env("PUSHWRAP_URL", &first);
+    run.run(["sh", "-c", "echo $PUSHWRAP_URL"]).exit(0).stdout("\n").stderr_lacks("s3cret");
+    let mut lines: Vec<String> = gateway.requests().iter().map(Request::line).collect();
+    lines.sort();
+    let [line, other] = ["a", "b"].map(|team| format!("POST /p/metrics/job/j?extra_label=s3cret%3D{team} HTTP/1.1"));
+    assert_eq!(lines, [line.clone(), line, other]);
+    let run = call().args(["-n", "--url", &first]).run(["true"]).exit(0).stderr_lacks("s3cret");
+    run.stderr_has("POST /p/metrics/job/j?(redacted) HTTP/1.1\n");
 }

@@ -369,12 +369,12 @@ impl SpoolOptions {
 impl Sink {
     /// Whom a push to this sink waits for; `None` for what needs no waiting.
     pub(crate) fn destination(&self) -> Option<Destination> {
-        let door = match self {
-            Self::Pushgateway(_) => SinkKind::Pushgateway,
-            Self::RemoteWrite(_) => SinkKind::RemoteWrite,
+        let (door, url) = match self {
+            Self::Pushgateway(gateway) => (SinkKind::Pushgateway, gateway.url.identity()),
+            Self::RemoteWrite(remote) => (SinkKind::RemoteWrite, remote.endpoint.url.identity()),
             Self::File(_) => return None,
         };
-        Some(Destination { door, url: self.name() })
+        Some(Destination { door, url })
     }
 }
 
