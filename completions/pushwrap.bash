@@ -483,7 +483,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__add)
-            opts="-l -h --label --help-text --textfile --help"
+            opts="-l -v -h --label --help-text --textfile --verbose --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0
@@ -517,7 +517,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__observe)
-            opts="-l -h --label --help-text --textfile --buckets --type --help"
+            opts="-l -v -h --label --help-text --textfile --verbose --buckets --type --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0
@@ -559,7 +559,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__set)
-            opts="-l -h --label --help-text --textfile --help"
+            opts="-l -v -h --label --help-text --textfile --verbose --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0
@@ -593,7 +593,7 @@ _pushwrap() {
             return 0
             ;;
         pushwrap__subcmd__metric__subcmd__time)
-            opts="-l -h --label --help-text --textfile --buckets --type --help"
+            opts="-l -v -h --label --help-text --textfile --verbose --buckets --type --help"
             if [[ ${cur} != -* && ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "$("$1" metric names 2>/dev/null)" -- "${cur}") )
                 return 0

@@ -179,10 +179,12 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l help-text -d 'What the metric means, for its HELP line' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say when the file is written in place'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l help-text -d 'What the metric means, for its HELP line' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -l textfile -d 'Metrics file [default: $PUSHWRAP_TEXTFILE]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say when the file is written in place'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l help-text -d 'What the metric means, for its HELP line' -r
@@ -190,6 +192,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_see
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l buckets -d 'Upper bounds, such as 0.1,1,10 [default: 0.005 to 10]' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -l type -d 'histogram or summary [default: histogram]' -r -f -a "histogram\t''
 summary\t''"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s v -l verbose -d 'Say when the file is written in place'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from observe" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s l -l label -d 'Label of the series; repeatable' -r
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l help-text -d 'What the metric means, for its HELP line' -r
@@ -198,5 +201,6 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_see
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -l type -d 'gauge, histogram or summary [default: gauge]' -r -f -a "gauge\t''
 histogram\t''
 summary\t''"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s v -l verbose -d 'Say when the file is written in place'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set add observe time" -f -a "(pushwrap metric names 2>/dev/null)"

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::geteuid;
 
 pub use lock::{FileLock, lock_now, open_lock};
-pub use replace::{Durability, NewMode, Ownership, Replacement, Written, temporary};
+pub use replace::{Durability, NewMode, Ownership, Replacement, TemporaryName, Written, temporary};
 
 /// An unfinished file older than this was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_hours(1);

@@ -44,9 +44,20 @@ pub struct SeriesOptions {
     /// What the metric means, for its HELP line
     #[arg(long, value_name = "TEXT")]
     pub help_text: Option<OsString>,
+    /// Which file.
+    #[command(flatten)]
+    pub file: MetricsFileArgs,
+}
+
+/// Which metrics file, and what is said of it.
+#[derive(Debug, Args)]
+pub struct MetricsFileArgs {
     /// Metrics file [default: $PUSHWRAP_TEXTFILE]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub textfile: Option<OsString>,
+    /// Say when the file is written in place
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// `pushwrap metric set NAME VALUE`
@@ -109,7 +120,7 @@ pub struct Time {
 /// `pushwrap metric names`
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Metrics file [default: $PUSHWRAP_TEXTFILE]
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub textfile: Option<OsString>,
+    /// Which file.
+    #[command(flatten)]
+    pub file: MetricsFileArgs,
 }

@@ -7,7 +7,7 @@ mod options;
 mod parse;
 
 pub use command_line::{Check, Cli, Delete, Flush, Groups, Install, Prune, Push, Run, Sub};
-pub use metric::{Add, Metric, Names, Observe, SeriesOptions, Set, Time, Verb};
+pub use metric::{Add, Metric, MetricsFileArgs, Names, Observe, SeriesOptions, Set, Time, Verb};
 pub use options::{
     AboutOptions, CommandOptions, ConnectionOptions, DestinationOptions, FilterOptions, GatewayOptions, MessageOptions,
     ReportOptions, SinkOptions, VolumeOptions,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::usage_error::UsageError;
 use crate::cli;
+use crate::console::Volume;
 use crate::exposition::{Buckets, Change, Increment, MetricName, Observation, Step, Value};
 use crate::grouping::Label;
 use crate::report;
@@ -18,6 +19,8 @@ pub struct MetricConfig {
     pub textfile: Option<PathBuf>,
     /// What is to be done.
     pub task: Task,
+    /// How much is said on standard error.
+    pub volume: Volume,
 }
 
 /// What `pushwrap metric` is to do.
@@ -64,34 +67,38 @@ struct TargetSeries {
 /// # Errors
 /// Bad usage, but for `time`: there it is kept beside the command, which runs all the same.
 pub fn resolve_metric(metric: cli::Metric) -> Result<MetricConfig, UsageError> {
-    let (path, task) = match metric.verb {
+    let (file, task) = match metric.verb {
         cli::Verb::Set(cli::Set { series, value }) => {
-            let value = parse::<Value>("value", &value)?;
-            (series.textfile.clone(), change(&series, Step::Set(value))?)
+            let value = number::<Value>(&value)?;
+            let task = change(&series, Step::Set(value))?;
+            (series.file, task)
         }
         cli::Verb::Add(cli::Add { series, value }) => {
-            let increment = parse::<Increment>("value", value.as_deref().unwrap_or("1"))?;
-            (series.textfile.clone(), change(&series, Step::Add(increment))?)
+            let increment = number::<Increment>(value.as_deref().unwrap_or("1"))?;
+            let task = change(&series, Step::Add(increment))?;
+            (series.file, task)
         }
         cli::Verb::Observe(cli::Observe { series, value, kind, buckets }) => {
-            let observation = parse::<Observation>("value", &value)?;
+            let observation = number::<Observation>(&value)?;
             let kind = kind.as_deref().unwrap_or("histogram");
             let step = match instrument(kind, buckets.as_deref(), &["histogram", "summary"])? {
                 Instrument::Histogram(buckets) => Step::Histogram(observation, buckets),
                 _ => Step::Summary(observation),
             };
-            (series.textfile.clone(), change(&series, step)?)
+            let task = change(&series, step)?;
+            (series.file, task)
         }
         cli::Verb::Time(time) => {
             let timing = timing(&time);
-            (time.series.textfile, Task::Time { program: time.command, timing })
+            (time.series.file, Task::Time { program: time.command, timing })
         }
-        cli::Verb::Names(names) => (names.textfile, Task::Names),
+        cli::Verb::Names(names) => (names.file, Task::Names),
     };
     // Empty is what an unset variable of a shell leaves.
     let given = |path: Option<OsString>| path.filter(|path| !path.is_empty()).map(PathBuf::from);
-    let textfile = given(path).or_else(|| given(std::env::var_os("PUSHWRAP_TEXTFILE")));
-    Ok(MetricConfig { textfile, task })
+    let textfile = given(file.textfile).or_else(|| given(std::env::var_os("PUSHWRAP_TEXTFILE")));
+    let volume = if file.verbose { Volume::Verbose } else { Volume::Normal };
+    Ok(MetricConfig { textfile, task, volume })
 }
 
 impl Timing {
@@ -177,6 +184,14 @@ fn series(given: &cli::SeriesOptions, special: Option<&str>) -> Result<TargetSer
 
 fn text<'t>(what: &str, given: &'t OsStr) -> Result<&'t str, UsageError> {
     given.to_str().ok_or_else(|| UsageError(format!("invalid {what} '{}': it is not UTF-8", given.to_string_lossy())))
+}
+
+/// Resolves a value. What looks like a label stands there where somebody forgot its option.
+fn number<T: std::str::FromStr<Err = String>>(given: &str) -> Result<T, UsageError> {
+    match given.split_once('=') {
+        Some(_) => Err(UsageError(format!("invalid value '{given}': a label is given with -l, as in -l {given}"))),
+        None => parse("value", given),
+    }
 }
 
 fn parse<T: std::str::FromStr<Err = String>>(what: &str, given: &str) -> Result<T, UsageError> {

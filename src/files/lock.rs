@@ -2,14 +2,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::is_at;
 
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]
-pub struct FileLock(File);
+pub struct FileLock(#[expect(dead_code, reason = "it is held, not used")] File);
 
 impl FileLock {
     /// Takes a file that this process has locked.
@@ -19,38 +19,35 @@ impl FileLock {
     pub fn of(file: File, path: &Path) -> Result<Self, File> {
         if is_at(&file, path) { Ok(Self(file)) } else { Err(file) }
     }
-
-    /// The file, for what the holder notes in it.
-    #[must_use]
-    pub fn file(&self) -> &File {
-        &self.0
-    }
-
-    /// Puts this at the beginning of the lock's file.
-    ///
-    /// # Errors
-    /// As pwrite(2) has them.
-    pub fn write(&self, content: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(content, 0)
-    }
 }
 
-/// Opens the file of a lock for reading and writing, or makes it with mode 0600. A link is refused, and a FIFO not waited for.
+/// Opens the file of a lock, or makes it with this mode (less the umask). A link is refused, and a FIFO not waited for.
 ///
 /// # Errors
-/// As open(2) has them; `ELOOP` for a link.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+/// As open(2) has them, with the remedy where a link stands there.
+pub fn open_lock(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options.open(path)
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    // Without O_CREAT first: in a sticky directory the kernel refuses that for files of others (proc(5), protected_regular), and
+    // for the lock reading is enough.
+    let opened = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => options.write(true).create(true).mode(mode).open(path),
+        opened => opened,
+    };
+    opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            io::Error::other(format!("'{}' is a symbolic link, which is not followed: remove it", path.display()))
+        }
+        _ => error,
+    })
 }
 
-/// Takes the lock of this path, or comes back with `None` at once where another process holds it.
+/// Takes the lock of this path at once, or comes back with `None` where another process holds it. Its file is made with mode 0600.
 ///
 /// # Errors
 /// The file cannot be opened or locked.
 pub fn lock_now(path: &Path) -> io::Result<Option<FileLock>> {
-    let file = open_lock(path)?;
+    let file = open_lock(path, 0o600)?;
     match file.try_lock() {
         Ok(()) => Ok(FileLock::of(file, path).ok()),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -61,6 +58,7 @@ pub fn lock_now(path: &Path) -> io::Result<Option<FileLock>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::{FileLock, lock_now, open_lock};
 
@@ -70,18 +68,25 @@ mod tests {
         let path = directory.path().join("lock");
         let held = lock_now(&path).unwrap().unwrap();
         assert!(lock_now(&path).unwrap().is_none());
-        held.write(b"note").unwrap();
         drop(held);
         assert!(lock_now(&path).unwrap().is_some());
-        assert_eq!(fs::read(&path).unwrap(), b"note");
     }
 
     #[test]
     fn a_lock_whose_file_was_removed_is_nobodys() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        let file = open_lock(&path).unwrap();
+        let file = open_lock(&path, 0o600).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(FileLock::of(file, &path).is_err());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        symlink("/tmp", &path).unwrap();
+        let said = open_lock(&path, 0o600).unwrap_err().to_string();
+        assert!(said.ends_with("is a symbolic link, which is not followed: remove it"), "{said}");
     }
 }

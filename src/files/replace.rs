@@ -15,14 +15,23 @@ use super::{directory_of, reason};
 /// How a file is replaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Replacement<'r> {
-    /// What the name of the temporary file begins and ends with.
-    pub name: (&'r OsStr, &'r str),
+    /// How the temporary file beside it is called.
+    pub temporary: TemporaryName<'r>,
     /// The mode of a file that was not there before; one that was keeps its own.
     pub mode: NewMode,
     /// Whether the new file must have the old one's owner.
     pub ownership: Ownership,
     /// Whether it survives a power failure.
     pub durability: Durability,
+}
+
+/// The name of a temporary file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemporaryName<'n> {
+    /// This one. Where a file of that name is there, it is an error: a lock must keep two writers apart.
+    Fixed(&'n OsStr),
+    /// One of its own, which begins and ends with these.
+    Random(&'n str, &'n str),
 }
 
 /// The mode of a new file.
@@ -94,7 +103,7 @@ impl Replacement<'_> {
 
     fn replace(self, path: &Path, content: &[u8], old: Option<&Metadata>) -> io::Result<()> {
         let creation_mode = if old.is_none() && self.mode == NewMode::Umask { 0o666 } else { 0o600 };
-        let mut file = temporary_with_mode(directory_of(path), self.name, creation_mode)?;
+        let mut file = temporary_with_mode(directory_of(path), self.temporary, creation_mode)?;
         file.write_all(content)?;
         match (old, self.mode) {
             (Some(old), _) => self.adopt(file.as_file(), old)?,
@@ -142,31 +151,35 @@ fn write_in_place(path: &Path, content: &[u8], durability: Durability) -> io::Re
     if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
 }
 
-/// A new file for its owner alone, with a name of its own between these two; removed unless it is persisted.
+/// A new file for its owner alone in this directory; removed unless it is persisted.
 ///
 /// # Errors
 /// As open(2) has them.
-pub fn temporary(directory: &Path, name: (&OsStr, &str)) -> io::Result<NamedTempFile> {
+pub fn temporary(directory: &Path, name: TemporaryName<'_>) -> io::Result<NamedTempFile> {
     temporary_with_mode(directory, name, 0o600)
 }
 
-fn temporary_with_mode(directory: &Path, (prefix, suffix): (&OsStr, &str), mode: u32) -> io::Result<NamedTempFile> {
+fn temporary_with_mode(directory: &Path, name: TemporaryName<'_>, mode: u32) -> io::Result<NamedTempFile> {
     // tempfile's own way to open it hides the error's number, and so its plain words.
     let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    Builder::new().prefix(prefix).suffix(suffix).make_in(directory, create)
+    match name {
+        TemporaryName::Fixed(name) => Builder::new().prefix(name).rand_bytes(0).make_in(directory, create),
+        TemporaryName::Random(prefix, suffix) => {
+            Builder::new().prefix(prefix).suffix(suffix).make_in(directory, create)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use super::{Durability, NewMode, Ownership, Replacement, Written, write_in_place};
+    use super::{Durability, NewMode, Ownership, Replacement, TemporaryName, Written, write_in_place};
 
     fn replacement(mode: NewMode) -> Replacement<'static> {
         let (ownership, durability) = (Ownership::Required, Durability::Unsynced);
-        Replacement { name: (OsStr::new(".new-"), ".tmp"), mode, ownership, durability }
+        Replacement { temporary: TemporaryName::Random(".new-", ".tmp"), mode, ownership, durability }
     }
 
     #[test]

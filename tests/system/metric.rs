@@ -52,6 +52,45 @@ fn the_owner_of_the_file_stays_or_the_file_does() {
 }
 
 #[test]
+fn a_file_that_can_be_written_but_not_replaced_is_written_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let d = directory.path().display();
+    // A bind mount cannot be renamed over (EBUSY); where the directory is read-only, no file can be made beside it (EROFS).
+    let script = format!(
+        "cd {d}; mkdir jobs; echo 'x 1234567890' >real; : >jobs/m.prom; mount --bind real jobs/m.prom
+         export PUSHWRAP_TEXTFILE={d}/jobs/m.prom; \"$0\" metric set x 2; cat real
+         \"$0\" metric set -v y 3 2>&1; cat real; ls -A jobs; rm jobs/.m.prom.lock; umount jobs/m.prom
+         mount --bind jobs jobs; mount -o remount,bind,ro jobs; mount --bind real jobs/m.prom
+         \"$0\" metric add n; cat real; ls -A jobs"
+    );
+    let out = covered(&script);
+    let (x, y) = ("# TYPE x gauge\nx 2\n", "# TYPE y gauge\ny 3\n");
+    let said = format!("pushwrap: '{d}/jobs/m.prom' cannot be replaced: it is written in place\n");
+    let files = ".m.prom.lock\nm.prom\n";
+    let n = "# TYPE n_total counter\nn_total 1\n";
+    assert_eq!(text(&out.stdout), format!("{x}{said}{x}{y}{files}{x}{y}{n}m.prom\n"), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stderr), "");
+}
+
+#[test]
+fn a_user_writes_a_file_in_another_users_directory() {
+    need_root("files of other users");
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = directory.path().join("m.prom");
+    fs::write(&file, "x 1\n").unwrap();
+    chown(&file, Some(65534), Some(65534)).unwrap();
+    let own = directory.path().join("pushwrap");
+    fs::copy(binary(), &own).unwrap();
+    let mut call = Command::new(need_program("setpriv", "util-linux"));
+    call.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(own);
+    let out = call.args(["metric", "set", "x", "3", "-v", "--textfile"]).arg(&file).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    assert!(text(&out.stderr).ends_with("cannot be replaced: it is written in place\n"), "{out:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "# TYPE x gauge\nx 3\n");
+}
+
+#[test]
 fn a_full_disk_keeps_the_old_file() {
     let directory = tempfile::tempdir().unwrap();
     let d = directory.path().display();

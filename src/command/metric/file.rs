@@ -1,21 +1,27 @@
 //! The metrics file on disk: changed under a lock beside it, and replaced by rename, so that parallel writers lose nothing and
-//! a reader sees the file before or after a change, never in between; nor does a writer that is killed leave half of one.
+//! a reader sees the file before or after a change, never in between; nor does a writer that is killed leave half of one. Only a file that can be
+//! written but not replaced, as a bind mount, is written in place.
 //!
 //! Nothing is synced to the disk: a power failure ends the job too, and file systems put a renamed file's data before its name
 //! (ext4's `auto_da_alloc`, btrfs and XFS alike) or, like tmpfs, keep nothing at all.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::exposition::{Change, Changed, Context, Diagnostic, Source, Unchanged, read};
-use crate::files::{follow_links, reason, reason_at};
+use crate::files::{
+    Bounded, Durability, FileLock, Links, NewMode, Ownership, Replacement, TemporaryName, Written, follow_links,
+    open_lock, open_regular, read_regular, reason_at,
+};
 
+/// No more is read of the file: a run reads far less (`--textfile-max`), and each call reads the whole.
+const LARGEST_BYTES: u64 = 64 << 20;
 /// How long is waited for the lock while no writer changes the file. A change takes about a millisecond, so whoever holds the
 /// lock for this long is stopped, and a script with a hundred calls must not hang on it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,68 +53,60 @@ impl From<Unchanged> for Failure {
     }
 }
 
-/// The file as it was found.
-struct Found {
-    bytes: Vec<u8>,
-    metadata: Metadata,
+/// A change that was made, or was made before.
+pub(super) struct Updated {
+    /// What could not be read in the file and was left alone.
+    pub(super) problems: Vec<Diagnostic>,
+    /// How the file came to its new content; `None` where it had it.
+    pub(super) written: Option<Written>,
 }
 
-/// Applies a change to the file, which need not be there. What comes back could not be read in it and was left alone.
-pub(super) fn update(path: &Path, change: &Change) -> Result<Vec<Diagnostic>, Failure> {
+/// Applies a change to the file, which need not be there.
+pub(super) fn update(path: &Path, change: &Change) -> Result<Updated, Failure> {
     let cannot = |what: &str, error: &io::Error| {
         Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), reason_at(path, error)))
     };
     // Where a link leads: a rename would replace the link, and all writers must meet at one lock.
     let path = &follow_links(path).map_err(|error| cannot("write", &error))?;
     // Before the lock, which would leave its file beside a device too.
-    look_at_kind(path).map_err(|error| cannot("write", &error))?;
+    check_kind(path).map_err(|error| cannot("write", &error))?;
     let _lock = lock(path).map_err(|error| cannot("lock", &error))?;
-    let found = look(path).map_err(|error| cannot("read", &error))?;
-    let bytes = found.as_ref().map(|found| found.bytes.as_slice()).unwrap_or_default();
-    let source = Source::new(path.to_string_lossy(), bytes);
+    let bytes = content(path).map_err(|error| cannot("read", &error))?;
+    let source = Source::new(path.to_string_lossy(), bytes.as_slice());
     let Changed { bytes: changed, problems } = change.apply(&source)?;
-    if found.as_ref().is_none_or(|found| found.bytes != changed) {
-        let metadata = found.as_ref().map(|found| &found.metadata);
-        replace(path, &changed, metadata).map_err(|error| cannot("write", &error))?;
+    let is_there = || fs::symlink_metadata(path).is_ok();
+    if bytes == changed && is_there() {
+        return Ok(Updated { problems, written: None });
     }
-    Ok(problems)
+    let written = replace(path, &changed).map_err(|error| cannot("write", &error))?;
+    Ok(Updated { problems, written: Some(written) })
 }
 
 /// The names of the metrics in the file; none where it cannot be read.
 pub(super) fn names(path: &Path) -> Vec<String> {
-    let Ok(Some(found)) = look(path) else { return Vec::new() };
-    let sources = [Source::new("", found.bytes)];
+    let Ok(bytes) = content(path) else { return Vec::new() };
+    let sources = [Source::new("", bytes)];
     read(&sources, &Context::default()).families.iter().map(|family| family.name().to_owned()).collect()
 }
 
 /// Locks the file by one beside it, because the file itself is replaced. The lock ends with the process, however it ends; its
-/// file stays, because whoever removed it could remove one that others wait for.
-fn lock(path: &Path) -> io::Result<File> {
-    let beside = beside(path, ".lock")?;
+/// file stays, because whoever removed it could remove one that others wait for. In a directory where no file can be made the
+/// metrics file cannot be replaced either: it is locked itself.
+fn lock(path: &Path) -> io::Result<FileLock> {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let beside = hidden(path, ".lock")?;
     loop {
-        let file = wait_for_lock(open_lock(&beside)?, path, &beside)?;
-        let (locked, there) = (file.metadata()?, fs::symlink_metadata(&beside));
-        if there.is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino())) {
-            return Ok(file);
+        // The mode is for others who write the metrics file, as the umask has it.
+        let (file, locked) = match open_lock(&beside, 0o666) {
+            Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+                (open_regular(path, Links::Refuse).map_err(|_| error)?, path)
+            }
+            opened => (opened?, &*beside),
+        };
+        if let Ok(lock) = FileLock::of(wait_for_lock(file, path, locked)?, locked) {
+            return Ok(lock);
         }
     }
-}
-
-fn open_lock(beside: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    // Without O_CREAT first: in a sticky directory the kernel refuses that for files of others (proc(5),
-    // protected_regular), and for the lock reading is enough.
-    let opened = match options.open(beside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => options.write(true).create(true).open(beside),
-        opened => opened,
-    };
-    opened.map_err(|error| match error.raw_os_error() {
-        Some(libc::ELOOP) => {
-            io::Error::other(format!("'{}' is a symbolic link, which is not followed: remove it", beside.display()))
-        }
-        _ => error,
-    })
 }
 
 fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
@@ -137,64 +135,40 @@ fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
 }
 
 /// Nothing but a regular file must be read, and far less be replaced.
-fn look_at_kind(path: &Path) -> io::Result<()> {
+fn check_kind(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
         _ => Ok(()),
     }
 }
 
-/// Reads the file, if it is there.
-fn look(path: &Path) -> io::Result<Option<Found>> {
-    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+/// What is in the file; nothing where it is not there.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    match read_regular(path, LARGEST_BYTES) {
+        Ok(Bounded::Whole(bytes)) => Ok(bytes),
+        Ok(Bounded::TooLarge) => Err(io::Error::other(format!("it is larger than {} MiB", LARGEST_BYTES >> 20))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    file.read_to_end(&mut bytes)?;
-    Ok(Some(Found { bytes, metadata }))
 }
 
-/// Replaces the file: another one is written beside it, with its mode and owner, and renamed. The lock is held.
-fn replace(path: &Path, bytes: &[u8], before: Option<&Metadata>) -> io::Result<()> {
-    let beside = beside(path, ".tmp")?;
-    // One that a killed writer has left.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Replaces the file by another one with its mode and owner. The lock is held, so one name is enough for the temporary file: that
+/// which a killed writer has left is removed.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<Written> {
+    let temporary = hidden(path, ".tmp")?;
+    // Where it cannot be removed it cannot be made either, and that is said better.
+    let _ = fs::remove_file(&temporary);
+    Replacement {
+        temporary: TemporaryName::Fixed(temporary.file_name().unwrap_or_default()),
+        mode: NewMode::Umask,
+        ownership: Ownership::Required,
+        durability: Durability::Unsynced,
     }
-    // Without a file before, as a shell's redirection would create it.
-    let mode = before.map_or(0o666, |_| 0o600);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-    let written = before
-        .map_or(Ok(()), |before| keep_owner_and_mode(&file, before))
-        .and_then(|()| file.write_all(bytes))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-fn keep_owner_and_mode(file: &File, before: &Metadata) -> io::Result<()> {
-    let now = file.metadata()?;
-    if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
-        fchown(file, Some(before.uid()), Some(before.gid())).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("its owner cannot be kept ({}): write it as that user", reason(&error)),
-            )
-        })?;
-    }
-    file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o7777))
+    .write(path, bytes)
 }
 
 /// A hidden name beside the file that does not end in `.prom`, so that no collector of `*.prom` reads it.
-fn beside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+fn hidden(path: &Path, suffix: &str) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it has no file name"))?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
