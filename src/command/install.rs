@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::console::say;
-use crate::files::{TemporaryName, directory_of, reason, reason_at, temporary};
+use crate::files::{directory_of, reason, reason_at, temporary};
 
 /// The running program, whatever has become of its file (proc(5)).
 const OWN_BINARY: &str = "/proc/self/exe";
@@ -48,7 +48,7 @@ fn replace(path: &Path, target: &Path) -> Result<()> {
 fn write(target: &Path) -> io::Result<()> {
     let mut binary = File::open(OWN_BINARY)
         .map_err(|error| io::Error::other(format!("cannot read its own binary '{OWN_BINARY}': {}", reason(&error))))?;
-    let mut copy = temporary(directory_of(target), TemporaryName::Random(".pushwrap-", ""))?;
+    let mut copy = temporary(directory_of(target), (".pushwrap-".as_ref(), ""))?;
     io::copy(&mut binary, &mut copy)?;
     copy.as_file().set_permissions(Permissions::from_mode(0o755))?;
     copy.as_file().sync_all()?;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::is_at;
+use super::open::is_at;
 
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]

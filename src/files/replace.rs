@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::fcntl::{FallocateFlags, fallocate};
 use tempfile::{Builder, NamedTempFile};
 
-use super::{directory_of, reason};
+use super::path::{directory_of, reason};
 
 /// How a file is replaced.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub enum TemporaryName<'n> {
     /// This one. Where a file of that name is there, it is an error: a lock must keep two writers apart.
     Fixed(&'n OsStr),
     /// One of its own, which begins and ends with these.
-    Random(&'n str, &'n str),
+    Random(&'n OsStr, &'n str),
 }
 
 /// The mode of a new file.
@@ -71,7 +71,7 @@ pub enum Written {
 }
 
 impl Replacement<'_> {
-    /// Gives the file at `path` this content, or makes it. The path is taken as it is: see [`super::follow_links`].
+    /// Gives the file at `path` this content, or makes it. The path is taken as it is: see [`super::path::follow_links`].
     ///
     /// # Errors
     /// What stands there is no regular file; it can be neither replaced nor written. Then it is as it was.
@@ -151,12 +151,12 @@ fn write_in_place(path: &Path, content: &[u8], durability: Durability) -> io::Re
     if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
 }
 
-/// A new file for its owner alone in this directory; removed unless it is persisted.
+/// A new file for its owner alone with a name of its own between these two; removed unless it is persisted.
 ///
 /// # Errors
 /// As open(2) has them.
-pub fn temporary(directory: &Path, name: TemporaryName<'_>) -> io::Result<NamedTempFile> {
-    temporary_with_mode(directory, name, 0o600)
+pub fn temporary(directory: &Path, (prefix, suffix): (&OsStr, &str)) -> io::Result<NamedTempFile> {
+    temporary_with_mode(directory, TemporaryName::Random(prefix, suffix), 0o600)
 }
 
 fn temporary_with_mode(directory: &Path, name: TemporaryName<'_>, mode: u32) -> io::Result<NamedTempFile> {
@@ -172,6 +172,7 @@ fn temporary_with_mode(directory: &Path, name: TemporaryName<'_>, mode: u32) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -179,7 +180,7 @@ mod tests {
 
     fn replacement(mode: NewMode) -> Replacement<'static> {
         let (ownership, durability) = (Ownership::Required, Durability::Unsynced);
-        Replacement { temporary: TemporaryName::Random(".new-", ".tmp"), mode, ownership, durability }
+        Replacement { temporary: TemporaryName::Random(OsStr::new(".new-"), ".tmp"), mode, ownership, durability }
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! Files that somebody named, or that others can reach: opened without waiting for anybody, read up to a limit, replaced whole,
+//! locked, and told about in plain words.
+
+mod lock;
+mod open;
+mod path;
+mod replace;
+
+pub use lock::{FileLock, lock_now, open_lock};
+pub use open::{Bounded, Links, is_at, open, open_regular, read_bounded, read_regular};
+pub use path::{directory_of, follow_links, is_abandoned, reason, reason_at};
+pub use replace::{Durability, NewMode, Ownership, Replacement, TemporaryName, Written, temporary};
