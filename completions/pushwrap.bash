@@ -22,6 +22,9 @@ _pushwrap() {
             pushwrap,delete)
                 cmd="pushwrap__subcmd__delete"
                 ;;
+            pushwrap,doctor)
+                cmd="pushwrap__subcmd__doctor"
+                ;;
             pushwrap,flush)
                 cmd="pushwrap__subcmd__flush"
                 ;;
@@ -59,7 +62,7 @@ _pushwrap() {
 
     case "${cmd}" in
         pushwrap)
-            opts="-l -u -H -k -s -n -v -q -h -V --url --job --label --instance --replace --env-file --info --max-age --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --delete-on-success --push-interval --require-push --prefix --output --remote-write --state-dir --timeout --signal --kill-after --success-codes --skip-codes --textfile --textfile-max --no-tree --dry-run --verbose --quiet --summary --help --version push check groups prune delete flush install metric"
+            opts="-l -u -H -k -s -n -v -q -h -V --url --job --label --instance --replace --env-file --info --max-age --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --delete-on-success --push-interval --require-push --prefix --output --remote-write --state-dir --timeout --signal --kill-after --success-codes --skip-codes --textfile --textfile-max --no-tree --dry-run --verbose --quiet --summary --help --version push check groups prune delete flush doctor install metric"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,6 +292,152 @@ _pushwrap() {
                     return 0
                     ;;
                 --push-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pushwrap__subcmd__doctor)
+            opts="-l -u -H -k -s -n -v -q -h --json --url --job --label --instance --replace --env-file --info --max-age --user --password-file --token-file --header --cacert --cert --key --insecure --proxy --push-timeout --delete-on-success --push-interval --require-push --prefix --summary --output --remote-write --state-dir --timeout --signal --kill-after --success-codes --skip-codes --textfile --textfile-max --no-tree --dry-run --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --info)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cacert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --push-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --push-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --summary)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-write)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kill-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --success-codes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip-codes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --textfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --textfile-max)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

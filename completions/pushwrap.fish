@@ -70,6 +70,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "groups" -d 'Show 
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "prune" -d 'Delete groups that nobody has pushed to for long'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "delete" -d 'Delete this job\'s group from the gateway'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "flush" -d 'Send what is waiting in the state directory'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "doctor" -d 'Tell what is configured, from where, and whether it works'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "metric" -d 'Write a metric from inside a job'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
@@ -170,6 +171,45 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecur
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l job -d 'Job name [default: file name of COMMAND]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s l -l label -d 'Grouping label; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l info -d 'Label of run_info only; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l max-age -d 'How old the last success may become, for alerts' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l summary -d 'Sum the run up afterwards: text or json' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l remote-write -d 'Receiver of Prometheus remote write' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l state-dir -d 'Keep failed pushes and run counts here' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l timeout -d 'End the command after this long; 0 is never' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l kill-after -d 'KILL this long after it [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l success-codes -d 'Exit codes that are a success [default: 0]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l skip-codes -d 'Exit codes that are neither success nor failure' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l json -d 'Print JSON: one object'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l replace -d 'A successful push replaces the whole group (PUT)'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l delete-on-success -d 'A successful run deletes the group instead'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l require-push -d 'Exit 125 when only the push failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l no-tree -d 'Do not sample the memory of the process tree'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s n -l dry-run -d 'Run, print the request, send nothing'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s q -l quiet -d 'Say nothing, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -f -a "set" -d 'Set a gauge'

@@ -61,6 +61,7 @@ fn perform(subcommand: Sub, caller: Caller) -> Result<Exit, UsageError> {
         Sub::Prune(prune) => command::prune::run(&config::resolve_prune(&prune)?),
         Sub::Delete(delete) => command::delete::run(&config::resolve_delete(&delete)?),
         Sub::Flush(flush) => command::flush::run(&config::resolve_flush(&flush)?),
+        Sub::Doctor(doctor) => command::doctor::run(&config::resolve_doctor(*doctor)?),
         Sub::Install(install) => command::install::run(&install.path),
     }))
 }

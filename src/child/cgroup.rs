@@ -59,6 +59,15 @@ impl MemoryCgroup {
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
     }
 
+    /// Whether the kernel kills every process of the group together (`memory.oom.group`, v2 only): pushwrap among them.
+    fn kills_together(&self) -> bool {
+        let is_set = |directory: &std::path::Path| {
+            fs::read_to_string(directory.join("memory.oom.group")).is_ok_and(|text| text.trim() == "1")
+        };
+        let upwards = self.directory.ancestors().take_while(|directory| directory.starts_with(&self.mount));
+        self.version == Version::V2 && { upwards }.any(is_set)
+    }
+
     /// The smallest limit from our cgroup up to the topmost one that can be seen, in bytes.
     fn limit_bytes(&self) -> Option<u64> {
         let file = match self.version {
@@ -103,6 +112,12 @@ fn unescaped(field: &str) -> PathBuf {
 #[must_use]
 pub fn memory_limit_bytes() -> Option<u64> {
     MemoryCgroup::find()?.limit_bytes()
+}
+
+/// Whether the kernel kills every process of our control group together when memory is short, pushwrap among them.
+#[must_use]
+pub fn oom_kills_whole_group() -> bool {
+    MemoryCgroup::find().is_some_and(|cgroup| cgroup.kills_together())
 }
 
 #[cfg(test)]

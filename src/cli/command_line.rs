@@ -35,7 +35,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Without --url the metrics are printed. Subcommands: metric, push, check, groups,
-prune, delete, flush, install.
+prune, delete, flush, doctor, install.
 All options: pushwrap --help; everything: man pushwrap";
 
 const AFTER_LONG_HELP: &str = "\
@@ -105,6 +105,12 @@ pub enum Sub {
     /// addresses that the directory names, with the credentials of these options; with --url none, nothing. Prints what
     /// it pushed, replaced and deleted; what the gateway refused is said.
     Flush(Box<Flush>),
+    /// Tell what is configured, from where, and whether it works
+    ///
+    /// Takes the options and variables of a run and runs nothing. Prints every setting with its source, the grouping key,
+    /// what answers at each address, whether state directory and output can be written, and the memory limit. It pushes no
+    /// metric and changes nothing at a gateway. Exit status: 0 when a run would be reported, 1 when not.
+    Doctor(Box<Doctor>),
     /// Copy this binary, for images without cp
     ///
     /// The copy is written beside PATH and renamed: executable for everybody, never half there, and whoever runs the
@@ -281,6 +287,18 @@ pub struct Flush {
     /// How much is said.
     #[command(flatten)]
     pub volume: VolumeOptions,
+}
+
+/// `pushwrap doctor [OPTIONS] [-- COMMAND [ARG]...]`
+#[derive(Debug, Args)]
+#[command(override_usage = "pushwrap doctor [OPTIONS] [-- COMMAND [ARG]...]")]
+pub struct Doctor {
+    /// Print JSON: one object
+    #[arg(long, help_heading = "What is said")]
+    pub json: bool,
+    /// The options of the run form.
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// `pushwrap install PATH`

@@ -6,7 +6,7 @@ mod metric;
 mod options;
 mod parse;
 
-pub use command_line::{Check, Cli, Delete, Flush, Groups, Install, Prune, Push, Run, Sub};
+pub use command_line::{Check, Cli, Delete, Doctor, Flush, Groups, Install, Prune, Push, Run, Sub};
 pub use metric::{Add, Metric, MetricsFileArgs, Names, Observe, SeriesOptions, Set, Time, Verb};
 pub use options::{
     AboutOptions, CommandOptions, ConnectionOptions, DestinationOptions, FilterOptions, GatewayOptions, MessageOptions,

@@ -4,6 +4,7 @@ mod shown;
 
 pub mod check;
 pub mod delete;
+pub mod doctor;
 pub mod flush;
 pub mod groups;
 pub mod install;

@@ -3,6 +3,7 @@
 
 mod connection;
 mod destination;
+mod doctor;
 mod flush;
 mod grouping_key;
 mod groups;
@@ -17,6 +18,7 @@ mod usage_error;
 mod volume;
 
 pub use destination::Destination;
+pub use doctor::{DoctorConfig, resolve_doctor};
 pub use flush::{FlushConfig, resolve_flush};
 pub use groups::{
     DeleteConfig, GatewayTargets, GroupFilter, GroupsConfig, PruneConfig, resolve_delete, resolve_groups, resolve_prune,
@@ -25,5 +27,5 @@ pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 pub use push::{PushConfig, resolve_push};
 pub use reporting::Reporting;
 pub use run::{Config, SummaryFormat, TextfileConfig, resolve};
-pub use source::{DEFAULT_ENV_FILE, variable};
+pub use source::{DEFAULT_ENV_FILE, GivenSetting, variable};
 pub use usage_error::UsageError;

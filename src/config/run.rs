@@ -79,17 +79,23 @@ pub struct TextfileConfig {
 /// # Errors
 /// Bad usage: the command must not be started.
 pub fn resolve(run: cli::Run) -> Result<Config, UsageError> {
-    let cli::Run { destination, about, connection, report, sinks, command_options, messages, command } = run;
-    if command.is_empty() {
+    if run.command.is_empty() {
         return Err(UsageError("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
     }
-    let mut resolver = Resolver::new(destination.env_file.as_deref());
-    let timeout = resolve_timeout(&mut resolver, &command_options)?;
+    let mut resolver = Resolver::new(run.destination.env_file.as_deref());
+    let config = resolve_run(&mut resolver, run)?;
+    Ok(Config { reporting: config.reporting.with(resolver.finish()), ..config })
+}
+
+/// The same with layers that were read before, without what went wrong there.
+pub(super) fn resolve_run(resolver: &mut Resolver, run: cli::Run) -> Result<Config, UsageError> {
+    let cli::Run { destination, about, connection, report, sinks, command_options, messages, command } = run;
+    let timeout = resolve_timeout(resolver, &command_options)?;
     let codes = Codes {
         success: resolver.list("success-codes", &command_options.success_codes, values::codes)?.unwrap_or(vec![0]),
         skip: resolver.list("skip-codes", &command_options.skip_codes, values::codes)?.unwrap_or_default(),
     };
-    let codes = told_apart(&mut resolver, codes, &command_options)?;
+    let codes = told_apart(resolver, codes, &command_options)?;
     let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
     let textfile = TextfileConfig {
@@ -98,17 +104,16 @@ pub fn resolve(run: cli::Run) -> Result<Config, UsageError> {
     };
     let host = HostInfo::detect();
     let program = command.first().cloned().unwrap_or_default();
-    let mut identity = resolve_identity(&mut resolver, &about, &report, &program)?;
+    let mut identity = resolve_identity(resolver, &about, &report, &program)?;
     identity.host = host.name.clone().unwrap_or_default();
     identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
     let run = Some((&report, &sinks));
     let options = ReportInputs { destination: &destination, connection: &connection, messages: &messages, run };
     let fallbacks = Fallbacks { host, job: Some(file_name(&program)) };
-    let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
+    let reporting = resolve_reporting(resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
-    let volume = resolve_volume(&mut resolver, &messages.volume)?;
+    let volume = resolve_volume(resolver, &messages.volume)?;
     let summary = resolver.one("summary", report.summary.as_deref(), str::parse)?;
-    let reporting = reporting.with(resolver.finish());
     Ok(Config {
         program: command,
         secret_variables,

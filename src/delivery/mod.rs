@@ -7,5 +7,5 @@ pub(crate) mod timing;
 pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
 pub use spool::{
     CountFamilies, DEFAULT_STATE_DIR, Destination, RunCounts, Sent, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
-    SpooledPush, dropped,
+    SpooledPush, dropped, waiting_pushes,
 };

@@ -24,6 +24,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The proxy on the way, without its credentials; none where there is none or its setting is wrong.
+    #[must_use]
+    pub fn proxy_in_use(&self) -> Option<String> {
+        self.proxy.choose(&self.url).ok().flatten().map(|proxy| proxy.shown())
+    }
+
     /// A gateway without credentials, headers, proxies or TLS settings of its own.
     #[must_use]
     pub fn at(url: BaseUrl) -> Self {

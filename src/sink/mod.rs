@@ -4,6 +4,7 @@
 pub(crate) mod dry_run;
 pub(crate) mod explain;
 pub(crate) mod file;
+pub(crate) mod identify;
 pub(crate) mod inventory;
 pub(crate) mod merge;
 pub(crate) mod push;
@@ -12,6 +13,7 @@ pub(crate) mod remote_write;
 
 pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
 pub use file::{FileSink, FileTarget};
+pub use identify::{ServerInfo, ServerKind, identify, probe_remote_write};
 pub use inventory::{Clock, Group, Inventory, PushTime, Series, inventory};
 pub use push::{Method, Push, PushKind};
 pub use pushgateway::{Delivered, deliver};

@@ -11,6 +11,7 @@ mod delivery_faults;
 mod delivery_heads;
 mod delivery_secured;
 mod delivery_tls;
+mod doctor;
 mod exposition_check;
 mod exposition_servers;
 mod gateway_groups;

@@ -13,4 +13,5 @@ pub(super) mod values;
 pub use env_file::DEFAULT_ENV_FILE;
 pub use origin::variable;
 pub(super) use origin::{Origin, are_given, is_given};
+pub use resolver::GivenSetting;
 pub(super) use resolver::{Complaints, Resolver};

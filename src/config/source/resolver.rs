@@ -1,6 +1,7 @@
 //! Resolves one option after the other over the layers, and decides what a mistake does: on the command line it is bad
 //! usage; below it, where it concerns reporting, it is remembered as trouble that fails the push and never the command.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::env_file::{DEFAULT_ENV_FILE, EnvFile};
 use super::known::meant;
 use super::layers::{Layers, PREFIX};
 use super::origin::{Origin, Setting, are_given, is_given, items};
-use super::secrets::{is_cut_secret, quoted, secret_variables, shortened};
+use super::secrets::{is_cut_secret, listed, quoted, secret_variables, shortened};
 use super::values;
 use crate::files::reason;
 
@@ -28,6 +29,19 @@ pub(in crate::config) struct Resolver {
     layers: Layers,
     troubles: Vec<String>,
     warnings: Vec<String>,
+    /// What was asked for and given, in the order of the questions.
+    given: RefCell<Vec<GivenSetting>>,
+}
+
+/// A setting that is not the default, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenSetting {
+    /// The option's long name.
+    pub option: &'static str,
+    /// Its value; `set` where it is a secret.
+    pub value: String,
+    /// `--url`, `PUSHWRAP_URL`, or the variable with file and line.
+    pub source: String,
 }
 
 /// What went wrong below the command line.
@@ -45,7 +59,8 @@ impl Resolver {
         let is_ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
         let environment: Vec<_> = std::env::vars_os().filter(is_ours).collect();
         let layers = Layers::new(&environment);
-        let mut resolver = Self { environment, layers, troubles: Vec::new(), warnings: Vec::new() };
+        let mut resolver =
+            Self { environment, layers, troubles: Vec::new(), warnings: Vec::new(), given: RefCell::default() };
         let named = resolver.path("env-file", flag);
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
         if NO_ENV_FILE.iter().all(|none| path != Path::new(none)) {
@@ -91,6 +106,7 @@ impl Resolver {
             None => self.layers.get(long),
         };
         let Some(given) = given else { return Ok(None) };
+        self.note(long, &[given.value.as_os_str()], &given.origin);
         self.parse(long, &given.value, &given.origin, &parse)
     }
 
@@ -120,6 +136,8 @@ impl Resolver {
         if items.is_empty() {
             return Ok(None);
         }
+        let values: Vec<&OsStr> = items.iter().map(OsString::as_os_str).collect();
+        self.note(long, &values, &origin);
         let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
         // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
         parsed.collect()
@@ -139,17 +157,36 @@ impl Resolver {
     /// A switch: the flag can only set it, a variable can also take it back.
     pub(in crate::config) fn switch(&mut self, long: &'static str, flag: bool) -> Result<bool, UsageError> {
         if flag {
+            self.note(long, &["on".as_ref()], &Origin::Flag(long));
             return Ok(true);
         }
         let Some(given) = self.layers.get(long) else { return Ok(false) };
+        self.note(long, &[given.value.as_os_str()], &given.origin);
         let on = self.parse(long, &given.value, &given.origin, &values::switch)?;
         Ok(on.unwrap_or(false))
     }
 
     /// The path of a file. Nothing is wrong with any path before it is opened.
     pub(in crate::config) fn path(&self, long: &'static str, flag: Option<&Path>) -> Option<PathBuf> {
-        let given = flag.filter(|path| is_given(Some(path)));
-        given.map(Path::to_owned).or_else(|| self.layers.get(long).map(|given| given.value.into()))
+        let given = match flag.filter(|path| is_given(Some(path))) {
+            Some(path) => Setting { value: path.into(), origin: Origin::Flag(long) },
+            None => self.layers.get(long)?,
+        };
+        self.note(long, &[given.value.as_os_str()], &given.origin);
+        Some(given.value.into())
+    }
+
+    fn note(&self, option: &'static str, values: &[&OsStr], origin: &Origin) {
+        let value = values.iter().map(|value| listed(option, value)).collect::<Vec<_>>().join(", ");
+        self.given.borrow_mut().push(GivenSetting { option, value, source: origin.to_string() });
+    }
+
+    /// The settings that were asked for and given so far, each once.
+    pub(in crate::config) fn given_settings(&self) -> Vec<GivenSetting> {
+        let mut settings = self.given.borrow().clone();
+        settings.sort_by_key(|setting| setting.option);
+        settings.dedup();
+        settings
     }
 
     /// Where an option was set below the command line.

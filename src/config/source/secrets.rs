@@ -60,6 +60,14 @@ pub(super) fn quoted(long: &str, value: &OsStr) -> String {
     }
 }
 
+/// The value as it may be listed: `set` where it is a secret, an address without its user and what stands behind `?`.
+pub(super) fn listed(long: &str, value: &OsStr) -> String {
+    match secrecy(long) {
+        Some(Secrecy::Whole) => "set".to_owned(),
+        _ => quoted(long, value).trim().trim_matches('\'').to_owned(),
+    }
+}
+
 /// The text, cut off where it is longer than anybody reads: a value can be a whole file.
 pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(LONGEST_QUOTE) {

@@ -6,8 +6,10 @@ pub(crate) mod entry;
 pub(crate) mod notes;
 pub(crate) mod queue;
 pub(crate) mod store;
+mod waiting;
 
 pub use counts::RunCounts;
 pub use dir::{DEFAULT_STATE_DIR, SpoolDir, SpoolPath};
 pub use entry::{Destination, SinkKind, SpooledPush};
 pub use store::{CountFamilies, Sent, SpoolOptions, dropped};
+pub use waiting::waiting_pushes;

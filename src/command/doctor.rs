@@ -1,0 +1,74 @@
+//! `pushwrap doctor`: what is configured, from where, and whether a run would be reported. Nothing is run, and nothing is
+//! changed at a gateway.
+
+mod checks;
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::shown::print;
+use crate::config::DoctorConfig;
+use checks::{CheckLevel, DoctorCheck, examine};
+
+/// Examines the configuration and prints what was found. The exit status: 0 when a run would be reported, else 1.
+#[must_use]
+pub fn run(config: &DoctorConfig) -> u8 {
+    let checks = examine(config);
+    let problems = checks.iter().filter(|check| check.level == CheckLevel::Problem).count();
+    let text = if config.json { as_json(config, &checks, problems) } else { as_text(config, &checks, problems) };
+    u8::from(!print(&text) || problems > 0)
+}
+
+fn as_text(config: &DoctorConfig, checks: &[DoctorCheck], problems: usize) -> String {
+    let mut text = String::from("settings that are not the default\n");
+    for setting in &config.settings {
+        line(&mut text, format_args!("  --{} {}  from {}", setting.option, setting.value, setting.source));
+    }
+    if config.settings.is_empty() {
+        text.push_str("  none\n");
+    }
+    if let Some(key) = &config.reporting.key {
+        line(&mut text, format_args!("grouping key\n  {key}\n  {}", key.path()));
+    }
+    text.push_str("checks\n");
+    for DoctorCheck { level, subject, finding } in checks {
+        line(&mut text, format_args!("  {:7} {subject}: {finding}", level.name()));
+    }
+    let verdict = match problems {
+        0 => "a run would be reported".to_owned(),
+        1 => "a run would not be reported as configured: 1 problem".to_owned(),
+        problems => format!("a run would not be reported as configured: {problems} problems"),
+    };
+    text + &verdict + "\n"
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{arguments}");
+}
+
+fn as_json(config: &DoctorConfig, checks: &[DoctorCheck], problems: usize) -> String {
+    let settings: Vec<Value> = config
+        .settings
+        .iter()
+        .map(|setting| json!({"option": setting.option, "value": setting.value, "source": setting.source}))
+        .collect();
+    let labels = config.reporting.key.as_ref().map(|key| {
+        let labels = key.labels().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+        Value::Object(labels.collect())
+    });
+    let checks: Vec<Value> = checks
+        .iter()
+        .map(|check| json!({"level": check.level.name(), "subject": check.subject, "finding": check.finding}))
+        .collect();
+    let path = config.reporting.key.as_ref().map(crate::grouping::GroupingKey::path);
+    let report = json!({
+        "settings": settings,
+        "grouping_key": labels,
+        "path": path,
+        "checks": checks,
+        "would_report": problems == 0,
+    });
+    format!("{report}\n")
+}
