@@ -108,21 +108,25 @@ fn the_rpm_has_the_files_of_the_deb_and_requires_nothing() {
         assert!(query.status.success(), "{}", text(&query.stderr));
         text(&query.stdout)
     };
-    let deb =
-        Command::new("sh").arg("-c").arg(format!("dpkg-deb --fsys-tarfile {} | tar -t", package(".deb").display()));
-    let deb = { deb }.output().unwrap();
+    let listing = format!("dpkg-deb --fsys-tarfile {} | tar -t", package(".deb").display());
+    let deb = Command::new("sh").arg("-c").arg(listing).output().unwrap();
     assert_eq!(files_of(&rpm(&["-qlp"])), files_of(&text(&deb.stdout)));
     assert_eq!(rpm(&["-qcp"]), "/etc/default/pushwrap\n", "an upgrade keeps the settings");
     let required = rpm(&["-qp", "--requires"]);
     assert!(required.lines().all(|line| line.starts_with("rpmlib(") || line == "/bin/sh"), "{required}");
 }
 
+#[track_caller]
+fn unpack(into: &Path) {
+    let mut tar = Command::new("tar");
+    tar.args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(into);
+    assert!(tar.status().unwrap().success());
+}
+
 #[test]
 fn the_tarball_installs_below_any_prefix() {
     let prefix = tempfile::tempdir().unwrap();
-    let tar =
-        Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(prefix.path());
-    assert!({ tar }.status().unwrap().success());
+    unpack(prefix.path());
     let version = Command::new(prefix.path().join("bin/pushwrap")).arg("--version").output().unwrap();
     assert_eq!(text(&version.stdout), format!("pushwrap {}\n", env!("CARGO_PKG_VERSION")));
     for file in
@@ -151,9 +155,7 @@ fn the_same_binary_makes_the_same_packages() {
 #[test]
 fn the_image_runs_a_job_as_pid_1_read_only_as_an_unknown_user() {
     let tree = tempfile::tempdir().unwrap();
-    let tar =
-        Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(package(".tar.gz")).arg("-C").arg(tree.path());
-    assert!({ tar }.status().unwrap().success());
+    unpack(tree.path());
     fs::copy(server::program("busybox"), tree.path().join("bin/busybox")).unwrap();
     let dockerfile = fs::read_to_string(tree.path().join("share/doc/pushwrap/Dockerfile")).unwrap();
     // A job for it to run: the image itself has none.
