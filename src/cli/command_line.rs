@@ -96,8 +96,8 @@ pub enum Sub {
     Prune(Box<Prune>),
     /// Delete this job's group from the gateway
     ///
-    /// The group is named as in the run form, by --job, --label and --instance, and no other is touched. The gateway
-    /// says the same whether it had the group or not.
+    /// The group is named as in the run form, by --job, --label and --instance, and no other is touched. Where the gateway
+    /// has no such group, the groups of the job are named that it has, and the exit status is 1.
     Delete(Box<Delete>),
     /// Send what is waiting in the state directory
     ///

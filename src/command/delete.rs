@@ -1,30 +1,33 @@
-//! `pushwrap delete`: deletes exactly this job's group. The gateway keeps it for ever otherwise.
+//! `pushwrap delete`: deletes exactly this job's group. The gateway keeps it for ever otherwise, and answers the same whether it
+//! had the group or not, so it is looked at first.
 
 use super::shown::console;
 use crate::config::DeleteConfig;
-use crate::delivery::deliver_all;
-use crate::http::Deadline;
-use crate::sink::{Push, print_request};
+use crate::grouping::GroupingKey;
+use crate::http::{Cancel, Deadline, Endpoint, Failure};
+use crate::sink::{Delivered, Inventory, Push, deliver, inventory, print_request};
 
-/// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it.
+/// How many groups of the job are named where the one that is meant is not there.
+const NAMED: usize = 5;
+
+/// Deletes the group at every gateway. The exit status: 0, or 1 when one of them has not taken it or has no such group.
 #[must_use]
 pub fn run(config: &DeleteConfig) -> u8 {
     let DeleteConfig { targets, key, dry_run } = config;
     let console = console(targets);
-    let push = Push::deletion(key.clone());
-    if *dry_run {
-        for gateway in &targets.gateways {
-            print_request(gateway, &push, console);
-        }
-        return 0;
-    }
-    let results = deliver_all(&targets.gateways, &push, Deadline::after(targets.push_timeout));
     let mut status = 0;
-    for (gateway, result) in targets.gateways.iter().zip(results) {
-        match result {
-            // The gateway answers the same whether it had the group or not.
-            Ok(delivered) => {
+    for gateway in &targets.gateways {
+        if *dry_run {
+            print_request(gateway, &Push::deletion(key.clone()), console);
+            continue;
+        }
+        match delete(gateway, key, Deadline::after(targets.push_timeout)) {
+            Ok(Deletion::Done(delivered)) => {
                 console.info(format!("deleted {key} at '{}'{}", gateway.url, delivered.status_in_brackets()));
+            }
+            Ok(Deletion::NoGroup(others)) => {
+                console.warn(format!("'{}' holds no group {key}{}", gateway.url, of_the_job(key.job(), &others)));
+                status = 1;
             }
             Err(failure) => {
                 console.warn(failure);
@@ -33,4 +36,31 @@ pub fn run(config: &DeleteConfig) -> u8 {
         }
     }
     status
+}
+
+/// What became of a group that was to be deleted.
+enum Deletion {
+    /// The gateway has taken the DELETE.
+    Done(Delivered),
+    /// It has no such group; these are the job's.
+    NoGroup(Vec<GroupingKey>),
+}
+
+fn delete(gateway: &Endpoint, key: &GroupingKey, deadline: Deadline) -> Result<Deletion, Failure> {
+    let held: Inventory = inventory(gateway, &[], deadline)?;
+    if held.group(key).is_none() {
+        let keys = held.groups.into_iter().map(|group| group.key);
+        return Ok(Deletion::NoGroup(keys.filter(|other| other.job() == key.job()).collect()));
+    }
+    deliver(gateway, &Push::deletion(key.clone()), deadline, &Cancel::new()).map(Deletion::Done)
+}
+
+/// The groups of the job that are there: one of them may be meant.
+fn of_the_job(job: &str, keys: &[GroupingKey]) -> String {
+    if keys.is_empty() {
+        return format!(", and none of job {job:?}");
+    }
+    let named: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if keys.len() > NAMED { format!(" and {} more", keys.len() - NAMED) } else { String::new() };
+    format!("; of that job it holds {}{more} (--instance and --label name a group)", named.join(", "))
 }

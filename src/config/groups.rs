@@ -42,6 +42,15 @@ pub struct GroupFilter {
 }
 
 impl GroupFilter {
+    /// What it asks for, for a message; none where all groups are meant.
+    #[must_use]
+    pub fn to_string_if_any(&self) -> Option<String> {
+        let job = self.job.as_ref().map(|job| format!("job={job:?}"));
+        let labels = self.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+        let parts: Vec<String> = job.into_iter().chain(labels).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
     /// Whether the group is meant.
     #[must_use]
     pub fn meets(&self, key: &GroupingKey) -> bool {
@@ -112,7 +121,7 @@ pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, UsageError> 
 pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, UsageError> {
     let cli::Prune { gateway, older_than, filter, dry_run, connection, volume } = prune;
     let mut resolver = Resolver::new(gateway.env_file.as_deref());
-    let older_than = resolver.one("older-than", older_than.as_deref(), values::positive_duration)?;
+    let older_than = resolver.one("older-than", older_than.as_deref(), values::age)?;
     let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
     let dry_run = resolver.switch("dry-run", *dry_run)?;
     let targets = resolve_targets(&mut resolver, gateway, connection, volume)?.with(resolver, narrowed)?;

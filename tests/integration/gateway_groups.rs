@@ -103,6 +103,8 @@ fn a_filter_shows_fewer() {
     let narrowed = groups(&gateway).arg("--json").env("PUSHWRAP_JOB", "ab").call().exit(0);
     assert_eq!(rows(&narrowed).len(), 1);
     narrowed.stderr("pushwrap: PUSHWRAP_JOB is set: only groups of job 'ab'\n");
+    let typo = Pushwrap::new().args(["groups", "--url", &gateway.url(), "--job", "typo"]).call().exit(0);
+    typo.stderr(&format!("pushwrap: '{}' holds no group with job=\"typo\"\n", gateway.url()));
 }
 
 #[test]
@@ -147,10 +149,10 @@ fn several_gateways_are_shown_one_after_the_other() {
     let all = rows(&both().arg("--json").call());
     assert_eq!((&all[0]["job"], &all[1]["gateway"]), (&"a".into(), &second.url().into()));
     // One that does not answer takes nothing from the other.
-    let dead = FakeGateway::start([Reply::status("502 Bad Endpoint", "")]);
+    let dead = FakeGateway::start([Reply::status("502 Bad Gateway", "")]);
     let half =
         Pushwrap::new().args(["groups", "--json", "--push-timeout", "1", "--url", &dead.url(), "--url", &second.url()]);
-    let half = half.call().exit(1).stderr_has("502 Bad Endpoint");
+    let half = half.call().exit(1).stderr_has("502 Bad Gateway");
     assert_eq!(rows(&half).len(), 1);
 }
 
@@ -188,6 +190,7 @@ fn bad_usage_is_2() {
     refused(&["groups", "--url", "http://gw", "extra"], "'extra'");
     refused(&["prune", "--url", "http://gw"], "--older-than is required");
     refused(&["prune", "--url", "http://gw", "--older-than", "0"], "longer than 0");
+    refused(&["prune", "--url", "http://gw", "--older-than", "90"], "expected a unit: write 90d or 90s");
     refused(&["prune", "--url", "http://gw", "--older-than", "soon"], "expected a duration");
     refused(&["delete", "--url", "http://gw"], "--job is required");
     refused(&["delete", "--url", "http://gw", "--job", "a", "-l", "le=1"], "'le' cannot be a grouping label");
@@ -239,7 +242,7 @@ fn behind_a_proxy_with_prefix_password_and_tls() {
     call("delete", "me:secret").args(["--job", "b", "--instance", "none"]).call().exit(0).stdout("").stderr("");
     super::harness::wait_for("group b to go", || gateway.group([("job", "b")]).is_none().then_some(()));
     super::harness::wait_for("the group to be old enough and to go", || {
-        let run = call("prune", "me:secret").args(["--older-than", "0.001", "--job", "a"]).call().exit(0);
+        let run = call("prune", "me:secret").args(["--older-than", "1ms", "--job", "a"]).call().exit(0);
         (run.stdout.starts_with("deleted {job=\"a\", l=\"x/y\"}, last push ")).then_some(())
     });
     assert_eq!(gateway.groups().len(), 1);

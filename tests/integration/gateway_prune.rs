@@ -100,7 +100,7 @@ fn a_rehearsal_deletes_nothing_and_the_real_thing_everything() {
         gateway.push("PUT", path, "x{own=\"1\"} 1\n");
     }
     let prune = |more: &[&str]| {
-        let call = Pushwrap::new().args(["prune", "--older-than", "0.001", "--url", &gateway.url()]);
+        let call = Pushwrap::new().args(["prune", "--older-than", "1ms", "--url", &gateway.url()]);
         call.args(more).call().exit(0).stderr("").stdout
     };
     wait_for("the groups to be old enough", || {
@@ -122,7 +122,7 @@ fn label_names_beyond_ascii_are_hit_too() {
     }
     let expected = ["{job=\"a\", \"1ä\"=\"2\"}", "{job=\"a\", \"x.y_z\"=\"1\"}", "{job=\"a\", x_y_z=\"1\"}"];
     wait_for("the groups to be old enough and to go", || {
-        let run = Pushwrap::new().args(["prune", "--older-than", "0.001", "--url", &gateway.url()]).call().exit(0);
+        let run = Pushwrap::new().args(["prune", "--older-than", "1ms", "--url", &gateway.url()]).call().exit(0);
         (!run.stdout.is_empty())
             .then(|| assert!(expected.iter().any(|key| run.stdout.contains(key)), "{}", run.stdout));
         gateway.groups().is_empty().then_some(())
@@ -229,8 +229,7 @@ fn what_was_accepted_and_not_done_is_said() {
     let real = Pushgateway::start(Version::Newest);
     http::request("PUT", &format!("{}/metrics/job/bad/l/%FF", real.url()), b"x 1\n").unwrap();
     wait_for("the group to be old enough", || {
-        let call =
-            Pushwrap::new().args(["prune", "--older-than", "0.001", "--push-timeout", "1", "--url", &real.url()]);
+        let call = Pushwrap::new().args(["prune", "--older-than", "1ms", "--push-timeout", "1", "--url", &real.url()]);
         let run = call.call();
         (run.status.code() == Some(1)).then(|| run.stderr_has("still holds {job=\"bad\", l=\"\u{fffd}\"}"))
     });
@@ -243,11 +242,11 @@ fn progress_is_for_terminals() {
         gateway.push("PUT", &format!("job/j{job}"), "x 1\n");
     }
     wait_for("the groups to be old enough", || {
-        let run = Pushwrap::new().args(["prune", "-n", "--older-than", "0.001", "--url", &gateway.url()]).call();
+        let run = Pushwrap::new().args(["prune", "-n", "--older-than", "1ms", "--url", &gateway.url()]).call();
         (run.stdout.lines().count() == 3).then_some(())
     });
     let (pushwrap, url) = (binary(), gateway.url());
-    let words = ["env", "TERM=xterm", pushwrap.to_str().unwrap(), "prune", "--older-than", "0.001", "--url", &url];
+    let words = ["env", "TERM=xterm", pushwrap.to_str().unwrap(), "prune", "--older-than", "1ms", "--url", &url];
     let terminal = Terminal::start(&words);
     terminal.wait_for("deleted {job=\"j2\"}, last push ");
     terminal.wait_for_times("\r\u{1b}[K", 7);
@@ -294,20 +293,30 @@ fn delete_takes_exactly_this_jobs_group() {
             .exit(0);
         wait_for("the group to go", || (gateway.groups().len() == 1).then_some(()));
         let loud = Pushwrap::new().args(["delete", "-v", "--job", "x", "--instance", "none", "--url", &gateway.url()]);
-        loud.call().exit(0).stderr(&format!("pushwrap: deleted {{job=\"x\"}} at '{}' (202)\n", gateway.url()));
+        let absent = format!("'{}' holds no group {{job=\"x\"}}, and none of job \"x\"", gateway.url());
+        loud.call().exit(1).stderr(&format!("pushwrap: {absent}\n"));
+        gateway.push("PUT", "job/x", "x 1\n");
+        gateway.push("PUT", "job/x/zone/eu", "x 1\n");
+        let loud = |instance: &str| {
+            let run = Pushwrap::new().args(["delete", "-v", "--job", "x", "--instance", instance]);
+            run.args(["--url", &gateway.url()]).call()
+        };
+        loud("workstation").exit(1).stderr_has(r#"of that job it holds {job="x"}, {job="x", zone="eu"} ("#);
+        loud("none").exit(0).stderr(&format!("pushwrap: deleted {{job=\"x\"}} at '{}' (202)\n", gateway.url()));
     }
 }
 
 #[test]
 fn delete_can_be_rehearsed_and_can_fail() {
-    let gateway = FakeGateway::start([Reply::status("403 Forbidden", "no")]);
+    let group = || answer(&[("\"job\":\"a b\"", "1e+09", "0")]);
+    let gateway = FakeGateway::start([group(), Reply::status("403 Forbidden", "no")]);
     let delete = || Pushwrap::new().args(["delete", "--job", "a b", "--instance", "none", "--url", &gateway.url()]);
     let dry = delete().arg("-n").call().exit(0).stdout("");
     dry.stderr_has("DELETE /metrics/job@base64/YSBi HTTP/1.1").stderr_has("not sent: curl ");
     assert_eq!(gateway.connections(), 0);
     delete().call().exit(1).stderr_has("cannot delete the group at").stderr_has("403 Forbidden: no");
     // Several gateways: each has its own result.
-    let fine = FakeGateway::start([Reply::status("202 Accepted", "")]);
+    let fine = FakeGateway::start([group(), Reply::status("202 Accepted", "")]);
     delete().args(["--url", &fine.url()]).call().exit(1);
     assert_eq!(deletes(&fine), ["/metrics/job@base64/YSBi"]);
 }

@@ -56,6 +56,9 @@ pub fn run(config: &GroupsConfig) -> u8 {
                 let _ = writeln!(text, "{url}");
             }
             text.push_str(&table(&rows, paint(&std::io::stdout())));
+            if let Some(filter) = config.filter.to_string_if_any().filter(|_| rows.is_empty()) {
+                console.warn(format!("'{url}' holds no group with {filter}"));
+            }
         }
     }
     if config.json {

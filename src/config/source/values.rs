@@ -30,6 +30,13 @@ pub(in crate::config) fn positive_duration(text: &str) -> Result<Duration, Strin
     }
 }
 
+/// An age that people mean in days as a rule: a bare number would be seconds, so that its unit must be written.
+pub(in crate::config) fn age(text: &str) -> Result<Duration, String> {
+    let age = positive_duration(text)?;
+    let text = text.trim();
+    if text.parse::<f64>().is_ok() { Err(format!("expected a unit: write {text}d or {text}s")) } else { Ok(age) }
+}
+
 /// A duration of which zero means none, as in timeout(1).
 pub(in crate::config) fn limit(text: &str) -> Result<Option<Duration>, String> {
     duration(text).map(|duration| (!duration.is_zero()).then_some(duration))
