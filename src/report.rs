@@ -3,13 +3,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::child::{ResourceUsage, TreeUsage};
 use crate::delivery::RunCounts;
 use crate::exposition::{Family, Kind};
 use crate::outcome::{End, Outcome};
 
 /// One of the run's own metrics, as the table in docs/metrics.md describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metric {
+pub struct RunMetric {
     /// The name without the prefix.
     pub name: &'static str,
     /// The labels it carries, as they are written in the table.
@@ -20,7 +21,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-impl Metric {
+impl RunMetric {
     /// Counters end in `_total` (Prometheus, "Metric and label naming"); all others are gauges.
     fn is_counter(self) -> bool {
         self.name.ends_with("_total")
@@ -29,9 +30,9 @@ impl Metric {
 
 macro_rules! metrics {
     ($($constant:ident = $name:literal $labels:literal, $when:literal, $help:literal;)*) => {
-        $(const $constant: Metric = Metric { name: $name, labels: $labels, when: $when, help: $help };)*
+        $(const $constant: RunMetric = RunMetric { name: $name, labels: $labels, when: $when, help: $help };)*
         /// Every metric of a run, in the order in which they are written.
-        pub const METRICS: &[Metric] = &[$($constant),*];
+        pub const METRICS: &[RunMetric] = &[$($constant),*];
     };
 }
 
@@ -46,10 +47,16 @@ metrics! {
     LAST_SUCCESS = "last_success_timestamp_seconds" "", "successful final only", "Wall clock when the job last succeeded.";
     CPU = "cpu_seconds" r#"{mode="user"|"system"}"#, "final", "CPU time of the command and the descendants it waited for.";
     PEAK_RSS = "peak_rss_bytes" "", "final", "Peak resident memory of the largest single process (ru_maxrss).";
-    TREE_PEAK_RSS = "tree_peak_rss_bytes" "", "when sampled", "Sampled peak of the summed resident memory of the command's process tree; shared pages count once per process.";
+    DISK_READ = "disk_read_bytes" "", "final", "Bytes read from disks by the command and the descendants it waited for.";
+    DISK_WRITTEN = "disk_written_bytes" "", "final", "Bytes written to disks by the command and the descendants it waited for.";
+    MAJOR_PAGE_FAULTS = "major_page_faults" "", "final", "Page faults of the command and the descendants it waited for that had to wait for a disk.";
+    TREE_PEAK_RSS = "tree_peak_rss_bytes" "", "when sampled", "Sampled peak of the memory of the command's process tree; a page that several processes share counts once.";
+    CPU_THROTTLED = "cpu_throttled_seconds" "", "where a CPU quota holds", "Time for which a CPU quota stopped the control group during the run, summed over CPUs.";
     MEMORY_LIMIT = "memory_limit_bytes" "", "where one holds", "Effective memory limit of the control group.";
     TEXTFILE_SAMPLES = "textfile_samples" "", "always", "Samples taken from the command's metrics.";
     TEXTFILE_ERRORS = "textfile_errors" "", "always", "Problems found in the command's metrics.";
+    REPORT = "report_timestamp_seconds" "", "always", "Wall clock when this report was made.";
+    OOM_KILLS = "oom_kills" "", "where the kernel counts them", "Processes of the control group that the kernel killed for want of memory during the run.";
     MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
     TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
     RUNS_TOTAL = "runs_total" r#"{outcome="…"}"#, "with a state directory", "Runs since the state directory was made, by outcome.";
@@ -70,7 +77,7 @@ pub const DEFAULT_PREFIX: &str = "pushwrap_";
 
 /// What the metrics say about a run besides its measurements.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identity {
+pub struct RunIdentity {
     /// `--prefix`: what every name begins with.
     pub prefix: String,
     /// The host name; empty where there is none.
@@ -85,7 +92,7 @@ pub struct Identity {
     pub timeout: Option<Duration>,
 }
 
-impl Identity {
+impl RunIdentity {
     /// Names that the command's own metrics must leave alone: those of this run, and those under the default prefix, whose types
     /// all other runs depend on.
     #[must_use]
@@ -105,18 +112,20 @@ impl Identity {
         [LAST_SUCCESS, SUCCESS].map(|metric| self.name(metric)).to_vec()
     }
 
-    fn name(&self, metric: Metric) -> String {
+    fn name(&self, metric: RunMetric) -> String {
         format!("{}{}", self.prefix, metric.name)
     }
 }
 
 /// What is known from the start of a run to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct RunFacts {
     /// Wall clock when the command was started.
     pub started: SystemTime,
-    /// Sampled peak of the memory of the process tree, in bytes.
-    pub tree_peak_rss_bytes: Option<u64>,
+    /// Wall clock when this report is made.
+    pub reported: SystemTime,
+    /// What is seen of the process tree as a whole.
+    pub tree: TreeUsage,
     /// The effective memory limit of the control group, in bytes.
     pub memory_limit_bytes: Option<u64>,
     /// Samples taken from the command's metrics.
@@ -135,12 +144,12 @@ pub enum Stage {
     /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
     ToldToStop,
     /// The command has ended, or could not be started.
-    Ended(Ending, Outcome),
+    Ended(RunEnd, Outcome),
 }
 
 /// What is known when a run is over.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ending {
+pub struct RunEnd {
     /// How it ended.
     pub end: End,
     /// Wall clock then.
@@ -148,24 +157,13 @@ pub struct Ending {
     /// Monotonic duration.
     pub duration: Duration,
     /// What the command used; none when it was not started.
-    pub usage: Option<Usage>,
-}
-
-/// Resource usage of the command and the descendants that it waited for (getrusage(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// CPU time in user mode.
-    pub cpu_user: Duration,
-    /// CPU time in the kernel.
-    pub cpu_system: Duration,
-    /// Peak resident memory of the largest single process, in bytes.
-    pub peak_rss_bytes: u64,
+    pub usage: Option<ResourceUsage>,
 }
 
 /// The metrics of a run, in the order of [`METRICS`].
 #[must_use]
-pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage) -> Vec<Family<'static>> {
-    let mut report = Report { identity, families: Vec::with_capacity(METRICS.len()) };
+pub fn compose(identity: &RunIdentity, facts: &RunFacts, stage: &Stage) -> Vec<Family<'static>> {
+    let mut report = Composer { identity, families: Vec::with_capacity(METRICS.len()) };
     let ended = if let Stage::Ended(ending, outcome) = stage { Some((ending, *outcome)) } else { None };
     report.number(RUNNING, u64::from(ended.is_none()));
     report.gauge(START, timestamp(facts.started));
@@ -186,27 +184,27 @@ pub fn compose(identity: &Identity, facts: &Facts, stage: &Stage) -> Vec<Family<
 
 /// The metrics of counts alone, as [`compose`] has them.
 #[must_use]
-pub fn compose_counts(identity: &Identity, counts: RunCounts) -> Vec<Family<'static>> {
-    let mut report = Report { identity, families: Vec::new() };
+pub fn compose_counts(identity: &RunIdentity, counts: RunCounts) -> Vec<Family<'static>> {
+    let mut report = Composer { identity, families: Vec::new() };
     report.counts(counts);
     report.families
 }
 
-struct Report<'i> {
-    identity: &'i Identity,
+struct Composer<'i> {
+    identity: &'i RunIdentity,
     families: Vec<Family<'static>>,
 }
 
-impl Report<'_> {
-    fn gauge(&mut self, metric: Metric, value: String) {
+impl Composer<'_> {
+    fn gauge(&mut self, metric: RunMetric, value: String) {
         self.labelled(metric, &[(Vec::new(), value)]);
     }
 
-    fn number(&mut self, metric: Metric, value: u64) {
+    fn number(&mut self, metric: RunMetric, value: u64) {
         self.gauge(metric, value.to_string());
     }
 
-    fn labelled(&mut self, metric: Metric, samples: &[(Vec<(&str, &str)>, String)]) {
+    fn labelled(&mut self, metric: RunMetric, samples: &[(Vec<(&str, &str)>, String)]) {
         let name = self.identity.name(metric);
         let empty =
             if metric.is_counter() { Family::counter(name, metric.help) } else { Family::gauge(name, metric.help) };
@@ -219,7 +217,7 @@ impl Report<'_> {
         self.labelled(OUTCOME, &Outcome::ALL.map(state));
     }
 
-    fn end(&mut self, ending: &Ending, outcome: Outcome) {
+    fn end(&mut self, ending: &RunEnd, outcome: Outcome) {
         self.gauge(END, timestamp(ending.at));
         self.gauge(DURATION, seconds(ending.duration));
         self.number(EXIT_CODE, u64::from(ending.end.code()));
@@ -228,7 +226,7 @@ impl Report<'_> {
         }
     }
 
-    fn after_outcome(&mut self, ending: &Ending, outcome: Outcome) {
+    fn after_outcome(&mut self, ending: &RunEnd, outcome: Outcome) {
         if outcome == Outcome::Success {
             self.gauge(LAST_SUCCESS, timestamp(ending.at));
         }
@@ -238,17 +236,27 @@ impl Report<'_> {
         let system = (vec![("mode", "system")], seconds(usage.cpu_system));
         self.labelled(CPU, &[user, system]);
         self.number(PEAK_RSS, usage.peak_rss_bytes);
+        self.number(DISK_READ, usage.disk_read_bytes);
+        self.number(DISK_WRITTEN, usage.disk_written_bytes);
+        self.number(MAJOR_PAGE_FAULTS, usage.major_page_faults);
     }
 
-    fn rest(&mut self, facts: &Facts) {
-        if let Some(bytes) = facts.tree_peak_rss_bytes {
+    fn rest(&mut self, facts: &RunFacts) {
+        if let Some(bytes) = facts.tree.peak_rss_bytes {
             self.number(TREE_PEAK_RSS, bytes);
+        }
+        if let Some(throttled) = facts.tree.cpu_throttled {
+            self.gauge(CPU_THROTTLED, seconds(throttled));
         }
         if let Some(bytes) = facts.memory_limit_bytes {
             self.number(MEMORY_LIMIT, bytes);
         }
         self.number(TEXTFILE_SAMPLES, facts.textfile_samples);
         self.number(TEXTFILE_ERRORS, facts.textfile_errors);
+        self.gauge(REPORT, timestamp(facts.reported));
+        if let Some(kills) = facts.tree.oom_kills {
+            self.number(OOM_KILLS, kills);
+        }
         if let Some(max_age) = self.identity.max_age {
             self.gauge(MAX_AGE, seconds(max_age));
         }
@@ -293,7 +301,7 @@ fn seconds(duration: Duration) -> String {
 /// The table of [`METRICS`] in Markdown, as docs/metrics.md has it.
 #[must_use]
 pub fn markdown_table() -> String {
-    let row = |metric: &Metric| {
+    let row = |metric: &RunMetric| {
         let name = format!("pushwrap_{}{}", metric.name, metric.labels.replace('|', "\\|"));
         format!("| `{name}` | {} | {} |\n", metric.when, metric.help)
     };
@@ -305,19 +313,26 @@ pub fn markdown_table() -> String {
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-    use super::{Ending, Facts, Identity, METRICS, Stage, Usage, compose, seconds};
+    use super::{METRICS, RunEnd, RunFacts, RunIdentity, Stage, compose, seconds};
+    use crate::child::{ResourceUsage, TreeUsage};
     use crate::delivery::RunCounts;
     use crate::exposition::encode;
     use crate::outcome::{Cause, Codes, End, NotStarted, Outcome, Status};
 
-    fn identity() -> Identity {
-        Identity { prefix: "pushwrap_".into(), host: "db1".into(), command: "backup".into(), ..Identity::default() }
+    fn identity() -> RunIdentity {
+        RunIdentity {
+            prefix: "pushwrap_".into(),
+            host: "db1".into(),
+            command: "backup".into(),
+            ..RunIdentity::default()
+        }
     }
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> RunFacts {
+        RunFacts {
             started: UNIX_EPOCH + Duration::from_millis(1_500),
-            tree_peak_rss_bytes: None,
+            reported: UNIX_EPOCH + Duration::from_secs(4),
+            tree: TreeUsage::default(),
             memory_limit_bytes: None,
             textfile_samples: 0,
             textfile_errors: 0,
@@ -331,9 +346,10 @@ mod tests {
 
     fn ended(code: u8, codes: &Codes) -> Stage {
         let end = End::Ended { status: Status::Exited(code), cause: Cause::default() };
-        let usage = Usage { cpu_user: Duration::from_millis(20), cpu_system: Duration::ZERO, peak_rss_bytes: 4096 };
+        let usage =
+            ResourceUsage { cpu_user: Duration::from_millis(20), peak_rss_bytes: 4096, ..ResourceUsage::default() };
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(3);
-        Stage::Ended(Ending { end, at, duration: Duration::from_millis(1_500), usage: Some(usage) }, end.outcome(codes))
+        Stage::Ended(RunEnd { end, at, duration: Duration::from_millis(1_500), usage: Some(usage) }, end.outcome(codes))
     }
 
     #[test]
@@ -349,7 +365,7 @@ mod tests {
     #[test]
     fn what_was_not_started_used_nothing_and_says_so() {
         let end = End::NotStarted(NotStarted::NotFound);
-        let ending = Ending { end, at: UNIX_EPOCH, duration: Duration::ZERO, usage: None };
+        let ending = RunEnd { end, at: UNIX_EPOCH, duration: Duration::ZERO, usage: None };
         let text = text(&Stage::Ended(ending, end.outcome(&Codes::default())));
         assert!(text.contains("\npushwrap_cpu_seconds{mode=\"user\"} 0\n"), "{text}");
         assert!(text.contains("\npushwrap_peak_rss_bytes 0\n"), "{text}");
@@ -380,14 +396,14 @@ mod tests {
 
     #[test]
     fn the_families_keep_the_order_of_the_table() {
-        let everything = Facts {
-            tree_peak_rss_bytes: Some(1),
+        let everything = RunFacts {
+            tree: TreeUsage { peak_rss_bytes: Some(1), cpu_throttled: Some(Duration::ZERO), oom_kills: Some(0) },
             memory_limit_bytes: Some(2),
             counts: Some(RunCounts::default()),
             ..facts()
         };
         let second = Some(Duration::from_secs(1));
-        let identity = Identity { max_age: second, timeout: second, ..identity() };
+        let identity = RunIdentity { max_age: second, timeout: second, ..identity() };
         let stage = ended(0, &Codes::default());
         let text = String::from_utf8(encode(&compose(&identity, &everything, &stage))).unwrap();
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

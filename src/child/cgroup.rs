@@ -1,12 +1,14 @@
-//! What the memory cgroup says: the limit that holds, and whether the kernel has killed somebody for it (cgroups(7), the
-//! kernel's cgroup-v1/memory.rst and cgroup-v2.rst).
+//! What the control groups say: the memory limit that holds, whom the kernel has killed for it, and how long a CPU quota has
+//! stopped the group (cgroups(7), the kernel's cgroup-v1/memory.rst, scheduler/sched-bwc.rst and cgroup-v2.rst).
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
-/// The memory cgroup of this process.
+/// The control group of this process under one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MemoryCgroup {
+struct Cgroup {
     version: Version,
     /// Where the hierarchy is mounted: the topmost directory that can be seen.
     mount: PathBuf,
@@ -20,66 +22,148 @@ enum Version {
     V2,
 }
 
-impl MemoryCgroup {
-    /// Finds it, or `None` where there is none to be seen (no cgroup file system, no memory controller).
-    pub(super) fn find() -> Option<Self> {
-        let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        Self::locate(&cgroups, &mounts)
+/// The two files that name the control groups of this process.
+struct ProcFiles {
+    cgroup: String,
+    mountinfo: String,
+}
+
+impl ProcFiles {
+    fn read() -> Option<Self> {
+        let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
+        Some(Self { cgroup, mountinfo: fs::read_to_string("/proc/self/mountinfo").ok()? })
     }
 
-    /// Where machines have both hierarchies the v1 line for memory decides: a controller lives in one of them only.
-    fn locate(cgroups: &str, mounts: &str) -> Option<Self> {
+    /// The group of a controller, or `None` where none can be seen. Where a machine has both hierarchies the v1 line decides: a
+    /// controller lives in one of them only.
+    fn locate(&self, controller: &str) -> Option<Cgroup> {
         let line = |wanted: &dyn Fn(&str) -> bool| {
-            cgroups.lines().find_map(|line| {
+            self.cgroup.lines().find_map(|line| {
                 let (_, rest) = line.split_once(':')?;
                 let (controllers, path) = rest.split_once(':')?;
                 wanted(controllers).then_some(path)
             })
         };
-        let v1 = line(&|controllers| controllers.split(',').any(|name| name == "memory"));
+        let v1 = line(&|controllers| controllers.split(',').any(|name| name == controller));
         let (version, path) = match v1 {
             Some(path) => (Version::V1, path),
             None => (Version::V2, line(&str::is_empty)?),
         };
-        let (root, mount) = mounts.lines().find_map(|line| mount_of(line, version))?;
+        let mut mounts = self.mountinfo.lines();
+        let (root, mount) = mounts.find_map(|line| mount_of(line, version, controller))?;
         // In a container the mount may show only a part of the hierarchy: its root is the part's path. Under a cgroup
         // namespace both are '/'.
         let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
-        Some(Self { version, directory: mount.join(below), mount })
+        Some(Cgroup { version, directory: mount.join(below), mount })
+    }
+}
+
+impl Cgroup {
+    /// Our own directory and those above it, up to the topmost one that can be seen.
+    fn upwards(&self) -> impl Iterator<Item = &Path> {
+        self.directory.ancestors().take_while(|directory| directory.starts_with(&self.mount))
     }
 
-    /// How many processes of this cgroup and those below it the kernel has killed for want of memory.
-    pub(super) fn oom_kills(&self) -> Option<u64> {
+    /// How many processes of this group the kernel has killed for want of memory; under v2 of those below it too.
+    fn oom_kills(&self) -> Option<u64> {
         let file = match self.version {
             Version::V1 => "memory.oom_control",
             Version::V2 => "memory.events",
         };
-        let text = fs::read_to_string(self.directory.join(file)).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+        keyed(&self.directory.join(file), "oom_kill")
     }
 
     /// Whether the kernel kills every process of the group together (`memory.oom.group`, v2 only): pushwrap among them.
     fn kills_together(&self) -> bool {
-        let is_set = |directory: &std::path::Path| {
-            fs::read_to_string(directory.join("memory.oom.group")).is_ok_and(|text| text.trim() == "1")
-        };
-        let upwards = self.directory.ancestors().take_while(|directory| directory.starts_with(&self.mount));
-        self.version == Version::V2 && { upwards }.any(is_set)
+        let is_set = |directory: &Path| number(&directory.join("memory.oom.group")) == Some(1);
+        self.version == Version::V2 && self.upwards().any(is_set)
     }
 
-    /// The smallest limit from our cgroup up to the topmost one that can be seen, in bytes.
+    /// The smallest memory limit from our group up to the topmost one that can be seen, in bytes.
     fn limit_bytes(&self) -> Option<u64> {
         let file = match self.version {
             Version::V1 => "memory.limit_in_bytes",
             Version::V2 => "memory.max",
         };
-        self.directory
-            .ancestors()
-            .take_while(|directory| directory.starts_with(&self.mount))
-            .filter_map(|directory| limit(&fs::read_to_string(directory.join(file)).ok()?))
-            .min()
+        self.upwards().filter_map(|directory| limit(&fs::read_to_string(directory.join(file)).ok()?)).min()
     }
+
+    /// How long a CPU quota has stopped the processes of a group, summed over CPUs.
+    fn throttled(&self, directory: &Path) -> Option<Duration> {
+        let file = directory.join("cpu.stat");
+        match self.version {
+            Version::V1 => keyed(&file, "throttled_time").map(Duration::from_nanos),
+            Version::V2 => keyed(&file, "throttled_usec").map(Duration::from_micros),
+        }
+    }
+
+    /// Whether a group has a CPU quota. v1 says -1 where it has none, v2 `max`.
+    fn has_quota(&self, directory: &Path) -> bool {
+        match self.version {
+            Version::V1 => number::<i64>(&directory.join("cpu.cfs_quota_us")).is_some_and(|quota| quota > 0),
+            Version::V2 => {
+                let text = fs::read_to_string(directory.join("cpu.max")).unwrap_or_default();
+                text.split(' ').next().is_some_and(|quota| quota.trim().parse::<u64>().is_ok())
+            }
+        }
+    }
+}
+
+/// What the control groups had counted before the command was started: what they have counted since is the run's.
+#[derive(Debug)]
+pub(super) struct Baseline {
+    memory: Option<Cgroup>,
+    oom_kills: Option<u64>,
+    cpu: Option<Cgroup>,
+    /// Our own group and those above it, each with what its quota had cost.
+    throttled: Vec<(PathBuf, Duration)>,
+}
+
+impl Baseline {
+    pub(super) fn read() -> Self {
+        let files = ProcFiles::read();
+        let locate = |controller| files.as_ref().and_then(|files| files.locate(controller));
+        Self::of(locate("memory"), locate("cpu"))
+    }
+
+    fn of(memory: Option<Cgroup>, cpu: Option<Cgroup>) -> Self {
+        let throttled = cpu.iter().flat_map(|cpu| {
+            cpu.upwards().filter_map(|directory| Some((directory.to_owned(), cpu.throttled(directory)?)))
+        });
+        Self { oom_kills: memory.as_ref().and_then(Cgroup::oom_kills), throttled: throttled.collect(), memory, cpu }
+    }
+
+    /// How many processes of the group the kernel has killed since for want of memory; `None` where it does not count them.
+    pub(super) fn oom_kills(&self) -> Option<u64> {
+        Some(self.memory.as_ref()?.oom_kills()?.saturating_sub(self.oom_kills?))
+    }
+
+    /// How long a CPU quota has stopped the group since, summed over CPUs: the largest of the groups above it. `None` where
+    /// there is no quota.
+    pub(super) fn throttled(&self) -> Option<Duration> {
+        let cpu = self.cpu.as_ref()?;
+        let since = |(directory, before): &(PathBuf, Duration)| {
+            let throttled = cpu.throttled(directory)?.saturating_sub(*before);
+            (!throttled.is_zero() || cpu.has_quota(directory)).then_some(throttled)
+        };
+        self.throttled.iter().filter_map(since).max()
+    }
+
+    /// Whether a kill for want of memory takes pushwrap along: then nobody is left for a final report.
+    pub(super) fn kills_together(&self) -> bool {
+        self.memory.as_ref().is_some_and(Cgroup::kills_together)
+    }
+}
+
+/// The number behind a key of a file that has one `KEY NUMBER` a line.
+fn keyed(file: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// A file that is one number.
+fn number<T: FromStr>(file: &Path) -> Option<T> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// Reads one limit: v2 says `max` where there is none, v1 the largest multiple of the page size that fits (`PAGE_COUNTER_MAX`).
@@ -88,14 +172,14 @@ fn limit(text: &str) -> Option<u64> {
     (bytes < 1 << 62).then_some(bytes)
 }
 
-/// The root and the mount point of a line of /proc/self/mountinfo, if it is the hierarchy that has the memory controller.
-/// The line is `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS` (`proc_pid_mountinfo(5)`).
-fn mount_of(line: &str, version: Version) -> Option<(PathBuf, PathBuf)> {
+/// The root and the mount point of a line of /proc/self/mountinfo, if it is the hierarchy that has the controller. The
+/// line is `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS` (`proc_pid_mountinfo(5)`).
+fn mount_of(line: &str, version: Version, controller: &str) -> Option<(PathBuf, PathBuf)> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut filesystem = filesystem.split(' ');
     let kind = filesystem.next()?;
     let fits = match version {
-        Version::V1 => kind == "cgroup" && filesystem.nth(1)?.split(',').any(|option| option == "memory"),
+        Version::V1 => kind == "cgroup" && filesystem.nth(1)?.split(',').any(|option| option == controller),
         Version::V2 => kind == "cgroup2",
     };
     let mut fields = mount.split(' ').skip(3);
@@ -111,20 +195,22 @@ fn unescaped(field: &str) -> PathBuf {
 /// The memory limit that holds for this process and what it runs, in bytes; `None` where there is none or none can be seen.
 #[must_use]
 pub fn memory_limit_bytes() -> Option<u64> {
-    MemoryCgroup::find()?.limit_bytes()
+    ProcFiles::read()?.locate("memory")?.limit_bytes()
 }
 
 /// Whether the kernel kills every process of our control group together when memory is short, pushwrap among them.
 #[must_use]
 pub fn oom_kills_whole_group() -> bool {
-    MemoryCgroup::find().is_some_and(|cgroup| cgroup.kills_together())
+    ProcFiles::read().and_then(|files| files.locate("memory")).is_some_and(|cgroup| cgroup.kills_together())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
 
-    use super::{MemoryCgroup, Version, limit};
+    use super::{Baseline, Cgroup, ProcFiles, Version, limit};
 
     const V1_MOUNTS: &str = "\
 24 30 0:22 / /sys rw shared:7 - sysfs sysfs rw
@@ -132,19 +218,23 @@ mod tests {
 37 32 0:31 / /sys/fs/cgroup/memory rw,nosuid shared:16 - cgroup cgroup rw,memory
 42 32 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
 
-    fn found(version: Version, mount: &str, directory: &str) -> MemoryCgroup {
-        MemoryCgroup { version, mount: mount.into(), directory: directory.into() }
+    fn found(version: Version, mount: &str, directory: &str) -> Cgroup {
+        Cgroup { version, mount: mount.into(), directory: directory.into() }
+    }
+
+    fn located(controller: &str, cgroup: &str, mountinfo: &str) -> Option<Cgroup> {
+        ProcFiles { cgroup: cgroup.to_owned(), mountinfo: mountinfo.to_owned() }.locate(controller)
     }
 
     #[test]
     fn v2_is_found_below_its_mount() {
         let mounts = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate";
         assert_eq!(
-            MemoryCgroup::locate("0::/system.slice/cron.service\n", mounts),
+            located("memory", "0::/system.slice/cron.service\n", mounts),
             Some(found(Version::V2, "/sys/fs/cgroup", "/sys/fs/cgroup/system.slice/cron.service"))
         );
         assert_eq!(
-            MemoryCgroup::locate("0::/\n", mounts),
+            located("memory", "0::/\n", mounts),
             Some(found(Version::V2, "/sys/fs/cgroup", "/sys/fs/cgroup")),
             "a container with its own cgroup namespace"
         );
@@ -154,7 +244,7 @@ mod tests {
     fn on_a_machine_with_both_the_memory_line_decides() {
         let cgroups = "5:cpu:/\n4:memory:/user.slice\n0::/user.slice/session\n";
         assert_eq!(
-            MemoryCgroup::locate(cgroups, V1_MOUNTS),
+            located("memory", cgroups, V1_MOUNTS),
             Some(found(Version::V1, "/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/user.slice"))
         );
     }
@@ -163,15 +253,15 @@ mod tests {
     fn a_container_without_a_cgroup_namespace_sees_only_its_part() {
         let mounts = "37 32 0:31 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
         assert_eq!(
-            MemoryCgroup::locate("4:memory:/docker/abc\n", mounts),
+            located("memory", "4:memory:/docker/abc\n", mounts),
             Some(found(Version::V1, "/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory"))
         );
     }
 
     #[test]
     fn without_a_mount_there_is_nothing() {
-        assert_eq!(MemoryCgroup::locate("0::/\n", "24 30 0:22 / /sys rw - sysfs sysfs rw"), None);
-        assert_eq!(MemoryCgroup::locate("", V1_MOUNTS), None);
+        assert_eq!(located("memory", "0::/\n", "24 30 0:22 / /sys rw - sysfs sysfs rw"), None);
+        assert_eq!(located("memory", "", V1_MOUNTS), None);
     }
 
     #[test]
@@ -190,8 +280,132 @@ mod tests {
         fs::write(root.path().join("a/memory.max"), "1000\n").unwrap();
         fs::write(directory.join("memory.max"), "max\n").unwrap();
         fs::write(directory.join("memory.events"), "low 0\noom 3\noom_kill 2\noom_group_kill 0\n").unwrap();
-        let cgroup = MemoryCgroup { version: Version::V2, mount: root.path().into(), directory };
+        let cgroup = Cgroup { version: Version::V2, mount: root.path().into(), directory };
         assert_eq!(cgroup.limit_bytes(), Some(1000));
         assert_eq!(cgroup.oom_kills(), Some(2));
+    }
+
+    #[test]
+    fn each_controller_has_a_group_of_its_own_under_v1() {
+        let mounts = "36 32 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                      38 32 0:32 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset";
+        let cgroups = "6:cpuset:/a\n5:cpu,cpuacct:/kubepods/pod1\n";
+        assert_eq!(
+            located("cpu", cgroups, mounts),
+            Some(found(Version::V1, "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/kubepods/pod1"))
+        );
+        assert_eq!(located("memory", cgroups, mounts), None);
+    }
+
+    /// A group `pod/main` of a hierarchy in a directory.
+    struct Tree {
+        root: tempfile::TempDir,
+        version: Version,
+    }
+
+    impl Tree {
+        fn new(version: Version) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir_all(root.path().join("pod/main")).unwrap();
+            Self { root, version }
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            fs::write(self.root.path().join(file), text).unwrap();
+        }
+
+        fn group(&self) -> Cgroup {
+            let mount: &Path = self.root.path();
+            let directory: PathBuf = mount.join("pod/main");
+            Cgroup { version: self.version, mount: mount.into(), directory }
+        }
+
+        fn cpu(&self) -> Baseline {
+            Baseline::of(None, Some(self.group()))
+        }
+
+        fn memory(&self) -> Baseline {
+            Baseline::of(Some(self.group()), None)
+        }
+    }
+
+    #[test]
+    fn throttling_is_what_the_quota_of_a_v2_group_has_cost_since() {
+        let tree = Tree::new(Version::V2);
+        let stat =
+            |usec: u64| format!("usage_usec 9\nnr_periods 5\nnr_throttled 1\nthrottled_usec {usec}\nnr_bursts 0\n");
+        tree.write("pod/main/cpu.stat", &stat(1_000));
+        tree.write("pod/main/cpu.max", "50000 100000\n");
+        let baseline = tree.cpu();
+        assert_eq!(baseline.throttled(), Some(Duration::ZERO));
+        tree.write("pod/main/cpu.stat", &stat(2_501_000));
+        assert_eq!(baseline.throttled(), Some(Duration::from_millis(2_500)));
+    }
+
+    #[test]
+    fn throttling_of_a_v1_group_is_in_nanoseconds() {
+        let tree = Tree::new(Version::V1);
+        let stat = |nanos: u64| format!("nr_periods 5\nnr_throttled 1\nthrottled_time {nanos}\n");
+        tree.write("pod/main/cpu.stat", &stat(7));
+        tree.write("pod/main/cpu.cfs_quota_us", "20000\n");
+        let baseline = tree.cpu();
+        tree.write("pod/main/cpu.stat", &stat(1_500_000_007));
+        assert_eq!(baseline.throttled(), Some(Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn the_quota_of_a_group_above_counts_and_the_largest_is_told() {
+        let tree = Tree::new(Version::V2);
+        for (group, quota) in [("pod/main", "max 100000\n"), ("pod", "50000 100000\n")] {
+            tree.write(&format!("{group}/cpu.max"), quota);
+            tree.write(&format!("{group}/cpu.stat"), "throttled_usec 10\n");
+        }
+        let baseline = tree.cpu();
+        tree.write("pod/cpu.stat", "throttled_usec 3010\n");
+        tree.write("pod/main/cpu.stat", "throttled_usec 1010\n");
+        assert_eq!(baseline.throttled(), Some(Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn without_a_quota_nothing_is_told() {
+        for (version, file, none) in
+            [(Version::V1, "cpu.cfs_quota_us", "-1\n"), (Version::V2, "cpu.max", "max 100000\n")]
+        {
+            let tree = Tree::new(version);
+            tree.write(&format!("pod/main/{file}"), none);
+            tree.write("pod/main/cpu.stat", "throttled_usec 0\nthrottled_time 0\n");
+            assert_eq!(tree.cpu().throttled(), None, "{version:?}");
+        }
+        assert_eq!(Tree::new(Version::V2).cpu().throttled(), None);
+        assert_eq!(Baseline::of(None, None).throttled(), None);
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_those_since_the_start() {
+        let files = [
+            (Version::V1, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n"),
+            (Version::V2, "memory.events", "low 0\noom 9\n"),
+        ];
+        for (version, file, before) in files {
+            let tree = Tree::new(version);
+            assert_eq!(tree.memory().oom_kills(), None, "an old kernel");
+            tree.write(&format!("pod/main/{file}"), &format!("{before}oom_kill 3\noom_group_kill 0\n"));
+            let baseline = tree.memory();
+            assert_eq!(baseline.oom_kills(), Some(0));
+            tree.write(&format!("pod/main/{file}"), &format!("{before}oom_kill 5\noom_group_kill 1\n"));
+            assert_eq!(baseline.oom_kills(), Some(2), "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_killed_together_may_be_one_above() {
+        for group in ["pod", "pod/main"] {
+            let tree = Tree::new(Version::V2);
+            assert!(!tree.memory().kills_together());
+            tree.write(&format!("{group}/memory.oom.group"), "0\n");
+            assert!(!tree.memory().kills_together());
+            tree.write(&format!("{group}/memory.oom.group"), "1\n");
+            assert!(tree.memory().kills_together(), "{group}");
+        }
     }
 }

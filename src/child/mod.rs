@@ -10,6 +10,7 @@ mod cgroup;
 mod exec;
 mod expiry;
 mod forward;
+mod memory;
 mod procfs;
 mod program;
 mod relay;
@@ -74,8 +75,37 @@ pub struct Progress {
     pub started: SystemTime,
     /// How long it has run.
     pub elapsed: Duration,
-    /// The largest sum of resident sets of its process tree so far, in bytes.
-    pub tree_peak_rss_bytes: Option<u64>,
+    /// What its process tree and the control groups have shown so far.
+    pub tree: TreeUsage,
+}
+
+/// What is seen of the command's process tree as a whole, from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeUsage {
+    /// The largest memory that was sampled, in bytes; a page that several of its processes share counts once. `None` when no
+    /// sample was taken.
+    pub peak_rss_bytes: Option<u64>,
+    /// How long the CPU quota of a control group stopped it, summed over CPUs. `None` where there is no quota.
+    pub cpu_throttled: Option<Duration>,
+    /// How many processes of the control group the kernel killed for want of memory. `None` where it does not count them.
+    pub oom_kills: Option<u64>,
+}
+
+/// What the command and the descendants that it waited for have used (getrusage(2)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResourceUsage {
+    /// CPU time in user mode.
+    pub cpu_user: Duration,
+    /// CPU time in the kernel.
+    pub cpu_system: Duration,
+    /// The resident set of the largest single process, in bytes.
+    pub peak_rss_bytes: u64,
+    /// What was read from disks, in bytes: what the page cache already had is not among it.
+    pub disk_read_bytes: u64,
+    /// What was written to disks, or will be, in bytes.
+    pub disk_written_bytes: u64,
+    /// Page faults that had to wait for a disk.
+    pub major_page_faults: u64,
 }
 
 /// A command that has ended and has been reaped.
@@ -89,13 +119,8 @@ pub struct CommandResult {
     pub ended: SystemTime,
     /// From just before it was started to when it was reaped, by the monotonic clock.
     pub duration: Duration,
-    /// CPU time in user mode of the command and the descendants it waited for (getrusage(2)).
-    pub cpu_user: Duration,
-    /// CPU time in the kernel of the same.
-    pub cpu_system: Duration,
-    /// The resident set of the largest single process among them, in bytes.
-    pub peak_rss_bytes: u64,
-    /// The largest sum of resident sets of the process tree that was sampled, in bytes; pages that processes share are
-    /// counted once for each. `None` when no sample was taken.
-    pub tree_peak_rss_bytes: Option<u64>,
+    /// What it has used.
+    pub usage: ResourceUsage,
+    /// What its process tree and the control groups have shown.
+    pub tree: TreeUsage,
 }

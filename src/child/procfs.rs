@@ -47,6 +47,14 @@ impl Stat {
     }
 }
 
+/// The proportional set size of a process in bytes (`proc_pid_smaps_rollup(5)`, Linux 4.14): a page that N processes share
+/// counts as an Nth. `None` where there is no such process, or where it is not ours to look at.
+pub(super) fn pss_bytes(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"))?;
+    Some(kib.trim().parse::<u64>().ok()?.saturating_mul(1024))
+}
+
 /// The numbers that name entries of a directory below /proc: pids, threads or descriptors.
 pub(super) fn numbers(directory: &str) -> Vec<i32> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
@@ -79,7 +87,7 @@ pub(super) fn has_children_lists() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stat, children};
+    use super::{Stat, children, pss_bytes};
 
     #[test]
     fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {
@@ -104,8 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn we_hold_memory_of_our_own() {
+        let pss = pss_bytes(std::process::id().cast_signed()).unwrap();
+        assert!((100_000..10_000_000_000).contains(&pss), "{pss}");
+    }
+
+    #[test]
     fn nobody_is_nothing() {
-        assert_eq!(Stat::read(0x7fff_fffe), None);
+        assert_eq!((Stat::read(0x7fff_fffe), pss_bytes(0x7fff_fffe)), (None, None));
         assert!(children(0x7fff_fffe, 0).is_empty() && children(0x7fff_fffe, 1).is_empty());
     }
 }

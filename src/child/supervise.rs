@@ -8,16 +8,17 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
 
 use super::caller::{BLOCKED, Caller, is_init};
-use super::cgroup::MemoryCgroup;
+use super::cgroup::Baseline;
 use super::exec::{self, Shared};
 use super::expiry::Limit;
 use super::forward::Forwarder;
+use super::memory::Sampler;
 use super::procfs::{self, Stat};
 use super::program::Failure;
 use super::relay::{self, Sender};
-use super::sys::{self, ChildState, SignalInfo, SignalSet, Usage};
-use super::tree::{Orphans, Sampler, Tree};
-use super::{CommandResult, Event, Plan, Program, Progress, SpawnError};
+use super::sys::{self, ChildState, SignalInfo, SignalSet};
+use super::tree::{Orphans, Tree};
+use super::{CommandResult, Event, Plan, Program, Progress, ResourceUsage, SpawnError, TreeUsage, WakeTimes};
 use crate::outcome::{Cause, End, Expiry, OWN_FAILURE, Status};
 
 /// A command that has been started: a process that has executed it, or is about to.
@@ -34,26 +35,7 @@ pub struct Child<'a> {
     limit: Option<Limit>,
     due: Option<Instant>,
     every: Option<Duration>,
-    memory: Option<Watermark>,
-}
-
-/// The count of the kernel's kills for want of memory before the command was started.
-#[derive(Debug)]
-struct Watermark {
-    cgroup: MemoryCgroup,
-    kills: u64,
-}
-
-impl Watermark {
-    fn read() -> Option<Self> {
-        let cgroup = MemoryCgroup::find()?;
-        Some(Self { kills: cgroup.oom_kills()?, cgroup })
-    }
-
-    /// Whether the kernel has killed since.
-    fn has_risen(&self) -> bool {
-        self.cgroup.oom_kills().is_some_and(|kills| kills > self.kills)
-    }
+    cgroups: Baseline,
 }
 
 /// Starts the command. To be called while pushwrap is small, because its size is the floor of the command's measured peak,
@@ -62,7 +44,7 @@ impl Watermark {
 /// # Errors
 /// There is no process for the command: 126 or 127, and the sentence that says why.
 pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Result<Child<'a>, SpawnError> {
-    let memory = Watermark::read();
+    let cgroups = Baseline::read();
     if plan.timeout.is_some() {
         // Only then: an orphan of the command sees pushwrap as its parent, which it would not without pushwrap. With a
         // limit it is what makes processes that have left their parents findable.
@@ -87,10 +69,16 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
         tree: Tree::new(pid, orphans),
         sampler: plan.sample_tree.then(|| Sampler::new(clock)),
         limit: plan.timeout.filter(|timeout| !timeout.after.is_zero()).map(|timeout| Limit::new(timeout, clock)),
-        due: plan.wake.and_then(|wake| clock.checked_add(wake.first)),
+        due: plan.wake.and_then(|wake| clock.checked_add(first_wake(wake, &cgroups))),
         every: plan.wake.and_then(|wake| wake.every),
-        memory,
+        cgroups,
     })
+}
+
+/// When the caller is called for the first time. Where the kernel's kill for want of memory would take pushwrap along, at once:
+/// the caller may have no other chance to tell of the run.
+fn first_wake(wake: WakeTimes, cgroups: &Baseline) -> Duration {
+    if cgroups.kills_together() { Duration::ZERO } else { wake.first }
 }
 
 /// What is needed when it turns out that nothing was executed.
@@ -181,11 +169,20 @@ impl Child<'_> {
     }
 
     fn progress(&self) -> Progress {
-        Progress { started: self.started, elapsed: self.clock.elapsed(), tree_peak_rss_bytes: self.tree_peak() }
+        Progress { started: self.started, elapsed: self.clock.elapsed(), tree: self.tree_usage(None) }
     }
 
-    fn tree_peak(&self) -> Option<u64> {
-        self.sampler.as_ref().and_then(|sampler| sampler.peak_bytes)
+    /// What is seen of the tree; the peak of its largest process is known when the command has ended.
+    fn tree_usage(&self, largest_bytes: Option<u64>) -> TreeUsage {
+        let peak = |sampler: &Sampler| match largest_bytes {
+            Some(bytes) => sampler.peak_with(bytes),
+            None => sampler.peak_bytes(),
+        };
+        TreeUsage {
+            peak_rss_bytes: self.sampler.as_ref().and_then(peak),
+            cpu_throttled: self.cgroups.throttled(),
+            oom_kills: self.cgroups.oom_kills(),
+        }
     }
 
     /// Hands a signal on to the command, unless it has got it already.
@@ -203,14 +200,14 @@ impl Child<'_> {
     }
 
     /// Sees what has become of the command; follows its stops, reaps it when it has ended, and orphans.
-    fn look_after_children(&mut self) -> Option<(Status, Usage)> {
+    fn look_after_children(&mut self) -> Option<(Status, ResourceUsage)> {
         let end = loop {
             match sys::wait_for(self.pid) {
                 ChildState::None => break None,
                 ChildState::Stopped(signal) => self.follow_stop(signal),
                 ChildState::Ended(status, usage) => break Some((status, usage)),
                 // Nobody but this loop reaps it. Should it happen all the same, a run that ends beats one that hangs.
-                ChildState::NoChild => break Some((Status::Exited(OWN_FAILURE), Usage::default())),
+                ChildState::NoChild => break Some((Status::Exited(OWN_FAILURE), ResourceUsage::default())),
             }
         };
         self.caller.reap_orphans(end.is_none().then_some(self.pid));
@@ -251,15 +248,16 @@ impl Child<'_> {
     }
 
     /// Puts together what is known about the command that has been reaped just now.
-    fn ended(mut self, status: Status, usage: Usage) -> CommandResult {
+    fn ended(mut self, status: Status, usage: ResourceUsage) -> CommandResult {
         let duration = self.clock.elapsed();
         let ended = SystemTime::now();
+        let tree = self.tree_usage(Some(usage.peak_rss_bytes));
         let timeout = self.limit.as_ref().and_then(|limit| limit.expired);
         let cause = Cause {
             timeout,
             oom_killed: timeout != Some(Expiry::Killed)
                 && status.shell_code() == Status::Signaled(libc::SIGKILL).shell_code()
-                && self.memory.as_ref().is_some_and(Watermark::has_risen),
+                && tree.oom_kills.is_some_and(|kills| kills > 0),
             told_to_stop: self.caller.told_to_stop(),
         };
         self.caller.note_end(status);
@@ -268,16 +266,7 @@ impl Child<'_> {
             let caller = &self.caller;
             limit.sweep(&mut self.tree, &|| caller.reap_orphans(None));
         }
-        CommandResult {
-            end: End::Ended { status, cause },
-            started: self.started,
-            ended,
-            duration,
-            cpu_user: usage.user,
-            cpu_system: usage.system,
-            peak_rss_bytes: usage.peak_rss_bytes,
-            tree_peak_rss_bytes: self.sampler.as_ref().and_then(|sampler| sampler.peak_with(usage.peak_rss_bytes)),
-        }
+        CommandResult { end: End::Ended { status, cause }, started: self.started, ended, duration, usage, tree }
     }
 }
 

@@ -9,6 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use super::ResourceUsage;
 use crate::outcome::Status;
 
 /// The size of the kernel's signal set in bytes, which its system calls want to be told.
@@ -249,17 +250,6 @@ pub(super) fn raise_default_if(signal: i32, still_due: impl FnOnce() -> bool) {
     }
 }
 
-/// Resource usage of a process and the descendants it waited for (getrusage(2)).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    /// CPU time in user mode.
-    pub(super) user: Duration,
-    /// CPU time in the kernel.
-    pub(super) system: Duration,
-    /// Largest resident set of one single process.
-    pub(super) peak_rss_bytes: u64,
-}
-
 /// What has become of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChildState {
@@ -268,7 +258,7 @@ pub(super) enum ChildState {
     /// It was stopped by this signal.
     Stopped(i32),
     /// It ended and has been reaped: its pid may be another process's from now on.
-    Ended(Status, Usage),
+    Ended(Status, ResourceUsage),
     /// There is no such child.
     NoChild,
 }
@@ -296,16 +286,18 @@ fn ended(status: i32) -> Status {
     }
 }
 
-fn used(usage: &libc::rusage) -> Usage {
-    let duration = |time: libc::timeval| {
-        Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
-            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-    };
-    Usage {
-        user: duration(usage.ru_utime),
-        system: duration(usage.ru_stime),
-        // Linux counts ru_maxrss in KiB (getrusage(2)).
-        peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
+fn used(usage: &libc::rusage) -> ResourceUsage {
+    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+    let duration =
+        |time: libc::timeval| Duration::from_secs(number(time.tv_sec)) + Duration::from_micros(number(time.tv_usec));
+    ResourceUsage {
+        cpu_user: duration(usage.ru_utime),
+        cpu_system: duration(usage.ru_stime),
+        // Linux counts ru_maxrss in KiB, and disk blocks in units of 512 bytes whatever the disk (getrusage(2), GNU time).
+        peak_rss_bytes: number(usage.ru_maxrss).saturating_mul(1024),
+        disk_read_bytes: number(usage.ru_inblock).saturating_mul(512),
+        disk_written_bytes: number(usage.ru_oublock).saturating_mul(512),
+        major_page_faults: number(usage.ru_majflt),
     }
 }
 

@@ -1,13 +1,9 @@
-//! The command's process tree: who belongs to it, and how much memory it holds. Its members come from the kernel's lists
-//! of children, so that the cost follows the size of the tree and not that of the host.
+//! The command's process tree: which processes belong to it. They come from the kernel's lists of children, so that the cost
+//! follows the size of the tree and not that of the host.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::procfs::{self, Stat};
-use super::sys;
 
 /// A process of the tree and all that descend from it, as far as they can be found.
 #[derive(Debug)]
@@ -20,6 +16,8 @@ pub(super) struct Tree {
     /// Those found by the last walk, with their start times: who was once a descendant stays one, also when the process
     /// between has ended and the kernel has given it another parent.
     members: BTreeMap<i32, u64>,
+    /// Those of them that descend from the root without a gap.
+    attached: Vec<i32>,
     lists: bool,
 }
 
@@ -43,6 +41,7 @@ impl Tree {
             orphans,
             left_out: None,
             members: BTreeMap::new(),
+            attached: Vec::new(),
             lists: procfs::has_children_lists(),
         }
     }
@@ -67,33 +66,44 @@ impl Tree {
         self.root = None;
     }
 
+    /// Those found by the last walk that descend from the root. A process whose parent has ended has left them, though it stays
+    /// a member.
+    pub(super) fn attached(&self) -> &[i32] {
+        &self.attached
+    }
+
     /// Finds the living members anew: root, its descendants, and those who were descendants earlier.
     pub(super) fn walk(&mut self) -> Vec<i32> {
         let parents = if self.lists { None } else { Some(parents()) };
         let mut found = BTreeMap::new();
-        let mut left: Vec<(i32, Option<u64>)> = self.root.iter().map(|root| (*root, None)).collect();
-        left.extend(self.members.iter().map(|(pid, start)| (*pid, Some(*start))));
+        descend(self.root.iter().map(|root| (*root, None)).collect(), parents.as_ref(), &mut found);
+        self.attached = found.keys().copied().collect();
+        let mut others: Vec<(i32, Option<u64>)> =
+            self.members.iter().map(|(pid, start)| (*pid, Some(*start))).collect();
         if let Orphans::Ours { older } = &self.orphans {
             let ours = children(std::process::id().cast_signed(), 0, parents.as_ref());
-            left.extend(
-                ours.into_iter()
-                    .filter(|pid| !older.contains(pid) && Some(*pid) != self.left_out)
-                    .map(|pid| (pid, None)),
-            );
+            let is_the_commands = |pid: &i32| !older.contains(pid) && Some(*pid) != self.left_out;
+            others.extend(ours.into_iter().filter(is_the_commands).map(|pid| (pid, None)));
         }
-        while let Some((pid, known_start)) = left.pop() {
-            if found.contains_key(&pid) {
-                continue;
-            }
-            let Some(stat) = Stat::read(pid).filter(|stat| stat.is_alive()) else { continue };
-            if known_start.is_some_and(|start| start != stat.start) {
-                continue;
-            }
-            found.insert(pid, stat.start);
-            left.extend(children(pid, stat.threads, parents.as_ref()).into_iter().map(|pid| (pid, None)));
-        }
+        descend(others, parents.as_ref(), &mut found);
         self.members = found;
         self.members.keys().copied().collect()
+    }
+}
+
+/// Adds the living ones of some processes and all below them, each with its start time. A process whose start time is known and
+/// another is another process.
+fn descend(mut left: Vec<(i32, Option<u64>)>, parents: Option<&Vec<(i32, i32)>>, found: &mut BTreeMap<i32, u64>) {
+    while let Some((pid, known_start)) = left.pop() {
+        if found.contains_key(&pid) {
+            continue;
+        }
+        let Some(stat) = Stat::read(pid).filter(|stat| stat.is_alive()) else { continue };
+        if known_start.is_some_and(|start| start != stat.start) {
+            continue;
+        }
+        found.insert(pid, stat.start);
+        left.extend(children(pid, stat.threads, parents).into_iter().map(|pid| (pid, None)));
     }
 }
 
@@ -111,125 +121,12 @@ fn parents() -> Vec<(i32, i32)> {
     procfs::numbers("/proc").into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect()
 }
 
-/// Watches how much memory the tree holds.
-#[derive(Debug)]
-pub(super) struct Sampler {
-    system: Option<System>,
-    seen: Vec<Pid>,
-    last: (Vec<i32>, u64),
-    interval: Duration,
-    /// When the next sample is due.
-    pub(super) next: Instant,
-    /// The largest sum of resident sets so far; `None` before the first sample.
-    pub(super) peak_bytes: Option<u64>,
-}
-
-impl Sampler {
-    /// A sampler whose first sample is due after [`SHORTEST`].
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            system: None,
-            seen: Vec::new(),
-            last: (Vec::new(), 0),
-            interval: SHORTEST,
-            next: now + SHORTEST,
-            peak_bytes: None,
-        }
-    }
-
-    /// Takes one sample and decides when the next is due.
-    pub(super) fn sample(&mut self, tree: &mut Tree) {
-        let before = sys::thread_cpu_time();
-        let members = tree.walk();
-        let bytes = self.resident_bytes(&members);
-        if bytes > 0 {
-            self.peak_bytes = self.peak_bytes.max(Some(bytes));
-        }
-        let now = (members, bytes);
-        let steady = self.last == now;
-        self.last = now;
-        self.interval = pace(self.interval, sys::thread_cpu_time().saturating_sub(before), steady);
-        self.next = Instant::now() + self.interval;
-    }
-
-    /// The peak of a tree whose largest process held so many bytes: it holds at least those, also between two samples and before
-    /// the first. `None` where samples find nothing.
-    pub(super) fn peak_with(&self, largest_bytes: u64) -> Option<u64> {
-        let is_new = self.interval == SHORTEST;
-        self.peak_bytes.or(is_new.then_some(0)).map(|peak| peak.max(largest_bytes))
-    }
-
-    /// The sum of the resident sets. Pages that several processes share count once for each.
-    fn resident_bytes(&mut self, members: &[i32]) -> u64 {
-        let pids: Vec<Pid> = members.iter().filter_map(|pid| Some(Pid::from_u32(u32::try_from(*pid).ok()?))).collect();
-        // Made when it is first needed, because before the command is started it would be part of its peak.
-        if self.system.is_none() {
-            self.system = System::new().ok();
-        }
-        let Some(system) = self.system.as_mut() else { return 0 };
-        // Those of the last time as well: only a process that is asked for again is found dead and forgotten.
-        self.seen.extend_from_slice(&pids);
-        let what = ProcessRefreshKind::nothing().with_memory().without_tasks();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&self.seen), true, what);
-        self.seen.clone_from(&pids);
-        pids.iter().filter_map(|pid| system.process(*pid)).map(sysinfo::Process::memory).sum()
-    }
-}
-
-/// The first interval between two samples.
-const SHORTEST: Duration = Duration::from_millis(100);
-/// The longest interval while anything changes.
-const BUSY: Duration = Duration::from_secs(1);
-/// The longest interval when nothing changes: pushwrap has to cost nothing beside a command that sleeps.
-const STEADY: Duration = Duration::from_secs(10);
-/// An interval is at least this many times what the sample has cost: sampling uses at most half a hundredth of a core.
-const BUSY_SHARE: u32 = 200;
-/// The same when nothing changes: at most a thousandth of a core.
-const STEADY_SHARE: u32 = 1000;
-
-/// The interval after a sample: from 100 ms doubling to 1 s, up to 10 s as long as neither the members of the tree nor its
-/// memory change, and longer where a sample is dear because the tree is large.
-fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
-    let (longest, share) = if steady { (STEADY, STEADY_SHARE) } else { (BUSY, BUSY_SHARE) };
-    (last * 2).min(longest).max(cost * share)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Orphans, SHORTEST, Sampler, Tree, pace, sys};
-
-    const CHEAP: Duration = Duration::from_micros(50);
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn the_pace_doubles_to_a_second_while_things_change() {
-        let mut interval = SHORTEST;
-        let mut intervals = Vec::new();
-        for _ in 0..6 {
-            interval = pace(interval, CHEAP, false);
-            intervals.push(interval);
-        }
-        assert_eq!(intervals, [ms(200), ms(400), ms(800), ms(1000), ms(1000), ms(1000)]);
-    }
-
-    #[test]
-    fn the_pace_slows_down_when_nothing_changes_and_comes_back() {
-        assert_eq!(pace(ms(1000), CHEAP, true), ms(2000));
-        assert_eq!(pace(ms(8000), CHEAP, true), ms(10_000));
-        assert_eq!(pace(ms(10_000), CHEAP, false), ms(1000));
-    }
-
-    #[test]
-    fn a_dear_sample_is_taken_rarely() {
-        assert_eq!(pace(ms(1000), ms(20), false), ms(4000));
-        assert_eq!(pace(ms(1000), ms(20), true), Duration::from_secs(20));
-        assert_eq!(pace(Duration::from_secs(20), CHEAP, false), ms(1000));
-    }
+    use super::{Orphans, Tree};
+    use crate::child::sys;
 
     #[test]
     fn a_tree_finds_grandchildren_and_keeps_them_when_their_parent_has_ended() {
@@ -249,14 +146,13 @@ mod tests {
             assert!(tree.has(sleeper));
         }
         let mut tree = Tree::new(shell.id().cast_signed(), Orphans::Elsewhere);
-        let mut sampler = Sampler::new(Instant::now());
-        sampler.sample(&mut tree);
-        let peak = sampler.peak_bytes.unwrap();
-        assert!((100_000..100_000_000).contains(&peak), "{peak}");
+        tree.walk();
+        assert!(tree.attached().contains(&sleeper));
 
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert!(tree.walk().contains(&sleeper), "seen once, so still a member");
+        assert!(!tree.attached().contains(&sleeper), "but not below the root any more");
         for pid in tree.walk() {
             sys::send(pid, libc::SIGKILL);
         }

@@ -16,7 +16,7 @@ use crate::cli;
 use crate::console::Volume;
 use crate::grouping::{Label, LabelName};
 use crate::outcome::Codes;
-use crate::report::{DEFAULT_PREFIX, Identity};
+use crate::report::{DEFAULT_PREFIX, RunIdentity};
 use crate::textfile;
 
 /// Everything a run needs to know.
@@ -35,7 +35,7 @@ pub struct Config {
     /// Where the command writes metrics of its own.
     pub textfile: TextfileConfig,
     /// What the metrics say about the run.
-    pub identity: Identity,
+    pub identity: RunIdentity,
     /// Where and how the run is reported.
     pub reporting: Reporting,
     /// How the run is summed up on standard error afterwards, if at all.
@@ -150,14 +150,14 @@ fn resolve_identity(
     about: &cli::AboutOptions,
     report: &cli::ReportOptions,
     program: &OsStr,
-) -> Result<Identity, UsageError> {
+) -> Result<RunIdentity, UsageError> {
     let prefix = resolver.one("prefix", report.prefix.as_deref(), values::prefix)?;
     let info = resolver.many("info", &about.info, info_label)?.unwrap_or_default();
     if let Some(twice) = repeated(&info) {
         let origin = resolver.origin("info", &about.info);
         resolver.refuse(origin.is_flag(), format!("the label '{twice}' is given twice, by {origin}"))?;
     }
-    Ok(Identity {
+    Ok(RunIdentity {
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         host: String::new(),
         command: file_name(program),

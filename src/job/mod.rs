@@ -9,16 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, WakeTimes};
+use crate::child::{
+    self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, TreeUsage, WakeTimes,
+};
 use crate::config::{Config, SummaryFormat};
 use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
-use crate::report::{Ending, Stage, Usage};
+use crate::report::{RunEnd, Stage};
 use crate::textfile::{Private, Textfile, Writer};
 use reporter::{Files, Reporter, RunSnapshot};
 use summary::Account;
 
-/// When the first push of a running command is made: most jobs are over by then and need only one.
+/// When the first push of a running command is made, or after one `--push-interval`, whichever is less: most jobs are over by
+/// then and need only one.
 const FIRST_PUSH: Duration = Duration::from_secs(5);
 
 /// The variable that names the file for the command's metrics.
@@ -35,7 +38,8 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
         set: variable(&textfile).into_iter().collect(),
         unset: config.secret_variables,
     };
-    let wake = config.reporting.push_interval.map(|every| WakeTimes { first: FIRST_PUSH, every: Some(every) });
+    let wake =
+        config.reporting.push_interval.map(|every| WakeTimes { first: FIRST_PUSH.min(every), every: Some(every) });
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
     let spawned = child::spawn(&program, plan, &mut caller);
     drop(program);
@@ -92,7 +96,7 @@ fn variable(textfile: &Textfile) -> Option<(OsString, OsString)> {
 
 /// A run that is over.
 struct FinishedRun {
-    ending: Ending,
+    ending: RunEnd,
     snapshot: RunSnapshot,
 }
 
@@ -111,7 +115,7 @@ impl FinishedRun {
                 started: snapshot.started,
                 ending,
                 outcome,
-                tree_peak_rss_bytes: snapshot.tree_peak_rss_bytes,
+                tree: snapshot.tree,
                 memory_limit_bytes: child::memory_limit_bytes(),
                 textfile_samples: conclusion.findings.samples,
                 textfile_errors: conclusion.findings.errors,
@@ -123,15 +127,13 @@ impl FinishedRun {
     }
 
     fn of(ended: &CommandResult) -> Self {
-        let usage =
-            Usage { cpu_user: ended.cpu_user, cpu_system: ended.cpu_system, peak_rss_bytes: ended.peak_rss_bytes };
         let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });
         let writer = if killed { Writer::Interrupted } else { Writer::Done };
         Self {
-            ending: Ending { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(usage) },
+            ending: RunEnd { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(ended.usage) },
             snapshot: RunSnapshot {
                 started: ended.started,
-                tree_peak_rss_bytes: ended.tree_peak_rss_bytes,
+                tree: ended.tree,
                 writer,
                 told_to_stop: matches!(ended.end, End::Ended { cause, .. } if cause.told_to_stop),
             },
@@ -141,11 +143,11 @@ impl FinishedRun {
     fn not_started(error: &SpawnError) -> Self {
         let snapshot = RunSnapshot {
             started: error.started,
-            tree_peak_rss_bytes: None,
+            tree: TreeUsage::default(),
             writer: Writer::Done,
             told_to_stop: false,
         };
         let end = End::NotStarted(error.reason);
-        Self { ending: Ending { end, at: SystemTime::now(), duration: error.duration, usage: None }, snapshot }
+        Self { ending: RunEnd { end, at: SystemTime::now(), duration: error.duration, usage: None }, snapshot }
     }
 }

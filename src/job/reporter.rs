@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::child::{Caller, Progress, Wake, memory_limit_bytes};
+use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, WAIT_AFTER_SECOND_STOP};
@@ -15,7 +15,7 @@ use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
 use crate::outcome::Outcome;
-use crate::report::{Facts, Identity, Stage, compose, compose_counts};
+use crate::report::{RunFacts, RunIdentity, Stage, compose, compose_counts};
 use crate::sink::{
     Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
     print_request,
@@ -29,8 +29,8 @@ use super::summary::{Fate, PushAccount};
 pub(super) struct RunSnapshot {
     /// Wall clock when the command was started.
     pub(super) started: SystemTime,
-    /// Sampled peak of the process tree, in bytes.
-    pub(super) tree_peak_rss_bytes: Option<u64>,
+    /// What is seen of the process tree as a whole.
+    pub(super) tree: TreeUsage,
     /// Whether the last line of a metrics file may be half a line.
     pub(super) writer: Writer,
     /// Whether pushwrap was told to stop.
@@ -39,18 +39,13 @@ pub(super) struct RunSnapshot {
 
 impl RunSnapshot {
     pub(super) fn of(progress: &Progress) -> Self {
-        Self {
-            started: progress.started,
-            tree_peak_rss_bytes: progress.tree_peak_rss_bytes,
-            writer: Writer::Interrupted,
-            told_to_stop: false,
-        }
+        Self { started: progress.started, tree: progress.tree, writer: Writer::Interrupted, told_to_stop: false }
     }
 }
 
 /// What every report of a run is made of.
 struct ReportBuilder {
-    identity: Identity,
+    identity: RunIdentity,
     reserved: Vec<String>,
     key: Option<GroupingKey>,
     files: Files,
@@ -107,9 +102,10 @@ impl ReportBuilder {
     fn compose(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted) -> Composed {
         let files = self.files.textfile.collect(self.files.max_bytes, snapshot.writer);
         let (command, found) = self.parse_textfiles(files);
-        let facts = Facts {
+        let facts = RunFacts {
             started: snapshot.started,
-            tree_peak_rss_bytes: snapshot.tree_peak_rss_bytes,
+            reported: SystemTime::now(),
+            tree: snapshot.tree,
             memory_limit_bytes: memory_limit_bytes(),
             textfile_samples: command.samples(),
             textfile_errors: found.errors(),
@@ -158,7 +154,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(mut reporting: Reporting, identity: Identity, files: Files, console: Console) -> Self {
+    pub(super) fn new(mut reporting: Reporting, identity: RunIdentity, files: Files, console: Console) -> Self {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             console.warn(line);
         }

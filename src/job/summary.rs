@@ -3,20 +3,21 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::child::{ResourceUsage, TreeUsage};
 use crate::config::SummaryFormat;
 use crate::console::{printable, shows_colours, span, write_stderr};
 use crate::exposition::{Paint, count, json_string};
 use crate::outcome::{Cause, End, Expiry, NotStarted, Outcome, Status};
-use crate::report::{Ending, Usage};
+use crate::report::RunEnd;
 
 /// All that a summary is made of.
 pub(super) struct Account<'a> {
     pub(super) job: &'a str,
     pub(super) command: &'a str,
     pub(super) started: SystemTime,
-    pub(super) ending: &'a Ending,
+    pub(super) ending: &'a RunEnd,
     pub(super) outcome: Outcome,
-    pub(super) tree_peak_rss_bytes: Option<u64>,
+    pub(super) tree: TreeUsage,
     pub(super) memory_limit_bytes: Option<u64>,
     pub(super) textfile_samples: u64,
     pub(super) textfile_errors: u64,
@@ -73,11 +74,8 @@ impl Account<'_> {
             ("outcome", format!("{on}{}{off}, {}", self.outcome.name(), reason(self.ending.end))),
             ("duration", span(self.ending.duration)),
         ];
-        if let Some(Usage { cpu_user, cpu_system, peak_rss_bytes }) = self.ending.usage {
-            lines.push(("cpu", format!("{} user, {} system", span(cpu_user), span(cpu_system))));
-            let tree = self.tree_peak_rss_bytes.map_or_else(String::new, |tree| format!(", whole tree {}", size(tree)));
-            let limit = self.memory_limit_bytes.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
-            lines.push(("memory", format!("peak {}{tree}{limit}", size(peak_rss_bytes))));
+        if let Some(usage) = self.ending.usage {
+            lines.extend(self.usage_lines(usage));
         }
         if self.textfile_samples + self.textfile_errors > 0 {
             let errors = self.textfile_errors;
@@ -98,6 +96,25 @@ impl Account<'_> {
             let _ = writeln!(text, "{name:width$}  {fact}");
             text
         })
+    }
+
+    /// What it used. Disk, throttling and kills only where there is something to tell.
+    fn usage_lines(&self, usage: ResourceUsage) -> Vec<(&'static str, String)> {
+        let throttled = self.tree.cpu_throttled.filter(|throttled| !throttled.is_zero());
+        let throttled = throttled.map_or_else(String::new, |time| format!(", throttled for {}", span(time)));
+        let tree = self.tree.peak_rss_bytes.map_or_else(String::new, |tree| format!(", whole tree {}", size(tree)));
+        let limit = self.memory_limit_bytes.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
+        let kills = self.tree.oom_kills.filter(|kills| *kills > 0);
+        let kills = kills.map_or_else(String::new, |kills| format!(", {}", count(kills, "OOM kill")));
+        let mut lines = vec![
+            ("cpu", format!("{} user, {} system{throttled}", span(usage.cpu_user), span(usage.cpu_system))),
+            ("memory", format!("peak {}{tree}{limit}{kills}", size(usage.peak_rss_bytes))),
+        ];
+        if usage.disk_read_bytes + usage.disk_written_bytes > 0 {
+            let (read, written) = (size(usage.disk_read_bytes), size(usage.disk_written_bytes));
+            lines.push(("disk", format!("read {read}, written {written}")));
+        }
+        lines
     }
 
     /// One object on one line; the keys are a contract (docs/reference.md).
@@ -122,7 +139,12 @@ impl Account<'_> {
             ("cpu_user_seconds", seconds(usage.map(|usage| usage.cpu_user))),
             ("cpu_system_seconds", seconds(usage.map(|usage| usage.cpu_system))),
             ("peak_rss_bytes", number(usage.map(|usage| usage.peak_rss_bytes))),
-            ("tree_peak_rss_bytes", number(self.tree_peak_rss_bytes)),
+            ("tree_peak_rss_bytes", number(self.tree.peak_rss_bytes)),
+            ("disk_read_bytes", number(usage.map(|usage| usage.disk_read_bytes))),
+            ("disk_written_bytes", number(usage.map(|usage| usage.disk_written_bytes))),
+            ("major_page_faults", number(usage.map(|usage| usage.major_page_faults))),
+            ("cpu_throttled_seconds", seconds(self.tree.cpu_throttled)),
+            ("oom_kills", number(self.tree.oom_kills)),
             ("memory_limit_bytes", number(self.memory_limit_bytes)),
             ("textfile_samples", self.textfile_samples.to_string()),
             ("textfile_errors", self.textfile_errors.to_string()),
@@ -182,8 +204,9 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::{Account, Fate, Paint, PushAccount, size};
+    use crate::child::{ResourceUsage, TreeUsage};
     use crate::outcome::{Cause, End, Outcome, Status};
-    use crate::report::{Ending, Usage};
+    use crate::report::RunEnd;
 
     fn pushes() -> [PushAccount; 4] {
         let took = Duration::from_millis(12);
@@ -195,14 +218,18 @@ mod tests {
         ]
     }
 
-    fn account<'a>(ending: &'a Ending, pushes: &'a [PushAccount]) -> Account<'a> {
+    fn account<'a>(ending: &'a RunEnd, pushes: &'a [PushAccount]) -> Account<'a> {
         Account {
             job: "backup",
             command: "backup.sh",
             started: UNIX_EPOCH,
             ending,
             outcome: Outcome::Failure,
-            tree_peak_rss_bytes: Some(3 << 20),
+            tree: TreeUsage {
+                peak_rss_bytes: Some(3 << 20),
+                cpu_throttled: Some(Duration::from_millis(1500)),
+                oom_kills: Some(2),
+            },
             memory_limit_bytes: None,
             textfile_samples: 2,
             textfile_errors: 0,
@@ -210,15 +237,16 @@ mod tests {
         }
     }
 
-    fn ending() -> Ending {
-        Ending {
+    fn ending() -> RunEnd {
+        RunEnd {
             end: End::Ended { status: Status::Exited(3), cause: Cause::default() },
             at: UNIX_EPOCH + Duration::from_millis(1500),
             duration: Duration::from_millis(1500),
-            usage: Some(Usage {
+            usage: Some(ResourceUsage {
                 cpu_user: Duration::from_millis(20),
-                cpu_system: Duration::ZERO,
                 peak_rss_bytes: 123 << 20,
+                disk_read_bytes: 4096,
+                ..ResourceUsage::default()
             }),
         }
     }
@@ -228,8 +256,9 @@ mod tests {
         let expected = "job          backup\n\
                         outcome      failure, exit status 3\n\
                         duration     1.50s\n\
-                        cpu          20.0ms user, 0.0ms system\n\
-                        memory       peak 123 MiB, whole tree 3.0 MiB\n\
+                        cpu          20.0ms user, 0.0ms system, throttled for 1.50s\n\
+                        memory       peak 123 MiB, whole tree 3.0 MiB, 2 OOM kills\n\
+                        disk         read 4.0 KiB, written 0 B\n\
                         metrics      2 samples\n\
                         pushed       to http://gw in 12.0ms (200)\n\
                         not pushed   to http://b after 12.0ms\n\
@@ -248,6 +277,9 @@ mod tests {
         assert_eq!(value["duration_seconds"], 1.5);
         let null = serde_json::Value::Null;
         assert_eq!(value["memory_limit_bytes"], null);
+        assert_eq!((&value["disk_read_bytes"], &value["cpu_throttled_seconds"]), (&4096.into(), &1.5.into()));
+        assert_eq!((&value["disk_written_bytes"], &value["major_page_faults"]), (&0.into(), &0.into()));
+        assert_eq!(value["oom_kills"], 2);
         assert_eq!(value["pushes"][0]["status"], 200);
         assert_eq!(value["pushes"][1]["error"], "cannot push: \"no\"");
         assert_eq!((&value["pushes"][2]["status"], &value["pushes"][2]["error"]), (&null, &null));

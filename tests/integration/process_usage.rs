@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::probe::{action, probe};
@@ -76,11 +76,109 @@ fn c42_the_peak_of_the_tree_is_the_sum_over_its_processes() {
 }
 
 #[test]
+fn memory_that_is_shared_after_a_fork_counts_once() {
+    let body = pushed(&[], &action(&["forked-memory", "190", "3000", "kept"]));
+    let tree = value(&body, "pushwrap_tree_peak_rss_bytes") / MIB;
+    assert!((190.0..210.0).contains(&tree), "{tree} MiB");
+}
+
+#[test]
+fn memory_that_is_shared_no_more_counts_for_each() {
+    let body = pushed(&[], &action(&["forked-memory", "40", "5000", "rewritten"]));
+    let tree = value(&body, "pushwrap_tree_peak_rss_bytes") / MIB;
+    assert!((105.0..120.0).contains(&tree), "{tree} MiB");
+}
+
+#[test]
+fn a_process_that_has_left_the_tree_does_not_count() {
+    let script = "(\"$0\" memory 100 2000 &); sleep 2.5";
+    for options in [&[][..], &["--timeout", "1m"]] {
+        let body = pushed(options, &["sh", "-c", script, probe().to_str().unwrap()]);
+        let tree = value(&body, "pushwrap_tree_peak_rss_bytes") / MIB;
+        assert!(tree < 50.0, "{options:?}: {tree} MiB");
+    }
+}
+
+#[test]
 fn c42_the_tree_can_be_left_out() {
     let body = pushed(&["--no-tree"], &["sleep", "0.3"]);
     assert!(!body.contains("pushwrap_tree_peak_rss_bytes"), "{body}");
     let body = pushed(&[], &["sleep", "0.3"]);
     assert!(body.contains("pushwrap_tree_peak_rss_bytes"), "{body}");
+}
+
+/// A directory on a disk: what is below TMPDIR may be in memory.
+fn on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Writes the file out and takes it from the page cache.
+const FORGET: &str = "forget() { dd of=\"$1\" oflag=nocache conv=notrunc,fdatasync count=0 status=none; }";
+
+/// The body of the final push of a shell script that runs in a directory on a disk where there is a file `data`.
+fn pushed_on_disk(script: &str) -> String {
+    let directory = on_disk();
+    fs::write(directory.path().join("data"), vec![1; 4 << 20]).unwrap();
+    fs::copy(probe(), directory.path().join("program")).unwrap();
+    let forget = format!("{FORGET}; cd \"$0\"; forget data; forget program");
+    let path = directory.path().to_str().unwrap();
+    assert!(std::process::Command::new("sh").args(["-c", &forget, path]).status().unwrap().success());
+    let body = pushed(&[], &["sh", "-c", &format!("cd \"$0\" && {script}"), path]);
+    drop(directory);
+    body
+}
+
+#[test]
+fn what_was_read_from_and_written_to_disks_is_told() {
+    let body = pushed_on_disk("cat data >/dev/null");
+    let read = value(&body, "pushwrap_disk_read_bytes") / MIB;
+    assert!((4.0..8.0).contains(&read), "{body}");
+    let body = pushed_on_disk("dd if=/dev/zero of=new bs=1M count=6 conv=fsync status=none");
+    let written = value(&body, "pushwrap_disk_written_bytes") / MIB;
+    assert!((6.0..10.0).contains(&written), "{body}");
+}
+
+#[test]
+fn page_faults_that_wait_for_a_disk_are_told() {
+    // The program is not in the page cache when it is executed.
+    let body = pushed_on_disk("./program memory 1 0");
+    assert!(value(&body, "pushwrap_major_page_faults") >= 1.0, "{body}");
+    let body = pushed(&[], &action(&["memory", "1", "0"]));
+    assert!(body.contains("\npushwrap_major_page_faults 0\n"), "{body}");
+}
+
+#[test]
+fn every_report_says_when_it_was_made() {
+    let now = || UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let gateway = FakeGateway::start((0..20).map(|_| Reply::ok()));
+    let before = now();
+    let mut call = bare();
+    call.args(["--url", &gateway.url(), "--job", "j", "--push-interval", "0.3s", "--", "sleep", "0.8"]);
+    call.stdin(Stdio::null()).output_in_time();
+    let (requests, after) = (gateway.requests(), now());
+    let made: Vec<f64> =
+        requests.iter().map(|request| value(&request.body(), "pushwrap_report_timestamp_seconds")).collect();
+    assert!(made.len() >= 2 && made.is_sorted() && made[0] > before && made[made.len() - 1] < after, "{made:?}");
+    let last = requests.last().unwrap().body();
+    assert!(
+        value(&last, "pushwrap_report_timestamp_seconds") >= value(&last, "pushwrap_end_timestamp_seconds"),
+        "{last}"
+    );
+}
+
+#[test]
+fn the_first_push_comes_after_one_interval_where_that_is_less_than_five_seconds() {
+    let gateway = FakeGateway::start((0..20).map(|_| Reply::ok()));
+    let mut call = bare();
+    call.args(["--url", &gateway.url(), "--job", "j", "--push-interval", "0.2s", "--", "sleep", "60"]);
+    let started = Instant::now();
+    let mut pushwrap = call.stdin(Stdio::null()).spawn().unwrap();
+    gateway.wait_for_requests(1);
+    let waited = started.elapsed();
+    pushwrap.kill().unwrap();
+    pushwrap.wait().unwrap();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    assert!(gateway.requests()[0].body().contains("pushwrap_running 1\n"));
 }
 
 /// CPU time that the process has used, from /proc/PID/schedstat: in nanoseconds, where /proc/PID/stat has ticks of 10 ms.

@@ -4,6 +4,7 @@
 #[path = "../integration/harness/mod.rs"]
 mod harness;
 
+mod cgroup;
 mod containers;
 mod dns;
 mod engine;

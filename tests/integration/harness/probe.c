@@ -191,10 +191,11 @@ static void count(int stoppable) {
     }
 }
 
-static void touch(size_t megabytes) {
+static char *touch(size_t megabytes) {
     char *memory = malloc(megabytes << 20);
     for (size_t at = 0; memory && at < megabytes << 20; at += 4096) memory[at] = 1;
     if (!memory) fail("malloc");
+    return memory;
 }
 
 static void burn(double seconds) {
@@ -251,6 +252,23 @@ int main(int argc, char **argv) {
         touch((size_t)atol(argv[2]));
         usleep((useconds_t)atol(argv[3]) * 1000);
         while (wait(0) > 0) {}
+    } else if (!strcmp(action, "forked-memory")) {
+        /* forked-memory MEGABYTES MILLISECONDS kept|rewritten: fills it and forks; in the first half of the time the child writes
+           to all of it and takes 30 MB more, or does not */
+        size_t bytes = (size_t)atol(argv[2]) << 20;
+        useconds_t half = (useconds_t)atol(argv[3]) * 500;
+        char *memory = touch(bytes >> 20);
+        if (fork() != 0) {
+            wait(0);
+            return 0;
+        }
+        for (size_t step = 0; step < 30; step++) {
+            usleep(half / 30);
+            if (!strcmp(argv[4], "kept")) continue;
+            for (size_t at = step * bytes / 30; at < (step + 1) * bytes / 30; at += 4096) memory[at] = 2;
+            touch(1);
+        }
+        usleep(half);
     } else if (!strcmp(action, "burn")) {
         burn(atof(argv[2]));
     } else if (!strcmp(action, "burn-below")) {
