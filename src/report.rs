@@ -45,6 +45,7 @@ metrics! {
     SUCCESS = "success" "", "final, unless skipped", "1 when the exit code is a success and nothing else ended the run.";
     OUTCOME = "outcome" r#"{outcome="…"}"#, "final", "How the run ended: 1 for the outcome that happened, 0 for the others.";
     LAST_SUCCESS = "last_success_timestamp_seconds" "", "successful final only", "Wall clock when the job last succeeded.";
+    LAST_SKIPPED = "last_skipped_timestamp_seconds" "", "skipped final only", "Wall clock when the job was last skipped.";
     CPU = "cpu_seconds" r#"{mode="user"|"system"}"#, "final", "CPU time of the command and the descendants it waited for.";
     PEAK_RSS = "peak_rss_bytes" "", "final", "Peak resident memory of the largest single process (ru_maxrss).";
     DISK_READ = "disk_read_bytes" "", "final", "Bytes read from disks by the command and the descendants it waited for.";
@@ -109,7 +110,13 @@ impl RunIdentity {
     /// What a failing or a skipped run says nothing about, so that it stays where a report replaces an older one as a whole.
     #[must_use]
     pub fn lasting_names(&self) -> Vec<String> {
-        [LAST_SUCCESS, SUCCESS].map(|metric| self.name(metric)).to_vec()
+        [LAST_SUCCESS, LAST_SKIPPED, SUCCESS].map(|metric| self.name(metric)).to_vec()
+    }
+
+    /// The name of the metric that tells the runs of a group apart: when the command was started.
+    #[must_use]
+    pub fn start_name(&self) -> String {
+        self.name(START)
     }
 
     fn name(&self, metric: RunMetric) -> String {
@@ -182,6 +189,18 @@ pub fn compose(identity: &RunIdentity, facts: &RunFacts, stage: &Stage) -> Vec<F
     report.families
 }
 
+/// What is told of a run that did not run the job, because another one runs it: when, and the counts. Nothing that the other
+/// one tells is among it.
+#[must_use]
+pub fn compose_skipped(identity: &RunIdentity, end: &RunEnd, counts: Option<RunCounts>) -> Vec<Family<'static>> {
+    let mut report = Composer { identity, families: Vec::new() };
+    report.gauge(LAST_SKIPPED, timestamp(end.at));
+    if let Some(counts) = counts {
+        report.counts(counts);
+    }
+    report.families
+}
+
 /// The metrics of counts alone, as [`compose`] has them.
 #[must_use]
 pub fn compose_counts(identity: &RunIdentity, counts: RunCounts) -> Vec<Family<'static>> {
@@ -229,6 +248,9 @@ impl Composer<'_> {
     fn after_outcome(&mut self, ending: &RunEnd, outcome: Outcome) {
         if outcome == Outcome::Success {
             self.gauge(LAST_SUCCESS, timestamp(ending.at));
+        }
+        if outcome == Outcome::Skipped {
+            self.gauge(LAST_SKIPPED, timestamp(ending.at));
         }
         // A command that was not started used nothing. Left out, what the run before had used would stay at the gateway.
         let usage = ending.usage.unwrap_or_default();
@@ -409,6 +431,7 @@ mod tests {
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let expected: Vec<String> = METRICS
             .iter()
+            .filter(|metric| **metric != super::LAST_SKIPPED)
             .map(|metric| format!("pushwrap_{} {}", metric.name, if metric.is_counter() { "counter" } else { "gauge" }))
             .collect();
         assert_eq!(types, expected);

@@ -201,7 +201,7 @@ pub struct CommandOptions {
     pub kill_after: Option<String>,
     /// Exit codes that are a success [default: 0]
     ///
-    /// A list with commas, for programs such as rsync whose 24 is no failure.
+    /// A list with commas and ranges, such as 0,24,100-127, for programs such as rsync whose 24 is no failure.
     #[arg(long, value_name = "CODES", hide_short_help = true)]
     pub success_codes: Vec<String>,
     /// Exit codes that are neither success nor failure

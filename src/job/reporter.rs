@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes};
 use crate::config::{Destination, Reporting};
@@ -15,7 +15,7 @@ use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
 use crate::outcome::Outcome;
-use crate::report::{RunFacts, RunIdentity, Stage, compose, compose_counts};
+use crate::report::{RunEnd, RunFacts, RunIdentity, Stage, compose, compose_counts, compose_skipped};
 use crate::sink::{
     Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
     print_request,
@@ -120,6 +120,34 @@ impl ReportBuilder {
         Composed { own: compose(&self.identity, &facts, stage).into(), command, findings }
     }
 
+    /// The report of a run that did not run the job.
+    fn compose_skipped(&self, end: &RunEnd, counted: Counted) -> Composed {
+        let own = compose_skipped(&self.identity, end, counted.counts);
+        let findings = TextfileFindings { trouble: counted.trouble, ..TextfileFindings::default() };
+        Composed { own: own.into(), command: OwnedFamilies::default(), findings }
+    }
+
+    /// The report of a run that is over; `told` are those whom it may have told that it runs. Of a skipped run it is the whole
+    /// only where one of them still holds this run: else another run has told of itself since, which must stay.
+    fn compose_final(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted, told: &[Sink]) -> Composed {
+        match stage {
+            Stage::Ended(end, Outcome::Skipped) if !self.is_held(snapshot.started, told) => {
+                self.compose_skipped(end, counted)
+            }
+            _ => self.compose(stage, snapshot, counted),
+        }
+    }
+
+    /// Whether somebody holds the run that was started then.
+    fn is_held(&self, started: SystemTime, sinks: &[Sink]) -> bool {
+        let Some(key) = &self.key else { return false };
+        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let deadline = Deadline::after(self.budget / 2);
+        let name = self.identity.start_name();
+        let held = |sink: &Sink| sink.value(key, &name, deadline).is_some_and(|value| (value - started).abs() < 1e-6);
+        sinks.iter().any(held)
+    }
+
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
     fn parse_textfiles(&self, files: Found) -> (OwnedFamilies, Reading<'static>) {
         let context = Context { grouping: self.grouping(), reserved: &self.reserved };
@@ -151,6 +179,8 @@ pub(super) struct Reporter {
     reporting: Reporting,
     console: Console,
     stop_reported: bool,
+    /// Whether a push was made while the command ran.
+    told_of_running: bool,
 }
 
 impl Reporter {
@@ -169,7 +199,14 @@ impl Reporter {
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
         let sinks = if sends { sinks(&mut reporting, &builder) } else { Vec::new() };
         let dispatcher = (!sinks.is_empty()).then(|| Dispatcher::new(sinks).with_spool(builder.spool()));
-        Self { builder: Arc::new(builder), dispatcher, reporting, console, stop_reported: false }
+        Self {
+            builder: Arc::new(builder),
+            dispatcher,
+            reporting,
+            console,
+            stop_reported: false,
+            told_of_running: false,
+        }
     }
 
     /// A report while the command runs. Comes back at once.
@@ -183,6 +220,7 @@ impl Reporter {
         let push = self.push(stage, snapshot, Method::Add, None);
         if let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) {
             dispatcher.submit(kind, &push, deadline);
+            self.told_of_running = true;
         }
     }
 
@@ -198,7 +236,7 @@ impl Reporter {
         }
         let unnamed = self.reporting.is_unnamed();
         let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
-        let composed = self.builder.compose(&stage, snapshot, counted);
+        let composed = self.builder.compose_final(&stage, snapshot, counted, &[]);
         if unnamed {
             self.print(&composed);
         } else if self.reporting.dry_run {
@@ -237,9 +275,11 @@ impl Reporter {
     /// `None` where there is no group to push to, and so no sink.
     fn push(&self, stage: Stage, snapshot: RunSnapshot, method: Method, told: Option<Told>) -> Option<LazyPush> {
         let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
+        let told_sinks = self.dispatcher.as_ref().filter(|_| self.told_of_running).map(Dispatcher::sinks);
+        let told_sinks = told_sinks.unwrap_or_default().to_vec();
         Some(LazyPush::new(move || {
             let counted = if told.is_some() { builder.count(&stage) } else { Counted::default() };
-            let Composed { own, command, findings } = builder.compose(&stage, snapshot, counted);
+            let Composed { own, command, findings } = builder.compose_final(&stage, snapshot, counted, &told_sinks);
             if let Some(told) = told {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
             }

@@ -74,13 +74,23 @@ impl FileSink {
         let old_sources = [Source::new("the old file", previous(path)?)];
         let old = read(&old_sources, &Context::default()).families;
         let stays = |family: &&Family<'_>| {
-            let lasts = kind != PushKind::Final || self.lasting.iter().any(|name| name == family.name());
+            let lasts = kind != PushKind::Final
+                || push.tells_of_skip_alone()
+                || self.lasting.iter().any(|name| name == family.name());
             lasts && is_of_group(family, &push.key)
         };
         let mut content = encode_with_labels(push.families(), push.key.labels());
         content.extend(encode(surviving(&old, push.families()).filter(stays)));
         Ok(content)
     }
+}
+
+/// The value of a group's only sample of a family in the file.
+pub(crate) fn value_in(path: &Path, key: &GroupingKey, name: &str) -> Option<f64> {
+    let sources = [Source::new("the old file", previous(path).ok()?)];
+    let families = read(&sources, &Context::default()).families;
+    let family = families.iter().find(|family| family.name() == name && is_of_group(family, key))?;
+    family.samples().first()?.value().parse().ok()
 }
 
 fn is_of_group(family: &Family<'_>, key: &GroupingKey) -> bool {

@@ -21,6 +21,7 @@ pub use remote_write::RemoteWrite;
 
 use pushgateway::{deliver_remote_write, deliver_watched};
 
+use crate::grouping::GroupingKey;
 use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
 
 /// What bounds a delivery.
@@ -101,6 +102,17 @@ impl Sink {
             Self::File(output) => (output.deliver(push, kind), false),
         };
         DeliveryResult { result, unanswered, said: Vec::new() }
+    }
+
+    /// The value of a group's metric as it is held there; `None` where it is not, or where nobody can tell.
+    pub(crate) fn value(&self, key: &GroupingKey, name: &str, deadline: Deadline) -> Option<f64> {
+        match self {
+            Self::Pushgateway(gateway) => {
+                inventory(gateway, &[name.to_owned()], deadline).ok()?.group(key)?.value(name)
+            }
+            Self::File(FileSink { target: FileTarget::File(path), .. }) => file::value_in(path, key, name),
+            Self::File(_) | Self::RemoteWrite(_) => None,
+        }
     }
 
     /// A delivery that never came to its first try.

@@ -41,6 +41,8 @@ pub struct Push {
     pub command: OwnedFamilies,
 }
 
+/// What the name of the own family ends in that every report of a run has.
+const START: &str = "start_timestamp_seconds";
 /// What the names of the two own families end in that tell what was taken of the command's metrics.
 const TEXTFILE_SAMPLES: &str = "textfile_samples";
 const TEXTFILE_ERRORS: &str = "textfile_errors";
@@ -50,6 +52,13 @@ impl Push {
     #[must_use]
     pub fn deletion(key: GroupingKey) -> Self {
         Self { method: Method::Delete, key, own: OwnedFamilies::default(), command: OwnedFamilies::default() }
+    }
+
+    /// Whether it tells of a run that did not run the job: it changes nothing that another run has told.
+    #[must_use]
+    pub fn tells_of_skip_alone(&self) -> bool {
+        let own = self.own.families();
+        self.method == Method::Add && !own.is_empty() && !own.iter().any(|family| family.name().ends_with(START))
     }
 
     /// Everything that is sent, the run's own metrics first.

@@ -37,6 +37,7 @@ mod rehearsal;
 mod remote_write;
 mod run;
 mod servers;
+mod skipped;
 mod state;
 mod state_turns;
 mod terminal;

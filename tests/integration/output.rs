@@ -159,6 +159,14 @@ fn a_failing_and_a_skipped_run_keep_what_they_know_nothing_about() {
     to(&path).args(["--skip-codes", "75"]).run(["sh", "-c", "exit 75"]).exit(75).stderr("");
     assert_eq!(line(&path, "pushwrap_last_success_timestamp_seconds"), Some(success));
     assert_eq!(line(&path, "pushwrap_success").unwrap(), "pushwrap_success{job=\"j\",zone=\"eu\"} 0");
+    let skipped = line(&path, "pushwrap_last_skipped_timestamp_seconds").unwrap();
+    assert_eq!(
+        line(&path, "pushwrap_exit_code").unwrap(),
+        "pushwrap_exit_code{job=\"j\",zone=\"eu\"} 1",
+        "of the failure"
+    );
+    to(&path).run(["true"]).exit(0).stderr("");
+    assert_eq!(line(&path, "pushwrap_last_skipped_timestamp_seconds"), Some(skipped));
 }
 
 #[test]

@@ -76,11 +76,20 @@ pub(in crate::config) fn signal(text: &str) -> Result<i32, String> {
     }
 }
 
-/// Exit codes in a list with commas.
+/// Exit codes and ranges of them in a list with commas: `0,24,100-127`.
 pub(in crate::config) fn codes(text: &str) -> Result<Vec<u8>, String> {
-    let code =
-        |code: &str| code.trim().parse().map_err(|_| "expected exit codes from 0 to 255, such as 0,24".to_owned());
-    text.split(',').map(code).collect()
+    let wrong = || "expected exit codes from 0 to 255, such as 0,24,100-127".to_owned();
+    let code = |code: &str| code.trim().parse::<u8>().map_err(|_| wrong());
+    let mut codes = Vec::new();
+    for item in text.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let range = code(first)?..=code(last)?;
+        if range.is_empty() {
+            return Err(wrong());
+        }
+        codes.extend(range);
+    }
+    Ok(codes)
 }
 
 /// Bytes: `64MiB`, `10k`, `1000`. `k`, `M`, `G` alone are powers of 1024, as in `ulimit`, `dd` and docker's `--memory`.
@@ -172,6 +181,11 @@ mod tests {
     #[test]
     fn codes_sizes_switches_and_prefixes() {
         assert_eq!(codes("0, 24"), Ok(vec![0, 24]));
+        assert_eq!(codes("0,24,100 - 103"), Ok(vec![0, 24, 100, 101, 102, 103]));
+        assert_eq!(codes("0-255").map(|codes| codes.len()), Ok(256));
+        for wrong in ["3-1", "-3", "3-", "1-2-3", "250-256", "a-b"] {
+            assert!(codes(wrong).is_err(), "{wrong}");
+        }
         assert!(codes("0,256").is_err() && codes("").is_err() && codes("0,").is_err());
         assert_eq!(size("64MiB"), Ok(64 << 20));
         assert_eq!(size("1000"), Ok(1000));
