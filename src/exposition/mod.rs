@@ -9,6 +9,7 @@ mod edit;
 mod model;
 mod owned;
 mod read;
+mod types;
 mod verdict;
 mod write;
 
@@ -20,5 +21,6 @@ pub use edit::{Buckets, Change, Changed, Increment, MetricName, Observation, Ste
 pub use model::{Family, Kind, Position, Sample, Suffix};
 pub use owned::OwnedFamilies;
 pub use read::{Context, Reading, Source, read};
+pub use types::{HeldTypes, ReconciledFamilies, TypeConflict, held_types, reconcile_types};
 pub use verdict::{Verdict, VerdictReason, judge, judge_file};
 pub use write::{CONTENT_TYPE, encode, encode_with_labels};

@@ -25,14 +25,18 @@ pub(in crate::exposition) enum Problem<'p> {
     LabelComma,
     LabelTwice(&'p [u8]),
     LabelUtf8,
+    TooManyLabels,
+    QuotedNameText,
     MetaName(&'static str, &'p [u8]),
     TypeWord(&'p [u8]),
-    TypeConflict { first: Kind, file: &'p str, line: u32 },
+    TypeConflict { first: &'static str, file: &'p str, line: u32 },
     TypeOfPart(&'p [u8], Kind),
+    HelpOfPart(&'p [u8], Kind),
     HelpUtf8,
     Unfinished,
     // Dropped: the sample.
-    Duplicate { file: &'p str, line: u32, same_text: bool },
+    Duplicate { file: &'p str, line: u32 },
+    Duplicates { file: &'p str, count: u64 },
     BareSample(Kind),
     BadQuantile(&'p [u8]),
     Misplaced(&'static str),
@@ -51,6 +55,8 @@ pub(in crate::exposition) enum Problem<'p> {
     // Dropped: the file.
     BrokenUtf16,
     TooLarge,
+    Gzip,
+    Protobuf,
     // Passed on as it is.
     CountMismatch,
     FallingBuckets,
@@ -67,7 +73,15 @@ pub(in crate::exposition) enum Problem<'p> {
     Exemplar,
     NumberWord(&'p [u8]),
     LabelBackslash,
+    LabelExported(&'p [u8]),
+    QuotedName,
+    CompositeValue,
+    NativeBuckets,
+    StartTime,
+    GaugePart,
+    Superseded { line: u32 },
     HelpEscape,
+    HelpQuote,
     TypeLate,
     TypeAgain,
     HelpAgain,
@@ -95,7 +109,15 @@ impl Problem<'_> {
             | Self::Exemplar
             | Self::NumberWord(_)
             | Self::LabelBackslash
+            | Self::LabelExported(_)
+            | Self::QuotedName
+            | Self::CompositeValue
+            | Self::NativeBuckets
+            | Self::StartTime
+            | Self::GaugePart
+            | Self::Superseded { .. }
             | Self::HelpEscape
+            | Self::HelpQuote
             | Self::TypeLate
             | Self::TypeAgain
             | Self::HelpAgain
@@ -109,7 +131,7 @@ impl Problem<'_> {
     }
 
     /// How many repairs can be needed on every line of a file.
-    pub(in crate::exposition) const REPEATED: usize = 7;
+    pub(in crate::exposition) const REPEATED: usize = 14;
 
     /// The place of such a repair among them.
     pub(in crate::exposition) fn repeated_slot(&self) -> Option<usize> {
@@ -121,6 +143,13 @@ impl Problem<'_> {
             Self::Exemplar => Some(4),
             Self::NumberWord(_) => Some(5),
             Self::LabelBackslash => Some(6),
+            Self::LabelExported(_) => Some(7),
+            Self::QuotedName => Some(8),
+            Self::CompositeValue => Some(9),
+            Self::NativeBuckets => Some(10),
+            Self::StartTime => Some(11),
+            Self::GaugePart => Some(12),
+            Self::Superseded { .. } => Some(13),
             _ => None,
         }
     }
@@ -138,10 +167,10 @@ impl Problem<'_> {
             | Self::TypeWord(_)
             | Self::TypeConflict { .. }
             | Self::TypeOfPart(..)
+            | Self::HelpOfPart(..)
             | Self::HelpUtf8
-            | Self::Unfinished
-            | Self::BrokenUtf16
-            | Self::TooLarge => self.line_reason(),
+            | Self::Unfinished => self.line_reason(),
+            Self::BrokenUtf16 | Self::TooLarge | Self::Gzip | Self::Protobuf => self.file_reason(),
             Self::LabelName(_)
             | Self::LabelNameReserved(_)
             | Self::LabelEquals(_)
@@ -151,7 +180,9 @@ impl Problem<'_> {
             | Self::LabelSeparator
             | Self::LabelComma
             | Self::LabelTwice(_)
-            | Self::LabelUtf8 => self.label_reason(),
+            | Self::LabelUtf8
+            | Self::TooManyLabels
+            | Self::QuotedNameText => self.label_reason(),
             _ if self.severity() == Severity::Repaired => self.repair_reason(),
             _ => self.family_reason(),
         }
@@ -170,18 +201,27 @@ impl Problem<'_> {
             Self::MetaName(keyword, _) => format!("no metric name after '# {keyword}'"),
             Self::TypeWord(word) => format!("unknown metric type {}", quoted(word)),
             Self::TypeConflict { first, file, line } => {
-                format!("a second type for the same metric: it is a {} since {}", first.name(), place(file, line))
+                format!("a second type for the same metric: it is a {first} since {}", place(file, line))
             }
             Self::TypeOfPart(base, kind) => {
                 format!("a type of its own for a part of the {} {}", kind.name(), quoted(base))
             }
-            Self::HelpUtf8 => "the help text is not UTF-8; what is not was replaced".to_owned(),
-            Self::Unfinished => {
-                "the last line has no end, and whoever wrote it was not done: it may be half a line".to_owned()
+            Self::HelpOfPart(base, kind) => {
+                format!("a help text of its own for a part of the {} {}", kind.name(), quoted(base))
             }
-            Self::BrokenUtf16 => "the file says that it is UTF-16, but not all of it is".to_owned(),
-            _ => "the file is larger than 4 GiB".to_owned(),
+            Self::HelpUtf8 => "the help text is not UTF-8; what is not was replaced".to_owned(),
+            _ => "the last line has no end, and whoever wrote it was not done: it may be half a line".to_owned(),
         }
+    }
+
+    fn file_reason(&self) -> String {
+        let reason = match self {
+            Self::BrokenUtf16 => "the file says that it is UTF-16, but not all of it is",
+            Self::Gzip => "the file is compressed with gzip",
+            Self::Protobuf => "the file is in the protobuf format, not in text",
+            _ => "the file is larger than 4 GiB",
+        };
+        reason.to_owned()
     }
 
     fn label_reason(&self) -> String {
@@ -196,14 +236,23 @@ impl Problem<'_> {
             Self::LabelSeparator => "',' or '}' is expected after the label value".to_owned(),
             Self::LabelComma => "a comma without a label before it".to_owned(),
             Self::LabelTwice(name) => format!("the label {} appears twice", quoted(name)),
+            Self::TooManyLabels => {
+                "a sample with more than 128 labels, which would cost the gateway seconds".to_owned()
+            }
+            Self::QuotedNameText => "the name in quotes is empty or not UTF-8".to_owned(),
             _ => "the label value is not UTF-8".to_owned(),
         }
     }
 
     fn family_reason(&self) -> String {
         match *self {
-            Self::Duplicate { file, line, .. } => {
-                format!("the same series as in {}; the first stays", place(file, line))
+            Self::Duplicate { file, line } => {
+                format!("the same series as in {}, which stays: tell the programs apart by a label", place(file, line))
+            }
+            Self::Duplicates { file, count } => {
+                format!(
+                    "{count} series that '{file}' has too; those of '{file}' stay: tell the programs apart by a label"
+                )
             }
             Self::BareSample(Kind::Summary) => "a sample of a summary without 'quantile' has no place".to_owned(),
             Self::BareSample(kind) => format!("a sample of a {} needs '_bucket', '_sum' or '_count'", kind.name()),
@@ -245,6 +294,23 @@ impl Problem<'_> {
             Self::Exemplar => "an exemplar, which only OpenMetrics has; the value is kept".to_owned(),
             Self::NumberWord(text) => format!("{} is written as 'NaN'", quoted(text)),
             Self::LabelBackslash => "a backslash that begins no escape; it is kept".to_owned(),
+            Self::LabelExported(name) => {
+                let name = String::from_utf8_lossy(name);
+                format!(
+                    "the grouping key has the label '{name}' with another value; this one is kept as 'exported_{name}'"
+                )
+            }
+            Self::QuotedName => "a name in quotes, which old gateways do not know; it is escaped with '_'".to_owned(),
+            Self::CompositeValue => "a composite value, which only OpenMetrics 2.0 has; it is written out".to_owned(),
+            Self::NativeBuckets => "native buckets, which the text format does not have, are left out".to_owned(),
+            Self::StartTime => {
+                "a start time after the value, which only OpenMetrics 2.0 has; it is kept as '_created'".to_owned()
+            }
+            Self::GaugePart => "'_gcount' and '_gsum' of a histogram are written as '_count' and '_sum'".to_owned(),
+            Self::Superseded { line } => format!("the same series again in line {line}; the last one stays"),
+            Self::HelpQuote => {
+                "an escaped quote in the help text, which only OpenMetrics has; it is written plain".to_owned()
+            }
             Self::HelpEscape => "a backslash that begins no escape in the help text; it is kept".to_owned(),
             Self::TypeLate => "the type is told after samples; it is moved before them".to_owned(),
             Self::TypeAgain => "the type is told a second time".to_owned(),
@@ -274,7 +340,7 @@ impl Problem<'_> {
             Self::BadValue(text) => return Some(bad_value_help(text)),
             Self::AfterValue([b'#', ..]) => "a comment needs a line of its own".to_owned(),
             Self::AfterValue(_) => "one sample a line; nothing may follow its value".to_owned(),
-            Self::LabelName([b'"', ..]) => "names in quotes need a newer gateway; rename the label".to_owned(),
+            Self::LabelName([b'"', ..]) => "a sample has one name".to_owned(),
             Self::LabelName(_) => "a label name has letters, digits and '_' and begins with no digit".to_owned(),
             Self::LabelNameReserved(_) => {
                 "names that begin with '__' belong to Prometheus; rename the label".to_owned()
@@ -296,10 +362,10 @@ impl Problem<'_> {
             Self::TypeWord(_) => "use counter, gauge, histogram, summary or untyped".to_owned(),
             Self::TypeConflict { .. } => "give the metric one type, in every file".to_owned(),
             Self::TypeOfPart(..) => "remove the line; the type of the whole says it all".to_owned(),
-            Self::Duplicate { same_text: true, .. } => "remove one, or tell them apart by a label".to_owned(),
-            Self::Duplicate { .. } => {
-                "grouping labels such as job replace labels of the same name, and an empty label is none".to_owned()
-            }
+            Self::HelpOfPart(..) => "remove the line; the help text of the whole is shown".to_owned(),
+            Self::TooManyLabels => "what differs that much belongs into values or into a log".to_owned(),
+            Self::Gzip => "decompress it first ('gunzip -c'), or fetch it without 'Accept-Encoding: gzip'".to_owned(),
+            Self::Protobuf => "ask for text: 'Accept: text/plain; version=0.0.4'".to_owned(),
             Self::BareSample(Kind::Summary) => "write name{quantile=\"0.5\"} value, or use the type gauge".to_owned(),
             Self::BareSample(_) => "use the type gauge or counter for a single number".to_owned(),
             Self::BucketWithoutLe => "write name_bucket{le=\"0.5\"} count".to_owned(),

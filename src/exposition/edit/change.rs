@@ -247,10 +247,10 @@ impl OwnLines {
             let text = found.text.trim_ascii_start();
             let found_comment = if text.first() == Some(&b'#') { comment(text) } else { continue };
             match found_comment {
-                Ok(Comment::Help { name: other, text }) if other == name.as_bytes() && !text.is_empty() => {
+                Ok(Comment::Help { name: other, text }) if *other == *name.as_bytes() && !text.is_empty() => {
                     own.help = own.help.or(Some(found.number));
                 }
-                Ok(Comment::Type { name: other, word }) if other == name.as_bytes() && !word.is_empty() => {
+                Ok(Comment::Type { name: other, word }) if *other == *name.as_bytes() && !word.is_empty() => {
                     let word = word.trim_ascii_end();
                     let says_nothing =
                         ["untyped", "unknown"].iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()));
@@ -302,9 +302,11 @@ impl Expected<'_> {
             // A TYPE line alone, without samples: the parts that were added became metrics of their own.
             None if let Some(told) = self.told.filter(|told| *told != self.kind) => Err(other_type(told, self.kind)),
             _ => {
-                let reason = dropped(before).next().map(ToString::to_string);
-                let reason = reason.unwrap_or_else(|| "what the file has of it cannot be changed".to_owned());
-                Err(Unchanged::Unreadable(reason))
+                // A series of the file that is the same as one that was added would be gone.
+                let reason = "what the file has of it cannot be changed: choose another name".to_owned();
+                Err(dropped(before)
+                    .next()
+                    .map_or_else(|| Unchanged::Misuse(reason), |found| Unchanged::Unreadable(found.to_string())))
             }
         }
     }

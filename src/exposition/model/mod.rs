@@ -12,4 +12,4 @@ pub use kind::{Kind, Suffix};
 pub use sample::{Position, Sample};
 
 pub(in crate::exposition) use gateway_metrics::{PUSH_TIMES, gateway_kind, is_gateways_own};
-pub(in crate::exposition) use labels::{pairs, write_escaped, write_labels, write_pairs};
+pub(in crate::exposition) use labels::{pairs, unescape, write_escaped, write_labels, write_pairs};

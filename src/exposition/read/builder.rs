@@ -7,6 +7,13 @@ use super::series_table::SeriesTable;
 use crate::exposition::diagnostic::Problem;
 use crate::exposition::model::pairs;
 
+/// Which of two samples of one series stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    FirstStays,
+    LastStays,
+}
+
 /// What builds families.
 #[derive(Debug)]
 pub(super) struct Builder<'a, 'k> {
@@ -30,15 +37,18 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Says that a sample's series was there before.
-    pub(super) fn raise_duplicate(&mut self, group: u32, record: &Record, first: u32) {
-        let Some((first, of)) = self.record(first).zip(self.records.groups.get(group as usize)) else { return };
-        let labels =
-            |record: &Record| self.records.text(of, record).rsplit_once(' ').map(|(labels, _)| labels.to_owned());
-        let same_text = labels(record) == labels(&first);
-        let position = first.position();
-        let file = self.findings.other_file(record.position(), position);
-        self.raise(group, record, &Problem::Duplicate { file, line: position.line, same_text });
+    /// Says which of two samples of one series stays: in one file the last, because shells append; of two files the first.
+    pub(super) fn settle_duplicate(&mut self, group: u32, record: &Record, first: u32) -> Settled {
+        let Some((first, of)) = self.record(first).zip(self.records.groups.get(group as usize)) else {
+            return Settled::FirstStays;
+        };
+        let (there, here) = (first.place(of), record.place(of));
+        if there.position.source == here.position.source {
+            self.findings.raise(there, &Problem::Superseded { line: here.position.line });
+            return Settled::LastStays;
+        }
+        self.findings.raise_duplicate(here, there);
+        Settled::FirstStays
     }
 
     /// Whether two records of a group have the same labels as the gateway sees them, `special` left aside.

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::builder::Builder;
+use super::builder::{Builder, Settled};
 use super::findings::Span;
 use super::label_hash::LabelHasher;
 use super::records::{NONE, Record, Records};
+use super::series_table::SeriesTable;
 use crate::exposition::diagnostic::{Problem, Severity};
 use crate::exposition::model::{Kind, Sample, Suffix, number, pairs, write_pairs};
 
@@ -81,19 +82,7 @@ pub(super) fn build<'a>(
     table.reset(members.len());
     let mut composite =
         Composite { builder, kind, name: ascii(name), series: Vec::new(), index: HashMap::new(), last: None };
-    let mut kept = Vec::with_capacity(members.len());
-    for member in members {
-        let Some(meaning) = composite.meaning(&member) else { continue };
-        let hash = composite.hash(&member, meaning);
-        let first = table.find_or_add(hash, member.number, |other| composite.is_same(&member, meaning, other));
-        if let Some(first) = first {
-            composite.builder.raise_duplicate(member.group, &member.record, first);
-            continue;
-        }
-        let series = composite.series_of(meaning.labels);
-        composite.add(series, &member, meaning);
-        kept.push((member, series));
-    }
+    let kept = composite.settle(members, &mut table);
     let added = composite.finish();
     let samples = composite.samples(&kept, added);
     builder.table = table;
@@ -126,6 +115,35 @@ fn is_spoiled(builder: &Builder<'_, '_>, kind: Kind, name: &[u8]) -> bool {
 }
 
 impl<'a> Composite<'_, 'a, '_> {
+    /// Leaves one sample of each series and adds it to the series that it is a part of.
+    fn settle(&mut self, members: Vec<Member>, table: &mut SeriesTable) -> Vec<(Member, usize)> {
+        let mut kept: Vec<(Member, Meaning)> = Vec::with_capacity(members.len());
+        // The numbers of the records that came first, which the table knows.
+        let mut numbers = Vec::with_capacity(members.len());
+        for member in members {
+            let Some(meaning) = self.meaning(&member) else { continue };
+            let hash = self.hash(&member, meaning);
+            let Some(first) = table.find_or_add(hash, member.number, |other| self.is_same(&member, meaning, other))
+            else {
+                numbers.push(member.number);
+                kept.push((member, meaning));
+                continue;
+            };
+            let place = numbers.binary_search(&first).ok().and_then(|place| kept.get_mut(place));
+            if let Some((there, _)) = place
+                && self.builder.settle_duplicate(member.group, &member.record, there.number) == Settled::LastStays
+            {
+                *there = member;
+            }
+        }
+        let settled = kept.into_iter().map(|(member, meaning)| {
+            let series = self.series_of(meaning.labels);
+            self.add(series, &member, meaning);
+            (member, series)
+        });
+        settled.collect()
+    }
+
     /// The label that tells apart the samples of one series.
     fn special_name(&self) -> &'static str {
         if self.kind == Kind::Histogram { "le" } else { "quantile" }
@@ -214,7 +232,7 @@ impl<'a> Composite<'_, 'a, '_> {
         }
         let mut is_falling = false;
         if let Some(series) = self.series.get_mut(series) {
-            series.last = member.number;
+            series.last = series.last.max(member.number);
             match (member.suffix, meaning.special) {
                 (Suffix::Sum, _) => series.has_sum = true,
                 (Suffix::Count, _) => series.count = Some(*member),
@@ -312,7 +330,13 @@ impl<'a> Composite<'_, 'a, '_> {
     /// A sample as it is written. The gateway puts histograms together before it replaces labels by those of the grouping
     /// key, so samples that are to belong together must not differ in what it will replace.
     fn sample(&mut self, member: &Member) -> Sample<'a> {
-        if !member.record.has_ignored {
+        let suffix = member.suffix.as_str();
+        let group = self.builder.records.groups.get(member.group as usize);
+        let has_own_name = group.is_some_and(|group| group.name.len() == self.name.len() + suffix.len());
+        if !has_own_name {
+            self.raise(member, &Problem::GaugePart);
+        }
+        if has_own_name && !member.record.has_ignored {
             return self.builder.records.take_sample(member.group, &member.record, member.suffix);
         }
         let hasher = self.builder.hasher;

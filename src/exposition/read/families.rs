@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::builder::Builder;
+use super::builder::{Builder, Settled};
 use super::composite;
 use super::context::Context;
 use super::declarations::{Declaration, Declarations, base_of};
@@ -15,8 +15,8 @@ use crate::exposition::model::{Family, Kind, Sample, Suffix};
 
 /// A family that is to be built: which groups of samples belong to it.
 #[derive(Debug)]
-struct FamilyPlan<'a> {
-    name: &'a [u8],
+struct FamilyPlan {
+    name: Box<[u8]>,
     kind: Kind,
     declared: Option<Declaration>,
     /// Groups by their suffix, in the order of [`Suffix`].
@@ -33,7 +33,7 @@ pub(super) fn build<'a>(
     let mut names = TakenNames::new(context.reserved);
     for plan in plans(&builder.records, &declarations, &mut builder.findings) {
         let Some(place) = first_place(&builder, &plan) else { continue };
-        let kind = match names.admit(plan.name, plan.kind) {
+        let kind = match names.admit(&plan.name, plan.kind) {
             Ok(kind) => kind,
             Err(problem) => {
                 builder.findings.raise(place, &problem);
@@ -50,41 +50,39 @@ pub(super) fn build<'a>(
             builder.findings.raise(declared.place, &Problem::TypeLate);
         }
         let samples = if kind.is_composite() {
-            composite::build(&mut builder, kind, plan.name, plan.parts)
+            composite::build(&mut builder, kind, &plan.name, plan.parts)
         } else {
             scalars(&mut builder, plan.parts[Suffix::None as usize])
         };
         if samples.is_empty() {
             continue;
         }
-        names.take(plan.name, kind);
-        let help = declarations.take_help(plan.name);
-        let name = std::str::from_utf8(plan.name).unwrap_or_default();
+        names.take(&plan.name, kind);
+        let help = declarations.take_help(&plan.name).map(|help| help.text);
+        let name = String::from_utf8(plan.name.into_vec()).unwrap_or_default();
         families.push(Family::new(name, kind).with_samples(help, samples));
     }
     (families, builder.findings)
 }
 
 /// Which groups make a family.
-fn plans<'a>(
-    records: &Records<'a>,
-    declarations: &Declarations<'a>,
-    findings: &mut Findings<'a>,
-) -> Vec<FamilyPlan<'a>> {
-    let mut plans: Vec<FamilyPlan<'a>> = Vec::new();
+fn plans<'a>(records: &Records<'a>, declarations: &Declarations<'a>, findings: &mut Findings<'a>) -> Vec<FamilyPlan> {
+    let mut plans: Vec<FamilyPlan> = Vec::new();
     let mut index = HashMap::new();
     for (number, group) in records.groups.iter().enumerate().filter(|(_, group)| group.count > 0) {
-        let (name, suffix) = owner(group.name, records, declarations);
+        let (name, suffix) = owner(&group.name, records, declarations);
         let declared = declarations.kind(name);
-        if suffix != Suffix::None
-            && let Some(own) = declarations.kind(group.name)
-        {
-            let kind = declared.map_or(Kind::Untyped, |declared| declared.kind);
-            findings.raise(own.place, &Problem::TypeOfPart(name, kind));
+        let kind = declared.map_or(Kind::Untyped, |declared| declared.kind);
+        if suffix != Suffix::None {
+            if let Some(own) = declarations.kind(&group.name) {
+                findings.raise(own.place, &Problem::TypeOfPart(name, kind));
+            }
+            if let Some(help) = declarations.help(&group.name) {
+                findings.raise(help.span, &Problem::HelpOfPart(name, kind));
+            }
         }
         let at = *index.entry(name).or_insert_with(|| {
-            let kind = declared.map_or(Kind::Untyped, |declared| declared.kind);
-            plans.push(FamilyPlan { name, kind, declared, parts: [None; 4] });
+            plans.push(FamilyPlan { name: name.into(), kind, declared, parts: [None; 4] });
             plans.len() - 1
         });
         if let Some(plan) = plans.get_mut(at) {
@@ -107,8 +105,21 @@ fn owner<'a>(name: &'a [u8], records: &Records<'a>, declarations: &Declarations<
             return (base, suffix);
         }
     }
+    let histogram = |base: &[u8]| declarations.kind(base).is_some_and(|declared| declared.kind == Kind::Histogram);
+    for (text, suffix) in GAUGE_PARTS {
+        if let Some(base) = name.strip_suffix(text.as_bytes())
+            && own.is_none()
+            && histogram(base)
+            && records.group(&[base, suffix.as_str().as_bytes()].concat()).is_none()
+        {
+            return (base, suffix);
+        }
+    }
     (name, Suffix::None)
 }
+
+/// What OpenMetrics calls the parts of a gauge histogram. Some programs write them for a histogram.
+const GAUGE_PARTS: [(&str, Suffix); 2] = [("_gcount", Suffix::Count), ("_gsum", Suffix::Sum)];
 
 /// Whether the histogram or summary `base` has samples beside those of `name`. Client libraries write a TYPE line for a
 /// metric without samples too, and such a line takes no other metric's name away.
@@ -122,7 +133,7 @@ fn has_other_samples(base: &[u8], name: &[u8], records: &Records<'_>, declaratio
 }
 
 /// Where the first sample of a family stands.
-fn first_place(builder: &Builder<'_, '_>, plan: &FamilyPlan<'_>) -> Option<Span> {
+fn first_place(builder: &Builder<'_, '_>, plan: &FamilyPlan) -> Option<Span> {
     let groups = plan.parts.iter().flatten().filter_map(|&part| builder.records.groups.get(part as usize));
     let first = groups.min_by_key(|group| group.first)?;
     builder.records.all.get(first.first as usize).map(|record| record.place(first))
@@ -141,7 +152,7 @@ fn scalars<'a>(builder: &mut Builder<'a, '_>, group: Option<u32>) -> Vec<Sample<
     samples
 }
 
-/// Takes the samples out of a group whose series was there before; how many are left.
+/// Leaves one sample of each series in a group; how many are left.
 fn leave_out_duplicates(builder: &mut Builder<'_, '_>, group: u32) -> usize {
     let mut left = builder.records.groups.get(group as usize).map_or(0, |group| group.count as usize);
     let mut table = std::mem::take(&mut builder.table);
@@ -151,7 +162,9 @@ fn leave_out_duplicates(builder: &mut Builder<'_, '_>, group: u32) -> usize {
         match table.find_or_add(record.hash, next, |other| builder.is_same(group, next, other, "")) {
             None => before = next,
             Some(first) => {
-                builder.raise_duplicate(group, &record, first);
+                if builder.settle_duplicate(group, &record, first) == Settled::LastStays {
+                    builder.records.replace(first, &record);
+                }
                 builder.records.unlink(before, &record);
                 left -= 1;
             }

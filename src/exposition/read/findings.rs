@@ -1,6 +1,8 @@
 //! Collects what is found while files are read. Bounded, because a file of 64 MiB can be wrong sixteen million times:
 //! everything is counted, the first of each file's repairs and the first thousand of the rest are kept.
 
+use std::collections::HashMap;
+
 use super::source::Source;
 use crate::exposition::diagnostic::{Diagnostic, Excerpt, Problem, Severity};
 use crate::exposition::model::Position;
@@ -27,11 +29,20 @@ pub(super) struct Findings<'a> {
     /// For each repair that a whole file can need on every line: where its first finding is.
     repeated: [Option<usize>; Problem::REPEATED],
     current: u16,
+    /// For each pair of files with the same series: where its finding is, and how many series there are.
+    duplicates: HashMap<(u16, u16), (usize, u64)>,
 }
 
 impl<'a> Findings<'a> {
     pub(super) fn new(sources: &'a [Source<'a>]) -> Self {
-        Self { sources, kept: Vec::new(), counts: [0; 3], repeated: [None; Problem::REPEATED], current: 0 }
+        Self {
+            sources,
+            kept: Vec::new(),
+            counts: [0; 3],
+            repeated: [None; Problem::REPEATED],
+            current: 0,
+            duplicates: HashMap::new(),
+        }
     }
 
     /// Begins with the next source.
@@ -64,6 +75,29 @@ impl<'a> Findings<'a> {
         }
         let diagnostic = self.describe(place, problem);
         self.kept.push((place.position, diagnostic));
+    }
+
+    /// Counts a series that another file has too: one finding for each pair of files, because programs that write the same
+    /// metrics have all series in common.
+    pub(super) fn raise_duplicate(&mut self, here: Span, there: Span) {
+        let pair = (here.position.source, there.position.source);
+        if let Some((_, count)) = self.duplicates.get_mut(&pair) {
+            *count += 1;
+            return;
+        }
+        let (file, line) = (self.other_file(here.position, there.position), there.position.line);
+        self.duplicates.insert(pair, (self.kept.len(), 1));
+        self.raise(here, &Problem::Duplicate { file, line });
+    }
+
+    /// Tells in the findings about pairs of files how many series they have in common.
+    fn count_duplicates(&mut self) {
+        for ((_, there), (index, count)) in &self.duplicates {
+            let file = self.sources.get(usize::from(*there)).map_or("", |source| source.name.as_str());
+            if let Some((_, diagnostic)) = self.kept.get_mut(*index).filter(|_| *count > 1) {
+                diagnostic.reason = Problem::Duplicates { file, count: *count }.reason();
+            }
+        }
     }
 
     /// Counts a finding about a source as a whole.
@@ -100,6 +134,7 @@ impl<'a> Findings<'a> {
 
     /// The findings in the order of the files' lines.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        self.count_duplicates();
         self.kept.sort_by_key(|(position, diagnostic)| (*position, diagnostic.column));
         self.kept.into_iter().map(|(_, diagnostic)| diagnostic).collect()
     }

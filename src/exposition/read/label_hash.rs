@@ -1,13 +1,17 @@
-//! What makes two samples the same series: the label set as the gateway sees it, in any order, after the grouping labels
-//! have replaced those of the same name and without empty labels.
+//! What makes two samples the same series: the label set as the gateway sees it, in any order, without the labels that
+//! the grouping key has too and without empty ones.
 
 use std::hash::{BuildHasher, RandomState};
+
+use crate::exposition::model::write_escaped;
 
 /// Hashes label pairs. The seed differs from run to run, so that no file can be made whose labels all collide; nothing
 /// that is written depends on it.
 #[derive(Debug)]
 pub(super) struct LabelHasher<'c> {
     grouping: &'c [(String, String)],
+    /// The values of the grouping labels with their escapes.
+    values: Vec<String>,
     seed: u64,
 }
 
@@ -15,13 +19,27 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl<'c> LabelHasher<'c> {
     pub(super) fn new(grouping: &'c [(String, String)]) -> Self {
-        Self { grouping, seed: RandomState::new().hash_one(0_u8) }
+        let escaped = |(_, value): &(String, String)| {
+            let mut out = String::new();
+            write_escaped(&mut out, value);
+            out
+        };
+        Self { grouping, values: grouping.iter().map(escaped).collect(), seed: RandomState::new().hash_one(0_u8) }
     }
 
     /// Whether the grouping key replaces the label of this name.
     #[inline]
     pub(super) fn is_overwritten(&self, name: &[u8]) -> bool {
         self.grouping.iter().any(|(other, _)| other.as_bytes() == name)
+    }
+
+    /// Whether the grouping key has a label of this name with another value than this one, which is still escaped. An empty
+    /// label is none.
+    #[inline]
+    pub(super) fn clashes(&self, name: &[u8], value: &[u8]) -> bool {
+        let differs =
+            |(other, own): (&(String, String), &String)| other.0.as_bytes() == name && own.as_bytes() != value;
+        !value.is_empty() && self.grouping.iter().zip(&self.values).any(differs)
     }
 
     /// The hash of one label pair, `name="value` in its written form. The hash of a set is the sum of those of its pairs.

@@ -2,6 +2,7 @@
 
 use super::grammar::label_name_len;
 use super::label_hash::LabelHasher;
+use super::mend::MAX_LABELS;
 use crate::exposition::model::number::spelling;
 
 /// A sample in the form in which it is written, as it was found behind the name.
@@ -23,7 +24,7 @@ pub(super) struct LineLayout {
 #[inline]
 pub(super) fn recognise(text: &[u8], hasher: &LabelHasher<'_>) -> Option<LineLayout> {
     let mut found = LineLayout { value_at: 1, special_at: 0, hash: 0, has_ignored: false, suspicious: false };
-    let mut names = 0_u64;
+    let (mut names, mut count) = (0_u64, 0);
     if text.first() == Some(&b'{') {
         let mut at = 1;
         loop {
@@ -35,8 +36,14 @@ pub(super) fn recognise(text: &[u8], hasher: &LabelHasher<'_>) -> Option<LineLay
             }
             let end = value_end(text, quote)?;
             let pair = text.get(at..end)?;
+            count += 1;
+            if count > MAX_LABELS {
+                return None;
+            }
             if end > quote && !hasher.is_overwritten(name) {
                 found.hash = found.hash.wrapping_add(hasher.hash(pair));
+            } else if hasher.clashes(name, text.get(quote..end)?) {
+                return None;
             } else {
                 found.has_ignored = true;
             }

@@ -36,7 +36,7 @@ pub(super) struct Record {
 /// The samples of one name.
 #[derive(Debug)]
 pub(super) struct SampleGroup<'a> {
-    pub(super) name: &'a [u8],
+    pub(super) name: Cow<'a, [u8]>,
     pub(super) first: u32,
     pub(super) last: u32,
     pub(super) count: u32,
@@ -55,7 +55,7 @@ pub(super) struct Records<'a> {
     pub(super) texts: Vec<Option<&'a str>>,
     sources: &'a [Source<'a>],
     pub(super) groups: Vec<SampleGroup<'a>>,
-    index: HashMap<&'a [u8], u32>,
+    index: HashMap<Cow<'a, [u8]>, u32>,
     pub(super) all: Vec<Record>,
     /// Texts of the samples that were written anew.
     pub(super) owned: Vec<Box<str>>,
@@ -109,7 +109,7 @@ impl<'a> Records<'a> {
         let Some(group) = self.groups.get(group as usize) else { return Sample::default() };
         let line = if record.is_owned {
             let text = self.owned.get_mut(record.len as usize).map(std::mem::take).unwrap_or_default();
-            Cow::Owned([std::str::from_utf8(group.name).unwrap_or_default(), &text].concat())
+            Cow::Owned([std::str::from_utf8(&group.name).unwrap_or_default(), &text].concat())
         } else {
             let start = record.at as usize;
             Cow::Borrowed(self.slice(record.source, start..start + group.name.len() + record.len as usize))
@@ -141,13 +141,29 @@ impl<'a> Records<'a> {
     }
 
     /// The place of the group of this name, which is added where there is none.
-    pub(super) fn find_or_add(&mut self, name: &'a [u8]) -> u32 {
-        *self.index.entry(name).or_insert_with(|| {
-            let group =
-                SampleGroup { name, first: NONE, last: NONE, count: 0, follower: NONE, source: 0, is_spoiled: false };
-            self.groups.push(group);
-            to_u32(self.groups.len() - 1)
-        })
+    pub(super) fn find_or_add(&mut self, name: Cow<'a, [u8]>) -> u32 {
+        if let Some(&index) = self.index.get(name.as_ref()) {
+            return index;
+        }
+        let index = to_u32(self.groups.len());
+        self.index.insert(name.clone(), index);
+        self.groups.push(SampleGroup {
+            name,
+            first: NONE,
+            last: NONE,
+            count: 0,
+            follower: NONE,
+            source: 0,
+            is_spoiled: false,
+        });
+        index
+    }
+
+    /// Puts a record into the place of an equal one that was read before it.
+    pub(super) fn replace(&mut self, number: u32, record: &Record) {
+        if let Some(replaced) = self.all.get_mut(number as usize) {
+            *replaced = Record { next: replaced.next, ..*record };
+        }
     }
 
     /// Adds a record to a group.

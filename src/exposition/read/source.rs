@@ -21,6 +21,10 @@ pub(in crate::exposition) enum Encoding {
     Utf8Mark,
     /// A UTF-16 byte order mark: converted.
     Utf16,
+    /// Compressed data: nothing of it is read.
+    Gzip,
+    /// Delimited protobuf messages (Prometheus, "Exposition formats", "Protobuf format"): nothing of it is read.
+    Protobuf,
     /// A UTF-16 byte order mark, but not all of the rest is UTF-16: what is not became U+FFFD.
     BrokenUtf16,
 }
@@ -67,8 +71,23 @@ fn decode(bytes: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, Encoding) {
         [0xef, 0xbb, 0xbf, ..] => (without_mark(bytes), Encoding::Utf8Mark),
         [0xff, 0xfe, rest @ ..] => decode_utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => decode_utf16(rest, u16::from_be_bytes),
+        [0x1f, 0x8b, ..] => (bytes, Encoding::Gzip),
+        start if is_protobuf(start) => (bytes, Encoding::Protobuf),
         _ => (bytes, Encoding::Plain),
     }
+}
+
+/// Whether delimited messages of `io.prometheus.client.MetricFamily` begin here: a length as a varint, then the field 1 (the
+/// name), its length, and a name that is a name.
+fn is_protobuf(bytes: &[u8]) -> bool {
+    let length = bytes.iter().take(5).take_while(|byte| **byte >= 0x80).count() + 1;
+    let [0x0a, name_length, rest @ ..] = bytes.get(length..).unwrap_or_default() else { return false };
+    let name = rest.get(..usize::from(*name_length)).unwrap_or_default();
+    // In text a line feed and a length that fits what follows, behind one character, would be a coincidence; a name whose end is
+    // followed by the number of another field rules it out.
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'.'))
+        && matches!(rest.get(name.len()), Some(0x12 | 0x18))
 }
 
 fn without_mark(bytes: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
