@@ -237,8 +237,7 @@ fn the_run_form_reads_named_files() {
         .run(["true"])
         .exit(0);
     let a = directory.path().join("a.prom");
-    let run =
-        run.stderr_has(&format!("b.prom:2:1: the same series as in line 2 of '{}', which stays", a.display()));
+    let run = run.stderr_has(&format!("b.prom:2:1: the same series as in line 2 of '{}', which stays", a.display()));
     let _ = run.stderr_has("/nonexistent.prom: there is no such file").pushed(
         &gateway,
         "named",
