@@ -97,6 +97,13 @@ install: ## install binary, man page and completions below PREFIX (/usr/local); 
 dist: build ## tarball, .deb, .rpm, software bill of materials and their sums, below target/dist
 	@scripts/dist $(BINARY)
 
+.PHONY: example-spring-boot
+example-spring-boot: build ## build the job in examples/spring-boot with Maven, and run it under pushwrap
+	$(call need,mvn,install Maven (Debian: maven))
+	$(call need,java,install a JDK 17 or newer (Debian: default-jdk))
+	mvn -q -f examples/spring-boot/pom.xml package || { echo "make: Maven cannot build it: it needs its registry" >&2; exit 1; }
+	$(BINARY) --job hello --summary -- java -jar examples/spring-boot/target/hello-1.jar
+
 IMAGE ?= pushwrap
 .PHONY: image
 image: build ## the container image IMAGE (pushwrap), which has the binary and nothing else

@@ -12,6 +12,7 @@ mod delivery_heads;
 mod delivery_secured;
 mod delivery_tls;
 mod doctor;
+mod examples;
 mod exposition_check;
 mod exposition_servers;
 mod gateway_groups;

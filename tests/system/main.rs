@@ -8,6 +8,7 @@ mod cgroup;
 mod containers;
 mod dns;
 mod engine;
+mod examples;
 mod metric;
 mod packages;
 mod process;
