@@ -4,6 +4,7 @@
 mod harness;
 
 mod alerts;
+mod alerts_live;
 mod delivery;
 mod delivery_dispatcher;
 mod delivery_explained;

@@ -37,6 +37,12 @@ impl Prometheus {
             ];
             fixed.into_iter().chain(flags.iter().map(ToString::to_string)).collect()
         });
+        Self::of(server)
+    }
+
+    /// One that was started with a configuration of its own.
+    #[track_caller]
+    pub(crate) fn of(server: Server) -> Self {
         let prometheus = Self { server };
         wait_for("Prometheus to be ready", || {
             let answer = http::request("GET", &format!("{}/-/ready", prometheus.url()), b"").ok()?;
