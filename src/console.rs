@@ -4,7 +4,8 @@
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -51,8 +52,12 @@ pub fn shows_colours(stream: &impl IsTerminal) -> bool {
 
 /// What a pipe takes without blocking once poll(2) calls it writable (`PIPE_BUF`, pipe(7)).
 const CHUNK_BYTES: usize = 4096;
-/// How long a reader of our standard error may stand still before the rest is dropped, in milliseconds.
+/// How long all that is said may wait together for a reader of our standard error, in milliseconds. What comes after that is
+/// dropped unless it can be written at once: nothing that pushwrap says may hold up a signal, a time limit or the end.
 const PATIENCE_MS: u16 = 1000;
+
+/// What is left of [`PATIENCE_MS`].
+static PATIENCE_LEFT_MS: AtomicU16 = AtomicU16::new(PATIENCE_MS);
 
 /// Says one line on standard error, as `pushwrap: LINE`. A message of several lines gets the prefix on each of them.
 /// Control characters are escaped: server answers and file contents must not reach the terminal as commands. An address loses
@@ -84,7 +89,13 @@ pub fn write_stderr(mut bytes: &[u8]) {
 
 fn is_writable(stream: BorrowedFd<'_>) -> bool {
     let mut streams = [PollFd::new(stream, PollFlags::POLLOUT)];
-    poll(&mut streams, PollTimeout::from(PATIENCE_MS)).is_ok_and(|ready| ready > 0)
+    let start = Instant::now();
+    let left = PATIENCE_LEFT_MS.load(Ordering::Relaxed);
+    let is_ready = poll(&mut streams, PollTimeout::from(left)).is_ok_and(|ready| ready > 0);
+    let waited = u16::try_from(start.elapsed().as_millis()).unwrap_or(u16::MAX);
+    let _ =
+        PATIENCE_LEFT_MS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(waited)));
+    is_ready
 }
 
 /// The text with control characters escaped as in a string literal.

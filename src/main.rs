@@ -20,7 +20,11 @@ fn main() {
     let caller = child::take_over(&arguments);
     // What fails where delivery catches it must read like everything else that is said.
     std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
-    let exit = match parse(&arguments) {
+    let action = parse(&arguments);
+    if let Ok(action) = &action {
+        caller.blank_secrets(&arguments, &cli::secret_values(action));
+    }
+    let exit = match action {
         Ok(Action::Run(run)) => {
             config::resolve(*run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))
         }

@@ -150,6 +150,8 @@ pub enum Stage {
     Running,
     /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
     ToldToStop,
+    /// The command has survived an order to stop: that it was terminated is taken back.
+    GoesOn,
     /// The command has ended, or could not be started.
     Ended(RunEnd, Outcome),
 }
@@ -178,8 +180,9 @@ pub fn compose(identity: &RunIdentity, facts: &RunFacts, stage: &Stage) -> Vec<F
         report.end(ending, outcome);
     }
     match (stage, ended) {
-        (Stage::ToldToStop, _) => report.outcome(Outcome::Terminated),
-        (_, Some((_, outcome))) => report.outcome(outcome),
+        (Stage::ToldToStop, _) => report.outcome(Some(Outcome::Terminated)),
+        (Stage::GoesOn, _) => report.outcome(None),
+        (_, Some((_, outcome))) => report.outcome(Some(outcome)),
         _ => {}
     }
     if let Some((ending, outcome)) = ended {
@@ -231,8 +234,9 @@ impl Composer<'_> {
         self.families.push(family);
     }
 
-    fn outcome(&mut self, happened: Outcome) {
-        let state = |outcome: Outcome| (vec![("outcome", outcome.name())], u8::from(outcome == happened).to_string());
+    fn outcome(&mut self, happened: Option<Outcome>) {
+        let state =
+            |outcome: Outcome| (vec![("outcome", outcome.name())], u8::from(Some(outcome) == happened).to_string());
         self.labelled(OUTCOME, &Outcome::ALL.map(state));
     }
 
@@ -411,6 +415,12 @@ mod tests {
     fn a_running_command_has_no_end() {
         let running = text(&Stage::Running);
         assert!(running.contains("pushwrap_running 1\n") && !running.contains("outcome"), "{running}");
+        let goes_on = text(&Stage::GoesOn);
+        assert_eq!(goes_on.matches("pushwrap_outcome{outcome=").count(), 8);
+        assert!(
+            !goes_on.contains("\"} 1\npushwrap_outcome") && goes_on.contains("outcome=\"terminated\"} 0"),
+            "{goes_on}"
+        );
         let told = text(&Stage::ToldToStop);
         assert!(told.contains("pushwrap_running 1\n") && told.contains("{outcome=\"terminated\"} 1\n"), "{told}");
         assert!(!told.contains("exit_code"), "{told}");

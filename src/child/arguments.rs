@@ -3,8 +3,25 @@
 #![allow(unsafe_code, reason = "std only copies the arguments; what ps shows is the memory they were passed in")]
 
 use std::ffi::{CStr, OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::slice;
+
+/// Where the secrets stand in the arguments before the first `--`, counted in bytes from the beginning of the first one. A
+/// value is an argument or the end of one (`--user=VALUE`, `-uVALUE`); what follows `--` is the command's.
+fn secret_ranges(arguments: &[OsString], secrets: &[(&str, Range<usize>)]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for argument in arguments.iter().take_while(|argument| *argument != "--") {
+        let end = start + argument.len();
+        for (value, secret) in secrets.iter().filter(|(value, _)| argument.as_bytes().ends_with(value.as_bytes())) {
+            let value_start = end - value.len();
+            ranges.push(value_start + secret.start..value_start + secret.end);
+        }
+        start = end + 1;
+    }
+    ranges
+}
 
 /// The memory in which the arguments were passed.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +31,14 @@ pub(super) struct Area {
 }
 
 impl Area {
+    /// Writes `x` over every byte of a secret, as curl does it: values of the arguments, and where the secret stands in each.
+    pub(super) fn blank(self, arguments: &[OsString], secrets: &[(&str, Range<usize>)]) {
+        for range in secret_ranges(arguments, secrets).into_iter().filter(|range| range.end <= self.length) {
+            // SAFETY: the area is the memory of these arguments, and the range lies in it. Nothing refers to it: std copies.
+            unsafe { std::ptr::write_bytes(self.start.add(range.start), b'x', range.len()) };
+        }
+    }
+
     /// Shows `name` as the only argument. Async-signal-safe.
     ///
     /// # Safety
@@ -64,7 +89,13 @@ pub(super) fn area(arguments: &[OsString]) -> Option<Area> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::area;
+    use super::{area, secret_ranges};
+
+    #[test]
+    fn secrets_are_found_in_values_before_the_command() {
+        let arguments = ["pushwrap", "-uu:pw", "--user", "u:pw", "--", "x", "u:pw"].map(OsString::from);
+        assert_eq!(secret_ranges(&arguments, &[("u:pw", 2..4)]), [13..15, 25..27]);
+    }
 
     #[test]
     fn the_arguments_are_where_the_kernel_has_put_them() {

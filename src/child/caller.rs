@@ -2,11 +2,12 @@
 //! the way in which the command died for the caller.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -34,6 +35,10 @@ pub(super) const BLOCKED: SignalSet = {
 /// it comes within this time: a signal to the whole process group reaches pushwrap and the command, at slightly different moments.
 const SAME_ORDER: Duration = Duration::from_millis(100);
 
+/// How long after the last order to stop the end of the command is taken for its effect. One that goes on for longer has
+/// survived it (a HUP that means "reload").
+const ORDER_HOLDS: Duration = Duration::from_mins(5);
+
 /// What pushwrap was given by its caller. There is one, from [`take_over`].
 #[derive(Debug)]
 pub struct Caller {
@@ -49,8 +54,10 @@ pub struct Caller {
     ignored_orders: Vec<i32>,
     /// Whether ended processes that are not the command's first have to be reaped here.
     pub(super) reaps_orphans: bool,
-    /// The stop orders that have come, and when and how the command ended.
+    /// The stop orders that have come, and when the last one did.
     heard: Vec<i32>,
+    last_order: Option<Instant>,
+    /// When and how the command ended.
     end: Option<(Instant, Status)>,
     orders_after_end: u32,
 }
@@ -72,9 +79,14 @@ pub fn take_over(arguments: &[OsString]) -> Caller {
         closed: sys::closed_at_start(),
         descriptors: open_descriptors(),
         arguments: arguments::area(arguments),
-        ignored_orders: STOP_ORDERS.into_iter().filter(|signal| sys::is_ignored(*signal)).collect(),
+        ignored_orders: STOP_ORDERS
+            .into_iter()
+            .chain([libc::SIGQUIT])
+            .filter(|signal| sys::is_ignored(*signal))
+            .collect(),
         reaps_orphans: is_init(),
         heard: Vec::new(),
+        last_order: None,
         end: None,
         orders_after_end: 0,
     }
@@ -113,6 +125,13 @@ impl Caller {
         sys::set_mask(self.mask);
     }
 
+    /// Blanks the secrets among the arguments for ps(1): each is a value, and where the secret stands in it.
+    pub fn blank_secrets(&self, arguments: &[OsString], secrets: &[(&str, Range<usize>)]) {
+        if let Some(area) = self.arguments {
+            area.blank(arguments, secrets);
+        }
+    }
+
     /// What the command has to find.
     pub(super) fn exec_state(&self) -> ExecState {
         ExecState { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }
@@ -132,6 +151,12 @@ impl Caller {
     /// Takes note of a signal that may be an order to stop; tells whether it is one, and the first of its kind.
     pub(super) fn hear(&mut self, signal: i32) -> bool {
         let order = STOP_ORDERS.contains(&signal) && !self.ignored_orders.contains(&signal);
+        if order {
+            if self.has_survived_order() {
+                self.heard.clear();
+            }
+            self.last_order = Some(Instant::now());
+        }
         let first = order && !self.heard.contains(&signal);
         if first {
             self.heard.push(signal);
@@ -139,9 +164,14 @@ impl Caller {
         first
     }
 
-    /// Whether pushwrap has been told to stop.
+    /// Whether pushwrap has been told to stop, not longer ago than an end can have come of it.
     pub(super) fn told_to_stop(&self) -> bool {
-        !self.heard.is_empty()
+        self.last_order.is_some_and(|last| last.elapsed() < ORDER_HOLDS)
+    }
+
+    /// Whether pushwrap was told to stop so long ago that the command is seen to go on.
+    pub(super) fn has_survived_order(&self) -> bool {
+        self.last_order.is_some() && !self.told_to_stop()
     }
 
     /// Takes note of the end of the command.
@@ -156,7 +186,10 @@ impl Caller {
             return;
         }
         while let Some(pid) = sys::any_ended_child().filter(|pid| Some(*pid) != except) {
-            sys::reap(pid);
+            // Where that is refused (a seccomp profile) the same one would be found again without end.
+            if !sys::reap(pid) {
+                return;
+            }
         }
     }
 
@@ -184,7 +217,9 @@ impl Caller {
 
     /// Whether a signal after the end of the command is a new order to stop, and if so whether it is the second.
     fn is_new_order(&mut self, received: &SignalInfo) -> Option<bool> {
-        if !STOP_ORDERS.contains(&received.signal) || self.ignored_orders.contains(&received.signal) {
+        // The command is over, so that QUIT means us.
+        let is_order = STOP_ORDERS.contains(&received.signal) || received.signal == libc::SIGQUIT;
+        if !is_order || self.ignored_orders.contains(&received.signal) {
             return None;
         }
         if let Some((reaped, status)) = self.end {
@@ -195,6 +230,14 @@ impl Caller {
         }
         self.orders_after_end += 1;
         Some(self.orders_after_end > 1)
+    }
+}
+
+/// Raises the soft limit on CPU time to the hard one, once the command has the soft one: pushwrap does not use the
+/// command's time up, and must not be signalled for its own.
+pub(super) fn raise_cpu_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CPU) {
+        let _ = setrlimit(Resource::RLIMIT_CPU, hard, hard);
     }
 }
 
@@ -264,6 +307,7 @@ mod tests {
             ignored_orders: vec![libc::SIGHUP],
             reaps_orphans: false,
             heard: Vec::new(),
+            last_order: None,
             end: None,
             orders_after_end: 0,
         }
@@ -284,11 +328,26 @@ mod tests {
     }
 
     #[test]
+    fn an_order_holds_for_five_minutes_after_the_last_one() {
+        let ago = |minutes| Instant::now().checked_sub(Duration::from_mins(minutes)).unwrap();
+        let mut caller = given();
+        assert!(!caller.told_to_stop() && !caller.has_survived_order());
+        assert!(caller.hear(libc::SIGTERM));
+        caller.last_order = Some(ago(4));
+        assert!(caller.told_to_stop() && !caller.has_survived_order());
+        caller.last_order = Some(ago(6));
+        assert!(!caller.told_to_stop() && caller.has_survived_order());
+        assert!(caller.hear(libc::SIGTERM), "the first of a new order");
+        assert!(caller.told_to_stop() && !caller.has_survived_order());
+    }
+
+    #[test]
     fn the_echo_of_the_order_that_ended_the_command_is_no_new_one() {
         let mut caller = given();
         assert!(caller.hear(libc::SIGTERM), "the first");
         assert!(!caller.hear(libc::SIGTERM), "again");
         assert!(!caller.hear(libc::SIGHUP), "ignored by the caller");
+        assert!(!caller.hear(libc::SIGQUIT), "no order to stop");
         caller.note_end(Status::Signaled(libc::SIGINT));
         assert_eq!(caller.is_new_order(&received(libc::SIGTERM)), None, "sent to the whole group");
         assert_eq!(caller.is_new_order(&received(libc::SIGINT)), None, "it has died by it");

@@ -14,6 +14,15 @@ const REPEAT: Duration = Duration::from_millis(100);
 /// How long the end of pushwrap waits for killed descendants to be gone.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Whether a signal could be sent to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To one process at least, or there was none left.
+    Some,
+    /// To none: they belong to another user.
+    None,
+}
+
 /// The limit, and how far it has gone.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -30,23 +39,30 @@ impl Limit {
         Self { timeout, next: start.checked_add(timeout.after), expired: None }
     }
 
-    /// Does what is to be done at `next`.
-    pub(super) fn act(&mut self, tree: &mut Tree) {
+    /// Does what is to be done at `next`. Where nobody may be signalled the limit is given up.
+    pub(super) fn act(&mut self, tree: &mut Tree) -> Reach {
         let now = Instant::now();
-        if self.expired.is_none() && self.timeout.signal != libc::SIGKILL {
-            for pid in all(tree) {
-                sys::send(pid, self.timeout.signal);
-                // A stopped process acts on no signal before it is continued, as timeout(1) knows.
-                sys::send(pid, libc::SIGCONT);
-            }
-            self.expired = Some(Expiry::Signaled);
-            let grace = Some(self.timeout.kill_after).filter(|grace| !grace.is_zero());
-            self.next = grace.and_then(|grace| now.checked_add(grace));
-        } else {
+        let first = if self.expired.is_none() { self.timeout.signal } else { libc::SIGKILL };
+        let mut reached = false;
+        for pid in all(tree) {
+            reached |= sys::send(pid, first);
+            // A stopped process acts on no signal before it is continued, as timeout(1) knows.
+            sys::send(pid, libc::SIGCONT);
+        }
+        if !reached {
+            self.next = None;
+            return Reach::None;
+        }
+        if first == libc::SIGKILL {
             kill(tree);
             self.expired = Some(Expiry::Killed);
             self.next = Some(now + REPEAT);
+        } else {
+            self.expired = Some(Expiry::Signaled);
+            let grace = Some(self.timeout.kill_after).filter(|grace| !grace.is_zero());
+            self.next = grace.and_then(|grace| now.checked_add(grace));
         }
+        Reach::Some
     }
 
     /// After the end of the command: sees to it that nothing is left of its tree when it had to be killed. After a first

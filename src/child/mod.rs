@@ -64,8 +64,10 @@ pub struct Plan {
 pub enum Event {
     /// A time of the [`WakeTimes`] has come.
     Due,
-    /// TERM, INT, HUP or QUIT came from outside: pushwrap was told to stop. Told once for each of them.
+    /// TERM, INT or HUP came from outside: pushwrap was told to stop. Told once for each of them.
     ToldToStop(i32),
+    /// The time is over, and the command may not be signalled: it runs as another user.
+    CannotSignal,
 }
 
 /// What is known about a command that still runs.
@@ -75,6 +77,8 @@ pub struct Progress {
     pub started: SystemTime,
     /// How long it has run.
     pub elapsed: Duration,
+    /// Whether pushwrap was told to stop, and the command has gone on for five minutes since.
+    pub survived_order: bool,
     /// What its process tree and the control groups have shown so far.
     pub tree: TreeUsage,
 }

@@ -51,6 +51,10 @@ impl Program {
             names.into_iter().any(|name| value_of(entry, name.as_bytes()).is_some())
         };
         let own = std::process::id().to_string();
+        // It names the process of LISTEN_PID by its pidfd (sd_listen_fds(3)). The command's is not known before it runs; without
+        // the variable LISTEN_PID alone decides.
+        let is_own = inherited.iter().any(|entry| value_of(entry, b"LISTEN_PID") == Some(own.as_bytes()));
+        let is_stale = |entry: &CStr| is_own && value_of(entry, b"LISTEN_PIDFDID").is_some();
         let entry = |entry: &&'static CStr| {
             for name in [b"LISTEN_PID".as_slice(), b"WATCHDOG_PID"] {
                 if value_of(entry, name) == Some(own.as_bytes()) {
@@ -59,7 +63,8 @@ impl Program {
             }
             EnvEntry::Inherited(entry)
         };
-        let mut env: Vec<EnvEntry> = inherited.iter().filter(|entry| !replaced(entry)).map(entry).collect();
+        let mut env: Vec<EnvEntry> =
+            inherited.iter().filter(|entry| !replaced(entry) && !is_stale(entry)).map(entry).collect();
         for (name, value) in &self.set {
             let bytes = [name.as_bytes(), b"=", value.as_bytes()].concat();
             env.push(EnvEntry::Own(CString::new(bytes)?));

@@ -5,8 +5,8 @@ use super::procfs::Stat;
 use super::sys::SignalInfo;
 use super::tree::Tree;
 
-/// The signals that tell a program to stop.
-pub(super) const STOP_ORDERS: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// The signals that tell a program to stop. QUIT is none: a JVM prints its threads and goes on.
+pub(super) const STOP_ORDERS: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 /// Who has sent a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +69,10 @@ pub(super) fn handling(signal: i32, sender: Sender, leads_session: bool) -> Hand
             // The terminal sends these to its whole foreground group, in which the command is as well.
             libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGWINCH => false,
             libc::SIGHUP | libc::SIGCONT => leads_session,
-            // Alarms and limits that the caller set up before it executed pushwrap (alarm(2) survives exec) mean the
-            // command; but a file that became too long (`ulimit -f`) is one that we have written to.
-            _ => signal != libc::SIGXFSZ,
+            // Alarms that the caller set up before it executed pushwrap (alarm(2) survives exec) mean the command; but a
+            // file that became too long (`ulimit -f`) is one that we have written to, and CPU time that is used up
+            // (`ulimit -t`) is our own: the command has a limit of its own.
+            _ => !matches!(signal, libc::SIGXFSZ | libc::SIGXCPU),
         },
     };
     Handling { forward, order }
@@ -113,7 +114,8 @@ mod tests {
     #[test]
     fn alarms_are_handed_on_and_own_limits_are_not() {
         assert!(forwarded(libc::SIGALRM, Sender::Kernel));
-        assert!(forwarded(libc::SIGXCPU, Sender::Kernel));
+        assert!(!forwarded(libc::SIGXCPU, Sender::Kernel));
+        assert!(forwarded(libc::SIGXCPU, Sender::Other));
         assert!(!forwarded(libc::SIGXFSZ, Sender::Kernel));
     }
 

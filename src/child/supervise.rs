@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
 
-use super::caller::{BLOCKED, Caller, is_init};
+use super::caller::{BLOCKED, Caller, is_init, raise_cpu_limit};
 use super::cgroup::Baseline;
 use super::exec::{self, Shared};
-use super::expiry::Limit;
+use super::expiry::{Limit, Reach};
 use super::forward::Forwarder;
 use super::memory::Sampler;
 use super::procfs::{self, Stat};
@@ -57,6 +57,7 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
     let process = start(program, caller);
     // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
     caller.release();
+    raise_cpu_limit();
     let (pid, attempt) = process.map_err(|failure| failure.at(program.name(), started, clock.elapsed()))?;
     let forwarder = Forwarder::new(pid, caller.arguments, clock);
     Ok(Child {
@@ -155,8 +156,9 @@ impl Child<'_> {
             self.forwarder.act();
             self.tree.leave_out(self.forwarder.witness_pid());
         }
-        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.next.is_some_and(|next| next <= now)) {
-            limit.act(&mut self.tree);
+        let due = self.limit.as_mut().filter(|limit| limit.next.is_some_and(|next| next <= now));
+        if due.is_some_and(|limit| limit.act(&mut self.tree) == Reach::None) {
+            on_event(Event::CannotSignal, &self.progress());
         }
         if let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.next <= now) {
             sampler.sample(&mut self.tree);
@@ -169,7 +171,12 @@ impl Child<'_> {
     }
 
     fn progress(&self) -> Progress {
-        Progress { started: self.started, elapsed: self.clock.elapsed(), tree: self.tree_usage(None) }
+        Progress {
+            started: self.started,
+            elapsed: self.clock.elapsed(),
+            survived_order: self.caller.has_survived_order(),
+            tree: self.tree_usage(None),
+        }
     }
 
     /// What is seen of the tree; the peak of its largest process is known when the command has ended.

@@ -210,11 +210,11 @@ pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<S
     }
 }
 
-/// Sends `signal` to the process `pid`. Errors are not told: the process may be gone or belong to somebody else (a
-/// setuid command), and neither can be helped.
-pub(super) fn send(pid: i32, signal: i32) {
-    // SAFETY: kill has no memory arguments.
-    unsafe { libc::kill(pid, signal) };
+/// Sends `signal` to the process `pid`; whether that was allowed: it may belong to somebody else (a setuid command). A process
+/// that is gone is no error.
+pub(super) fn send(pid: i32, signal: i32) -> bool {
+    // SAFETY: kill has no memory arguments; errno is thread-local memory that is always there.
+    unsafe { libc::kill(pid, signal) == 0 || *libc::__errno_location() != libc::EPERM }
 }
 
 /// Sends a received signal on to the process `pid`, with its value where it was queued with one (sigqueue(3)).
@@ -301,10 +301,10 @@ fn used(usage: &libc::rusage) -> ResourceUsage {
     }
 }
 
-/// Waits for the end of the child `pid` and forgets it.
-pub(super) fn reap(pid: i32) {
+/// Reaps the child `pid`, which has ended; whether that was possible.
+pub(super) fn reap(pid: i32) -> bool {
     // SAFETY: a null status pointer means that nobody wants it (wait(2)).
-    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) == pid }
 }
 
 /// The pid of some child that has ended and still waits to be reaped, whoever it is; it stays unreaped.

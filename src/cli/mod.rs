@@ -5,6 +5,7 @@ mod command_line;
 mod metric;
 mod options;
 mod parse;
+mod secret;
 
 pub use command_line::{Check, Cli, Delete, Doctor, Flush, Groups, Install, Prune, Push, Run, Sub};
 pub use metric::{Add, Metric, MetricsFileArgs, Names, Observe, SeriesOptions, Set, Time, Verb};
@@ -13,3 +14,4 @@ pub use options::{
     ReportOptions, SinkOptions, VolumeOptions,
 };
 pub use parse::{Action, Help, Stop, command, parse};
+pub use secret::{SecretValue, secret_values};

@@ -62,7 +62,17 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
 /// Until the command has ended, or because it could not be started.
 fn timer(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> FinishedRun {
     let mut on_event = |event, progress: &Progress| {
-        let stage = if event == Event::Due { Stage::Running } else { Stage::ToldToStop };
+        let stage = match event {
+            Event::Due if progress.survived_order => Stage::GoesOn,
+            Event::Due => Stage::Running,
+            Event::ToldToStop(_) => Stage::ToldToStop,
+            Event::CannotSignal => {
+                console.warn(
+                    "--timeout has passed, but the command runs as another user and cannot be signalled: it goes on",
+                );
+                return;
+            }
+        };
         reporter.meanwhile(stage, RunSnapshot::of(progress));
     };
     match spawned.and_then(|child| child.supervise(&mut on_event)) {

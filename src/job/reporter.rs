@@ -212,7 +212,10 @@ impl Reporter {
     /// A report while the command runs. Comes back at once.
     pub(super) fn meanwhile(&mut self, stage: Stage, snapshot: RunSnapshot) {
         let kind = if stage == Stage::ToldToStop { PushKind::Stopping } else { PushKind::Heartbeat };
-        // Whoever says it twice has been heard the first time.
+        if stage == Stage::GoesOn {
+            self.stop_reported = false;
+        }
+        // Report only the first stop signal.
         if kind == PushKind::Stopping && std::mem::replace(&mut self.stop_reported, true) {
             return;
         }

@@ -106,6 +106,12 @@ fn c06_socket_activation_names_the_command_and_nobody_else() {
     let other = ["setenv", "LISTEN_PID", "1", "setenv", "WATCHDOG_PID", "17x"];
     let output = like_direct(&other, &action(&["listen"]));
     assert_eq!(text(&output), "LISTEN_PID 1\nWATCHDOG_PID 17x\n");
+    // The pidfd of the command is not known before it runs: a stale one would hide the sockets (sd_listen_fds(3)).
+    for (pid, is_kept) in [(["own-pid", "LISTEN_PID"].as_slice(), false), (&["setenv", "LISTEN_PID", "1"], true)] {
+        let conditions = [pid, &["setenv", "LISTEN_PIDFDID", "4711"]].concat();
+        let output = given(&conditions, Through::Pushwrap, &action(&["environment"])).output_in_time();
+        assert_eq!(text(&output).contains("LISTEN_PIDFDID=4711"), is_kept, "{pid:?}");
+    }
 }
 
 #[test]

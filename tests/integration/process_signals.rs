@@ -194,3 +194,37 @@ fn c38_an_order_to_stop_during_the_push_shortens_it_and_a_second_ends_it() {
         assert!(start.elapsed() < limit, "{orders} orders: {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn c49_a_quit_is_handed_on_and_is_no_order_to_stop() {
+    let gateway = FakeGateway::start((0..8).map(|_| Reply::ok()));
+    let mut call = bare();
+    call.args(["--url", &gateway.url(), "--job", "j", "--", "sh", "-c"]);
+    call.arg("trap 'echo quit' QUIT; echo ready; while :; do sleep 0.1; [ -e \"$1\" ] && exit 7; done");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("end");
+    let mut talk = Talk::start({
+        call.arg("sh").arg(&file);
+        call
+    });
+    assert_eq!(talk.line(), "ready");
+    send(talk.pid(), libc::SIGQUIT);
+    assert_eq!(talk.line(), "quit");
+    fs::write(file, "").unwrap();
+    assert_eq!(talk.wait().code(), Some(7));
+    let pushes: Vec<String> = gateway.wait_for_requests(1).iter().map(super::harness::fake::Request::body).collect();
+    assert_eq!(pushes.len(), 1, "no interim push");
+    assert!(pushes[0].contains("{outcome=\"failure\"} 1"), "{}", pushes[0]);
+}
+
+#[test]
+fn c50_a_limit_on_cpu_time_is_the_commands_own() {
+    let soft = "awk '/Max cpu time/ {print $4}' /proc/$PPID/limits /proc/self/limits";
+    let script = format!(
+        "ulimit -S -t 50; ulimit -H -t 100; exec {}sh -c \"{}\"",
+        Through::Pushwrap.shell_words(),
+        soft.replace('$', "\\$")
+    );
+    let output = Command::new("bash").args(["-c", &script]).output_in_time();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "100\n50\n", "pushwrap's, and the command's");
+}

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::harness::probe::given;
 use super::harness::pushwrap::{bare, binary};
-use super::harness::{FakeGateway, InTime as _, Reply, Through};
+use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply, Through};
 
 /// A directory with one file of each kind that can and cannot be run.
 fn workshop() -> tempfile::TempDir {
@@ -163,4 +163,28 @@ fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(126), "{said}");
     assert!(said.contains("too long"), "{said}");
+}
+
+#[test]
+fn c51_ps_shows_no_secret_while_the_command_runs() {
+    let shown = "tr '\\0' ' ' < /proc/$PPID/cmdline";
+    let run = Pushwrap::new()
+        .args([
+            "-uoperator:s3cret",
+            "-H",
+            "X-Key: t0ken",
+            "--url",
+            "http://me:pa55@localhost:1/x",
+            "--push-timeout",
+            "1",
+        ])
+        .args(["--proxy=http://p:w0rd@localhost:1", "--job", "j", "-q"])
+        .run(["sh", "-c", shown, "operator:s3cret"]);
+    assert!(run.status.success(), "{}", run.stderr);
+    for secret in ["t0ken", "pa55", "w0rd"] {
+        assert!(!run.stdout.contains(secret), "{}", run.stdout);
+    }
+    let (own, command) = run.stdout.split_once(" -- ").unwrap();
+    assert!(own.contains("-uoperator:xxxxxx -H X-Key:xxxxxx --url http://xxxxxxx@localhost:1/x"), "{own}");
+    assert!(command.contains("operator:s3cret"), "the command's own stay: {command}");
 }

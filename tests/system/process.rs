@@ -346,6 +346,13 @@ fn a_command_that_may_not_be_signalled_ends_by_itself() {
     let own = directory.path().join("pushwrap");
     assert!(Command::new("install").args(["-m", "755"]).arg(binary()).arg(&own).status().unwrap().success());
     let mut call = Command::new(need_program("setpriv", "util-linux"));
+    call.args(["--reuid", "65534", "--clear-groups"]).arg(&own);
+    let limit = ["--url", "none", "--timeout", "0.3", "--kill-after", "0.1", "--summary=json", "--"];
+    let limited = call.args(limit).arg(&copy).args(["all-root", "900"]).output_in_time();
+    let said = text(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(0), "what happened: {said}");
+    assert!(said.contains("cannot be signalled") && said.contains("\"outcome\":\"success\""), "{said}");
+    let mut call = Command::new(need_program("setpriv", "util-linux"));
     call.args(["--reuid", "65534", "--clear-groups"]).arg(own).args(["--url", "none", "--"]).arg(copy);
     let output = tempfile::NamedTempFile::new().unwrap();
     let mut pushwrap = call.args(["all-root", "700"]).stdout(output.reopen().unwrap()).spawn().unwrap();
