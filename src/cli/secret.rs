@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::command_line::Sub;
+use super::command_line::{Run, Sub};
+use super::options::ConnectionOptions;
 use super::parse::Action;
 
 /// A value that was typed, and where in it the secret stands, in bytes.
@@ -12,7 +13,8 @@ pub type SecretValue<'a> = (&'a str, Range<usize>);
 #[must_use]
 pub fn secret_values(action: &Action) -> Vec<SecretValue<'_>> {
     let (urls, remote_write, connection) = match action {
-        Action::Run(run) => (&run.destination.url[..], run.sinks.remote_write.as_ref(), &run.connection),
+        Action::Run(run) => of_run(run),
+        Action::Subcommand(Sub::Doctor(doctor)) => of_run(&doctor.run),
         Action::Subcommand(Sub::Push(push)) => (&push.destination.url[..], None, &push.connection),
         Action::Subcommand(Sub::Groups(groups)) => (&groups.gateway.url[..], None, &groups.connection),
         Action::Subcommand(Sub::Prune(prune)) => (&prune.gateway.url[..], None, &prune.connection),
@@ -27,6 +29,11 @@ pub fn secret_values(action: &Action) -> Vec<SecretValue<'_>> {
     let after_colon = |text: &String| Some(text.find(':')? + 1..text.len());
     let headers = connection.header.iter().chain(&connection.user);
     addresses.chain(headers.filter_map(|text| Some((text.as_str(), after_colon(text)?)))).collect()
+}
+
+/// The addresses and the options of the connection that the run form has.
+fn of_run(run: &Run) -> (&[String], Option<&String>, &ConnectionOptions) {
+    (&run.destination.url, run.sinks.remote_write.as_ref(), &run.connection)
 }
 
 /// Where the user and password of an address stand. A password may hold a `/` that should have been escaped.
