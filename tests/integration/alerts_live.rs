@@ -11,7 +11,11 @@ use super::harness::{Prometheus, Pushgateway, Pushwrap, http, wait_for};
 /// The rules with times that a test can wait for.
 fn rules() -> String {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/alerts/gateway.yml");
-    fs::read_to_string(shipped).unwrap().replace("offset 1d", "offset 5s").replace("for: 5m", "for: 1s")
+    fs::read_to_string(shipped)
+        .unwrap()
+        .replace("offset 1d", "offset 5s")
+        .replace("for: 5m", "for: 1s")
+        .replace("> 300", "> 5")
 }
 
 /// One that scrapes the gateway and judges the rules every second.
@@ -54,6 +58,9 @@ fn each_trouble_of_a_real_run_fires_one_alert_and_a_good_run_none() {
         .push_to(&gateway, "long")
         .args(["--max-age", "8", "--push-interval", "1"])
         .spawn(["sleep", "300"]);
+    let lost = Pushwrap::new().push_to(&gateway, "lost").args(["--push-interval", "1"]).spawn(["sleep", "5"]);
+    wait_for("the first push of the run that is to be lost", || gateway.group([("job", "lost")]));
+    lost.kill(nix::sys::signal::Signal::SIGKILL);
     run("good", &["--max-age", "1h", "--timeout", "1h"], &["true"]);
     run("failing", &[], &["false"]);
     for _ in 0..3 {
@@ -71,6 +78,7 @@ fn each_trouble_of_a_real_run_fires_one_alert_and_a_good_run_none() {
         "JobFailed failing",
         "JobFailed timeout",
         "JobKeepsFailing keeps",
+        "JobLost lost",
         "JobMetricsBroken broken",
         "JobNeverSucceeded never",
         "JobOverdue overdue",
