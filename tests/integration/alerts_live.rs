@@ -58,7 +58,7 @@ fn each_trouble_of_a_real_run_fires_one_alert_and_a_good_run_none() {
         .push_to(&gateway, "long")
         .args(["--max-age", "8", "--push-interval", "1"])
         .spawn(["sleep", "300"]);
-    let lost = Pushwrap::new().push_to(&gateway, "lost").args(["--push-interval", "1"]).spawn(["sleep", "5"]);
+    let lost = Pushwrap::new().push_to(&gateway, "lost").args(["--push-interval", "1"]).spawn(["sleep", "30"]);
     wait_for("the first push of the run that is to be lost", || gateway.group([("job", "lost")]));
     lost.kill(nix::sys::signal::Signal::SIGKILL);
     run("good", &["--max-age", "1h", "--timeout", "1h"], &["true"]);
