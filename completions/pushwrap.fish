@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_pushwrap_global_optspecs
-    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet summary= h/help V/version
+    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
 end
 
 function __fish_pushwrap_needs_command
@@ -8,6 +8,10 @@ function __fish_pushwrap_needs_command
     set -l cmd (commandline -opc)
     set -e cmd[1]
     argparse -s (__fish_pushwrap_global_optspecs) -- $cmd 2>/dev/null
+    or begin
+        set -e cmd[-1]
+        argparse -s (__fish_pushwrap_global_optspecs) -- $cmd 2>/dev/null
+    end
     or return
     if set -q argv[1]
         # Also print the command, so this can be used to figure out what it is.
@@ -24,36 +28,52 @@ function __fish_pushwrap_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l job -d 'Job name [default: file name of COMMAND]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s l -l label -d 'Grouping label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l url -d 'Pushgateway, or \'none\'; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l job -d 'Job name [default: file name of COMMAND]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s l -l label -d 'Grouping label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r -f -a "auto\t''
+none\t''"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l info -d 'Label of run_info only; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l max-age -d 'How old the last success may become, for alerts' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l info -d 'Label of run_info only; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l max-age -d 'How old the last success may become, for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l remote-write -d 'Receiver of Prometheus remote write' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l timeout -d 'End the command after this long; 0 is never' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l kill-after -d 'KILL this long after it [default: 10s]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l success-codes -d 'Exit codes that are a success [default: 0]' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l skip-codes -d 'Exit codes that are neither success nor failure' -r
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r -f -a "10s\t''
+1m\t''
+5m\t''
+off\t''"
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json' -r -f -a "text\t''
 json\t''"
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l timeout -d 'End the command after this long; 0 is never' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''
+ALRM\t''
+CONT\t''
+STOP\t''
+ABRT\t''
+WINCH\t''
+PIPE\t''"
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l kill-after -d 'KILL this long after it [default: 10s]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l success-codes -d 'Exit codes that are a success [default: 0]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l skip-codes -d 'Exit codes that are neither success nor failure' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l delete-on-success -d 'A successful run deletes the group instead'
@@ -73,20 +93,21 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "flush" -d 'Send w
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "doctor" -d 'Tell what is configured, from where, and whether it works'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "install" -d 'Copy this binary, for images without cp'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "metric" -d 'Write a metric from inside a job'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l url -d 'Pushgateway, or \'none\'; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l job -d 'Job name' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s l -l label -d 'Grouping label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r -f -a "auto\t''
+none\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'Replace the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Print the request, send nothing'
@@ -96,76 +117,77 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s h -l help -d 
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l fix -d 'Print the repaired file on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l json -d 'Print the findings as JSON on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l job -d 'Only groups of this job' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s l -l label -d 'Only groups with this label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l prefix -d 'Prefix of the runs\' metrics [default: pushwrap_]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l job -d 'Only groups of this job' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s l -l label -d 'Only groups with this label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l prefix -d 'Prefix of the runs\' metrics [default: pushwrap_]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeout -d 'Time for each request [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeout -d 'Time for each request [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Print JSON: an array, one group a line'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups that nobody pushed to for longer' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l job -d 'Only groups of this job' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s l -l label -d 'Only groups with this label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l older-than -d 'Only groups that nobody pushed to for longer' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l job -d 'Only groups of this job' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s l -l label -d 'Only groups with this label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout -d 'Time for each request [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout -d 'Time for each request [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run -d 'Print what would be deleted, delete nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s l -l label -d 'Grouping label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l job -d 'Job name' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s l -l label -d 'Grouping label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r -f -a "auto\t''
+none\t''"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeout -d 'Time for each request [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeout -d 'Time for each request [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s n -l dry-run -d 'Print what waits, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
@@ -244,3 +266,10 @@ summary\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s v -l verbose -d 'Say when the file is written in place'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from time" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and __fish_seen_subcommand_from set add observe time" -f -a "(pushwrap metric names 2>/dev/null)"
+function __fish_pushwrap_command
+    set -l words (commandline -opc) (commandline -ct)
+    set -l at (contains -i -- -- $words); or return 1
+    set -l command $words[(math $at + 1)..-1]
+    complete -C (string join ' ' -- (string escape -- $command[1..-2]) $command[-1])
+end
+complete -c pushwrap -n "contains -- -- (commandline -opc)" -x -a "(__fish_pushwrap_command)"

@@ -1,18 +1,18 @@
 //! The man pages and the shell completions: made from the definitions of the command line, committed, and held to them.
 //! `make generated` writes them anew.
 
+mod man;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::{Generator, Shell, generate};
-use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, italic, roman};
 use pushwrap::cli;
-use pushwrap::config::variable;
 
 use super::harness::pushwrap::binary;
+use man::{Whole, page, usage};
 
 /// Compares with the committed file, or writes it where `UPDATE` is set.
 #[track_caller]
@@ -30,12 +30,78 @@ fn completion(shell: Shell) -> Vec<u8> {
     let mut made = Vec::new();
     generate(shell, &mut completable(&cli::command(cli::Help::Full)), "pushwrap", &mut made);
     let made = with_metric_names(shell, &String::from_utf8(made).unwrap());
+    let made = with_state_directories(shell, &made);
     match shell {
         Shell::Bash => with_files(&made),
         Shell::Zsh => with_commands(&made),
-        _ => made,
+        _ => with_values(&made) + FISH_COMMAND,
     }
     .into_bytes()
+}
+
+/// clap's function finds no command line where the value of an option is being typed: argparse misses it there.
+fn with_values(made: &str) -> String {
+    let parse = "    argparse -s (__fish_pushwrap_global_optspecs) -- $cmd 2>/dev/null\n";
+    assert_eq!(made.matches(parse).count(), 1, "clap writes fish completions in another way now");
+    let again = "    or begin\n        set -e cmd[-1]\n        argparse -s (__fish_pushwrap_global_optspecs) -- $cmd 2>/dev/null\n    end\n";
+    made.replace(parse, &format!("{parse}{again}"))
+}
+
+/// What stands after `--` is a command with arguments of its own.
+const FISH_COMMAND: &str = "\
+function __fish_pushwrap_command
+    set -l words (commandline -opc) (commandline -ct)
+    set -l at (contains -i -- -- $words); or return 1
+    set -l command $words[(math $at + 1)..-1]
+    complete -C (string join ' ' -- (string escape -- $command[1..-2]) $command[-1])
+end
+complete -c pushwrap -n \"contains -- -- (commandline -opc)\" -x -a \"(__fish_pushwrap_command)\"
+";
+
+/// Values of options that are words; another text may stand there too.
+const WORDS: [(&str, &[&str]); 4] = [
+    ("summary", &["text", "json"]),
+    ("instance", &["auto", "none"]),
+    ("push_interval", &["10s", "1m", "5m", "off"]),
+    (
+        "signal",
+        &["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL", "ALRM", "CONT", "STOP", "ABRT", "WINCH", "PIPE"],
+    ),
+];
+
+/// An option as completions know it: with its words, or without file names where none is meant.
+fn with_words(option: Arg) -> Arg {
+    let words = WORDS.iter().find(|(name, _)| *name == option.get_id().as_str());
+    let is_path = option.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>();
+    match words {
+        Some((_, words)) => option.value_parser(words.to_vec()),
+        None if option.get_action().takes_values() && !is_path && !option.is_positional() => {
+            let is_file = option.get_value_hint() != ValueHint::Unknown;
+            if is_file { option } else { option.value_hint(ValueHint::Other) }
+        }
+        None => option,
+    }
+}
+
+/// `--state-dir` is a directory or 'none'.
+fn with_state_directories(shell: Shell, made: &str) -> String {
+    let (clap, ours) = match shell {
+        Shell::Bash => (
+            "--state-dir)\n                    COMPREPLY=($(compgen -f \"${cur}\"))",
+            "--state-dir)\n                    COMPREPLY=($(compgen -d -W none -- \"${cur}\"))",
+        ),
+        Shell::Zsh => (":DIR:_files'", ":DIR:{compadd none; _files -/}'"),
+        _ => Default::default(),
+    };
+    if shell == Shell::Fish {
+        let directories = "-r -f -a \"none\\t'' (__fish_complete_directories (commandline -ct))\"";
+        let line = |line: &str| {
+            if line.contains("-l state-dir ") { line.replace("-r -F", directories) } else { line.to_owned() }
+        };
+        return made.split_inclusive('\n').map(line).collect();
+    }
+    assert_eq!(made.matches(clap).count(), 2, "clap writes completions in another way now");
+    made.replace(clap, ours)
 }
 
 /// The command without what clap's completions cannot do. They take the root's positional for something that stands before a
@@ -50,10 +116,12 @@ fn completable(command: &Command) -> Command {
         }
         _ => subcommand.clone(),
     });
-    let formats = |option: Arg| option.value_parser(["text", "json"]);
     let about = command.get_about().cloned().unwrap_or_default();
     let root = Command::new("pushwrap").about(about).version("").disable_help_subcommand(true);
-    root.args(options).subcommands(subcommands).mut_arg("summary", formats)
+    root.args(options)
+        .subcommands(subcommands)
+        .mut_args(with_words)
+        .mut_subcommands(|subcommand| subcommand.mut_args(with_words))
 }
 
 /// The command line itself takes any text for a type, because the command of `time` runs whatever it is.
@@ -143,7 +211,7 @@ fn with_metric_names(shell: Shell, made: &str) -> String {
 #[track_caller]
 fn offered(words: &[&str], textfile: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let script = r#"source completions/pushwrap.bash; COMP_WORDS=("$0" "$@"); COMP_CWORD=$#
+    let script = r#"source completions/pushwrap.bash; compopt() { :; }; COMP_WORDS=("$0" "$@"); COMP_CWORD=$#
                     _pushwrap "$0" "${@: -1}" "${COMP_WORDS[$#-1]}"; echo "${COMPREPLY[@]}""#;
     let mut shell = Process::new("bash");
     shell.args(["-c", script]).arg(binary()).args(words).current_dir(root).env("PUSHWRAP_TEXTFILE", textfile);
@@ -167,8 +235,40 @@ fn bash_completes_names_types_and_files() {
         (&["push", "a"], ""),
         (&["install", ""], ""),
         (&["chec"], "check"),
+        (&["--signal", "US"], "USR1 USR2"),
+        (&["--instance", ""], "auto none"),
+        (&["--push-interval", "o"], "off"),
+        (&["--job", "Carg"], "Carg"),
+        (&["--state-dir", "no"], "none"),
+        (&["--state-dir", "completi"], "completions"),
     ] {
         assert_eq!(offered(words, &file), expected, "{words:?}");
+    }
+}
+
+/// Given fish, when the command behind '--' is completed, then it is completed as without pushwrap; and options have their words.
+#[test]
+fn fish_completes_the_wrapped_command_and_words() {
+    let offers = |line: &str| {
+        let script = format!("source completions/pushwrap.fish; complete -C '{line}'");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        match Process::new("fish").args(["--no-config", "-c", &script]).current_dir(root).output() {
+            Ok(out) => Some(String::from_utf8_lossy(&out.stdout).into_owned()),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "fish: {error}");
+                None
+            }
+        }
+    };
+    for (line, expected) in [
+        ("pushwrap --url none -- tru", "true"),
+        ("pushwrap -- cat Cargo.t", "Cargo.toml"),
+        ("pushwrap --signal USR", "USR1"),
+        ("pushwrap --state-dir no", "none"),
+    ] {
+        if let Some(offered) = offers(line) {
+            assert!(offered.lines().any(|offer| offer.split('\t').next() == Some(expected)), "{line}: {offered}");
+        }
     }
 }
 
@@ -180,6 +280,7 @@ fn zsh_finds_the_subcommand_in_the_first_word() {
     assert!(!made.contains("$line[2]"), "{made}");
     assert!(made.contains("'*::files -- Metrics files; - for standard input:_files'"), "{made}");
     assert!(made.contains(":TYPE:(gauge histogram summary)'"), "{made}");
+    assert!(made.contains(":DIR:{compadd none; _files -/}'") && made.contains(":SIGNAL:(TERM INT"), "{made}");
 }
 
 #[test]
@@ -199,12 +300,46 @@ fn man_pages_are_current() {
     // would leave the short text out.
     let whole = |option: Arg| option.hide_short_help(false);
     let command = cli::Cli::command().mut_args(whole).mut_subcommands(|subcommand| subcommand.mut_args(whole));
-    hold("man/pushwrap.1", &page(&command, true));
+    hold("man/pushwrap.1", &page(&command, Whole::Program));
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());
         let usage = usage(subcommand);
         let named = subcommand.clone().display_name(&name).override_usage(usage);
-        hold(&format!("man/{name}.1"), &page(&named, false));
+        hold(&format!("man/{name}.1"), &page(&named, Whole::Subcommand));
+    }
+}
+
+/// Given the man pages, when they are read, then examples can be pasted, and what README and docs/ tell is in them: they are not
+/// installed.
+#[test]
+fn man_pages_have_what_is_not_installed() {
+    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name)).unwrap();
+    let page = read("pushwrap.1");
+    for part in [
+        ".SH SUBCOMMANDS\n.TP\n\\fBpushwrap push\\fR\n",
+        "see pushwrap\\-check(1)\n",
+        ".SH METRICS\n",
+        ".TP\n\\fBpushwrap_exit_code\\fR\n",
+        ".SH JSON\n",
+        "textfile_samples",
+        ".EX\nPATH=",
+        "\n.EE\n",
+        ".SH \"SEE ALSO\"\npushwrap\\-push(1), ",
+    ] {
+        assert!(page.contains(part), "no '{part}' in:\n{page}");
+    }
+    let groups = read("pushwrap-groups.1");
+    assert!(groups.contains(".SH JSON\n") && groups.ends_with(".SH \"SEE ALSO\"\npushwrap(1)\n"), "{groups}");
+}
+
+/// Given mandoc, when it judges the man pages, then it warns of nothing.
+#[test]
+fn mandoc_warns_of_nothing() {
+    let pages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    match Process::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(pages).output() {
+        Ok(out) => assert!(out.stdout.is_empty(), "{}", String::from_utf8_lossy(&out.stdout)),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "mandoc: {error}"),
     }
 }
 
@@ -220,122 +355,4 @@ fn man_pages_leave_nothing_empty() {
         let empty = lines.windows(3).find(|lines| lines[0] == ".TP" && lines[2].is_empty());
         assert!(empty.is_none(), "{}: {empty:?}", path.display());
     }
-}
-
-/// How a subcommand is called; where it has verbs, a line for each.
-fn usage(subcommand: &Command) -> String {
-    let verbs = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set());
-    let calls: Vec<String> = verbs
-        .map(|verb| {
-            let name = format!("pushwrap {} {}", subcommand.get_name(), verb.get_name());
-            verb.clone().bin_name(name).render_usage().to_string()
-        })
-        .collect();
-    let name = format!("pushwrap {}", subcommand.get_name());
-    let alone = || subcommand.clone().bin_name(name).render_usage().to_string();
-    let usage = if calls.is_empty() { alone() } else { calls.join("\n") };
-    usage.replace("Usage: ", "")
-}
-
-/// The options of the verbs of a subcommand, each under its name.
-fn verbs(subcommand: &Command) -> Vec<u8> {
-    let mut out = Vec::new();
-    for verb in subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        let mut options = Vec::new();
-        Man::new(verb.clone()).render_options_section(&mut options).unwrap();
-        let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
-        let heading = format!(".SH {}\n{about}\n", verb.get_name().to_uppercase());
-        out.extend(String::from_utf8(options).unwrap().replace(".SH OPTIONS\n", &heading).into_bytes());
-    }
-    out
-}
-
-fn page(command: &Command, whole: bool) -> Vec<u8> {
-    let version = env!("CARGO_PKG_VERSION");
-    let man = Man::new(command.clone()).date("").source(format!("pushwrap {version}")).manual("User Commands");
-    let mut page = Vec::new();
-    man.render_title(&mut page).unwrap();
-    man.render_name_section(&mut page).unwrap();
-    synopsis(command).to_writer(&mut page).unwrap();
-    if whole {
-        sections(DESCRIPTION).to_writer(&mut page).unwrap();
-    } else {
-        man.render_description_section(&mut page).unwrap();
-    }
-    man.render_options_section(&mut page).unwrap();
-    if !whole {
-        page.extend(verbs(command));
-        sections(&exit_status(command.get_name())).to_writer(&mut page).unwrap();
-    }
-    if whole {
-        environment(command).to_writer(&mut page).unwrap();
-        sections(&include_str!("man-sections.txt").replace("\r\n", "\n")).to_writer(&mut page).unwrap();
-    }
-    page
-}
-
-/// The section of a subcommand, from the reference page's list of them.
-fn exit_status(subcommand: &str) -> String {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md")).unwrap();
-    let opening = format!("| `{subcommand}` | ");
-    let row = page.lines().find_map(|line| line.strip_prefix(&opening)?.strip_suffix(" |"));
-    let row = row.unwrap_or_else(|| panic!("docs/reference.md has no exit status of '{subcommand}'"));
-    let [good, failed] = row.split(" | ").collect::<Vec<_>>()[..] else { panic!("docs/reference.md: {row}") };
-    format!("= EXIT STATUS\n0: {good}.\n\n1: {failed}.\n\n2: bad usage.\n").replace('`', "")
-}
-
-/// clap's usage knows the two forms and the place of `--`; its man page would not.
-fn synopsis(command: &Command) -> Roff {
-    let usage = command.clone().render_usage().to_string();
-    let mut roff = Roff::new();
-    roff.control("SH", ["SYNOPSIS"]);
-    for line in usage.trim_start_matches("Usage: ").lines() {
-        roff.text([roman(line.trim())]);
-        roff.control("br", []);
-    }
-    roff
-}
-
-const DESCRIPTION: &str = "\
-= DESCRIPTION
-Runs COMMAND, measures it, collects the metrics that it wrote, and pushes everything to a Prometheus Pushgateway when it ends. \
-The command's streams, terminal, signals and exit status are its own.
-";
-
-fn environment(command: &Command) -> Roff {
-    let mut roff = Roff::new();
-    roff.control("SH", ["ENVIRONMENT"]);
-    roff.text([roman(
-        "A variable counts where the option is not given; an empty one is unset. Lists are separated by commas, but \
-         PUSHWRAP_HEADER holds one header a line. --textfile has none.",
-    )]);
-    for argument in command.get_arguments() {
-        let Some(long) = argument.get_long().filter(|long| !["help", "version", "textfile"].contains(long)) else {
-            continue;
-        };
-        roff.control("TP", []);
-        roff.text([bold(variable(long))]);
-        roff.text([roman("as "), italic(format!("--{long}"))]);
-    }
-    roff.control("TP", []);
-    roff.text([bold("PUSHWRAP_TEXTFILE")]);
-    roff.text([roman("is set for the command: the file to which it writes metrics of its own")]);
-    roff
-}
-
-/// Paragraphs under `= HEADINGS`; a line that begins with a blank stands as it is.
-fn sections(text: &str) -> Roff {
-    let mut roff = Roff::new();
-    for line in text.lines() {
-        match line.strip_prefix("= ") {
-            Some(heading) => drop(roff.control("SH", [heading])),
-            None if line.is_empty() => drop(roff.control("PP", [])),
-            None if line.starts_with(' ') => {
-                roff.control("br", []);
-                roff.text([roman(line)]);
-            }
-            None => drop(roff.text([roman(line)])),
-        }
-    }
-    roff
 }
