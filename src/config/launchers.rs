@@ -107,7 +107,8 @@ pub(super) fn is_launcher(name: &str) -> bool {
 }
 
 /// Whether a command of this file name runs another one as another user.
-pub(super) fn changes_user(name: &str) -> bool {
+#[must_use]
+pub fn changes_user(name: &str) -> bool {
     USER_CHANGERS.contains(&name)
 }
 

@@ -23,6 +23,7 @@ pub use flush::{FlushConfig, resolve_flush};
 pub use groups::{
     DeleteConfig, GatewayTargets, GroupFilter, GroupsConfig, PruneConfig, resolve_delete, resolve_groups, resolve_prune,
 };
+pub use launchers::changes_user;
 pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 pub use push::{PushConfig, resolve_push};
 pub use reporting::Reporting;

@@ -9,15 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{
-    self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, TreeUsage, WakeTimes,
-};
-use crate::config::{Config, SummaryFormat};
+use crate::child::{self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, WakeTimes};
+use crate::config::{Config, SummaryFormat, changes_user};
 use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{RunEnd, Stage};
 use crate::textfile::{Private, Textfile, Writer};
-use reporter::{Files, Reporter, RunSnapshot};
+use reporter::{Files, Reporter, RunSnapshot, TextfileFindings};
 use summary::Account;
 
 /// When the first push of a running command is made, or after one `--push-interval`, whichever is less: most jobs are over by
@@ -118,6 +116,10 @@ impl FinishedRun {
     fn report(&self, reporter: &mut Reporter, caller: &mut Caller, (command, outcome, form): Told<'_>) -> bool {
         let Self { ending, snapshot } = self;
         let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot);
+        let TextfileFindings { samples, errors, .. } = conclusion.findings;
+        if changes_user(command) && !conclusion.pushes.is_empty() && samples == 0 && errors == 0 {
+            reporter.hint_at_user(command, outcome);
+        }
         if let Some(form) = form {
             Account {
                 job: reporter.job(),

@@ -248,6 +248,15 @@ impl Reporter {
         Conclusion { findings: composed.findings, pushes: Vec::new(), delivered: !unnamed }
     }
 
+    /// Says that the metrics file is for our user alone, to whoever may look for the command's metrics: many commands have none.
+    pub(super) fn hint_at_user(&self, command: &str, outcome: Outcome) {
+        let hint = format!(
+            "no metrics came from '{command}', whose user cannot write the metrics file of this one: pushwrap goes inside, as in \
+             'sudo -u USER pushwrap ... -- COMMAND'"
+        );
+        if outcome == Outcome::Success { self.console.info(hint) } else { self.console.warn(hint) }
+    }
+
     /// Counts the run on a thread that is let go when the disk hangs.
     fn count(&self, stage: Stage) -> Counted {
         let builder = Arc::clone(&self.builder);

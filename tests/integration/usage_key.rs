@@ -1,6 +1,7 @@
 //! Where the grouping key comes from what surrounds a run: hosts, namespaces, launchers, and a run inside a run.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::harness::{FakeGateway, Pushwrap, Reply};
 
@@ -108,4 +109,25 @@ fn a_command_that_only_a_shell_would_understand_gets_a_hint() {
     assert!(said(&["JAVA_TOOL_OPTIONS=-Dx y", "java"]).ends_with(env));
     assert!(said(&["/no/such file"]).ends_with("take the quotes away, or use sh -c\n"));
     assert!(said(&["nosuchcommand"]).ends_with("command not found in PATH\n"));
+}
+
+/// Given a command that changes the user, when it wrote no metrics, then it is said where pushwrap goes: with -v, and where the
+/// run has failed, because many commands have no metrics.
+#[test]
+fn a_command_that_changes_the_user_and_wrote_no_metrics_gets_a_hint() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let directory = tempfile::tempdir().unwrap();
+    let sudo = directory.path().join("sudo");
+    fs::write(&sudo, "#!/bin/sh\nshift 2\nexec \"$@\"\n").unwrap();
+    fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+    let call = || Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]);
+    let through = [sudo.to_str().unwrap(), "-u", "nobody"];
+    let words = |command: &[&'static str]| [&through, command].concat();
+    let hint =
+        "no metrics came from 'sudo', whose user cannot write the metrics file of this one: pushwrap goes inside";
+    call().run(words(&["false"])).exit(1).stderr_has(hint);
+    call().arg("-v").run(words(&["true"])).exit(0).stderr_has(hint);
+    call().run(words(&["true"])).exit(0).stderr("");
+    call().run(words(&["sh", "-c", "echo x 1 >$PUSHWRAP_TEXTFILE; exit 3"])).exit(3).stderr("");
+    call().run(["false"]).exit(1).stderr("");
 }
