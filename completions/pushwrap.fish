@@ -193,35 +193,52 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecur
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l url -d 'Pushgateway, or \'none\'; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l job -d 'Job name [default: file name of COMMAND]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s l -l label -d 'Grouping label; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l url -d 'Pushgateway, or \'none\'; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l job -d 'Job name [default: file name of COMMAND]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s l -l label -d 'Grouping label; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l instance -d 'Instance, \'auto\' or \'none\' [default: auto]' -r -f -a "auto\t''
+none\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l info -d 'Label of run_info only; repeatable' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l max-age -d 'How old the last success may become, for alerts' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s u -l user -d 'Basic authentication at the gateway' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l info -d 'Label of run_info only; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l max-age -d 'How old the last success may become, for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l token-file -d 'File with a bearer token' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l cert -d 'Certificate of our own' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l key -d 'Its key, where that is in another file' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l proxy -d 'Proxy, instead of http_proxy and the like' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l summary -d 'Sum the run up afterwards: text or json' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-timeout -d 'Time for a push, in all [default: 10s]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-interval -d 'Push while it runs, or \'off\' [default: 1m]' -r -f -a "10s\t''
+1m\t''
+5m\t''
+off\t''"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l summary -d 'Sum the run up afterwards: text or json' -r -f -a "text\t''
+json\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l remote-write -d 'Receiver of Prometheus remote write' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l state-dir -d 'Keep failed pushes and run counts here' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l timeout -d 'End the command after this long; 0 is never' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l kill-after -d 'KILL this long after it [default: 10s]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l success-codes -d 'Exit codes that are a success [default: 0]' -r
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l skip-codes -d 'Exit codes that are neither success nor failure' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l timeout -d 'End the command after this long; 0 is never' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''
+ALRM\t''
+CONT\t''
+STOP\t''
+ABRT\t''
+WINCH\t''
+PIPE\t''"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l kill-after -d 'KILL this long after it [default: 10s]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l success-codes -d 'Exit codes that are a success [default: 0]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l skip-codes -d 'Exit codes that are neither success nor failure' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l json -d 'Print JSON: one object'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s k -l insecure -d 'Do not verify the gateway\'s certificate'

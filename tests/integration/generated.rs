@@ -100,7 +100,7 @@ fn with_state_directories(shell: Shell, made: &str) -> String {
         };
         return made.split_inclusive('\n').map(line).collect();
     }
-    assert_eq!(made.matches(clap).count(), 2, "clap writes completions in another way now");
+    assert!(made.contains(clap), "clap writes completions in another way now");
     made.replace(clap, ours)
 }
 
