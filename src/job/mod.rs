@@ -9,7 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::child::{self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, WakeTimes};
+use crate::child::{
+    self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, TreeUsage, WakeTimes,
+};
 use crate::config::{Config, SummaryFormat, changes_user};
 use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
