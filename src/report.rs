@@ -58,6 +58,7 @@ metrics! {
     TEXTFILE_ERRORS = "textfile_errors" "", "always", "Problems found in the command's metrics.";
     REPORT = "report_timestamp_seconds" "", "always", "Wall clock when this report was made.";
     OOM_KILLS = "oom_kills" "", "where the kernel counts them", "Processes of the control group that the kernel killed for want of memory during the run.";
+    TEXTFILE_MTIME = "textfile_mtime_seconds" "", "when a file was read", "Wall clock when the oldest metrics file that was read was last written.";
     MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
     TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
     RUNS_TOTAL = "runs_total" r#"{outcome="…"}"#, "with a state directory", "Runs since the state directory was made, by outcome.";
@@ -139,6 +140,8 @@ pub struct RunFacts {
     pub textfile_samples: u64,
     /// Problems found in the command's metrics.
     pub textfile_errors: u64,
+    /// When the oldest metrics file that was read was last written; none where none was read.
+    pub textfile_written: Option<SystemTime>,
     /// How often the job has run, this run included; none while it runs and without a state directory.
     pub counts: Option<RunCounts>,
 }
@@ -283,6 +286,9 @@ impl Composer<'_> {
         if let Some(kills) = facts.tree.oom_kills {
             self.number(OOM_KILLS, kills);
         }
+        if let Some(written) = facts.textfile_written {
+            self.gauge(TEXTFILE_MTIME, timestamp(written));
+        }
         if let Some(max_age) = self.identity.max_age {
             self.gauge(MAX_AGE, seconds(max_age));
         }
@@ -362,6 +368,7 @@ mod tests {
             memory_limit_bytes: None,
             textfile_samples: 0,
             textfile_errors: 0,
+            textfile_written: None,
             counts: None,
         }
     }
@@ -429,6 +436,7 @@ mod tests {
     #[test]
     fn the_families_keep_the_order_of_the_table() {
         let everything = RunFacts {
+            textfile_written: Some(UNIX_EPOCH),
             tree: TreeUsage { peak_rss_bytes: Some(1), cpu_throttled: Some(Duration::ZERO), oom_kills: Some(0) },
             memory_limit_bytes: Some(2),
             counts: Some(RunCounts::default()),

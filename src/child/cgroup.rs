@@ -166,6 +166,45 @@ fn number<T: FromStr>(file: &Path) -> Option<T> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
+impl Cgroup {
+    /// How much more memory may be used before the kernel kills, in bytes: the least of our cgroup and those above it that can be
+    /// seen. Page cache of files is given back first, so it counts as free.
+    fn spare_bytes(&self) -> Option<u64> {
+        let (limit_file, used_file) = match self.version {
+            Version::V1 => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+            Version::V2 => ("memory.max", "memory.current"),
+        };
+        let spare = |directory: &Path| {
+            let bytes = |file: &str| fs::read_to_string(directory.join(file)).ok();
+            let limit = limit(&bytes(limit_file)?)?;
+            let used: u64 = bytes(used_file).and_then(|text| text.trim().parse().ok()).unwrap_or(limit);
+            let cache = bytes("memory.stat").map_or(0, |stat| self.cache_bytes(&stat));
+            Some(limit.saturating_sub(used.saturating_sub(cache)))
+        };
+        self.upwards().filter_map(spare).min()
+    }
+
+    /// The page cache in `memory.stat`, that of the cgroups below included; what was just written waits for its disk.
+    fn cache_bytes(&self, stat: &str) -> u64 {
+        let (prefix, unwritten) = match self.version {
+            Version::V1 => ("total_", ["dirty", "writeback"]),
+            Version::V2 => ("", ["file_dirty", "file_writeback"]),
+        };
+        let value = |name: &str| -> u64 {
+            let mut lines = stat.lines().filter_map(|line| line.strip_prefix(prefix)?.split_once(' '));
+            lines.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse().ok()).unwrap_or_default()
+        };
+        let cache = value("inactive_file") + value("active_file");
+        cache.saturating_sub(unwritten.iter().map(|name| value(name)).sum())
+    }
+}
+
+/// How much more memory this process may use before the limit of its cgroup kills somebody, in bytes; `None` where no limit holds.
+#[must_use]
+pub fn spare_memory_bytes() -> Option<u64> {
+    ProcFiles::read()?.locate("memory")?.spare_bytes()
+}
+
 /// Reads one limit: v2 says `max` where there is none, v1 the largest multiple of the page size that fits (`PAGE_COUNTER_MAX`).
 fn limit(text: &str) -> Option<u64> {
     let bytes: u64 = text.trim().parse().ok()?;
@@ -407,5 +446,24 @@ mod tests {
             tree.write(&format!("{group}/memory.oom.group"), "1\n");
             assert!(tree.memory().kills_together(), "{group}");
         }
+    }
+
+    #[test]
+    fn what_is_spare_is_the_least_on_the_way_up_and_cache_is_free() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("a");
+        fs::create_dir_all(&directory).unwrap();
+        let cgroup = |version| Cgroup { version, mount: root.path().into(), directory: directory.clone() };
+        assert_eq!(cgroup(Version::V2).spare_bytes(), None);
+        fs::write(root.path().join("memory.max"), "1000\n").unwrap();
+        fs::write(root.path().join("memory.current"), "700\n").unwrap();
+        fs::write(root.path().join("memory.stat"), "inactive_file 90\nactive_file 60\nfile_dirty 50\n").unwrap();
+        fs::write(directory.join("memory.max"), "500\n").unwrap();
+        fs::write(directory.join("memory.current"), "50\n").unwrap();
+        assert_eq!(cgroup(Version::V2).spare_bytes(), Some(400));
+        fs::write(directory.join("memory.limit_in_bytes"), "500\n").unwrap();
+        fs::write(directory.join("memory.usage_in_bytes"), "450\n").unwrap();
+        fs::write(directory.join("memory.stat"), "inactive_file 1\ntotal_inactive_file 30\ntotal_dirty 10\n").unwrap();
+        assert_eq!(cgroup(Version::V1).spare_bytes(), Some(70));
     }
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use crate::outcome::End;
 
 pub use caller::{Caller, Wake, leave, take_over};
-pub use cgroup::{memory_limit_bytes, oom_kills_whole_group};
+pub use cgroup::{memory_limit_bytes, oom_kills_whole_group, spare_memory_bytes};
 pub use program::{Program, SpawnError};
 pub use supervise::{Child, spawn};
 

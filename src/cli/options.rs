@@ -216,7 +216,7 @@ pub struct CommandOptions {
     /// file that is given; where none is, or directories and globs alone, a private file, which is read too.
     #[arg(long, value_name = "PATH")]
     pub textfile: Vec<PathBuf>,
-    /// Largest metrics file to read [default: 64MiB]
+    /// Largest metrics file to read [default: 8MiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     pub textfile_max: Option<String>,
     /// Do not sample the memory of the process tree

@@ -8,7 +8,7 @@ use super::shown::paint;
 use crate::cli;
 use crate::console::{Console, Volume};
 use crate::exposition::{self, Context, Diagnostic, Reading, Source, Verdict, VerdictReason, count, json_string};
-use crate::textfile::{self, Found};
+use crate::textfile::{self, TextfileContents};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
 const JOB: &str = "check";
@@ -28,7 +28,7 @@ pub fn run(check: &cli::Check) -> u8 {
 }
 
 /// The findings on standard error, and one line for each file that sums them up.
-fn explain(found: &Found, context: &Context<'_>) -> bool {
+fn explain(found: &TextfileContents, context: &Context<'_>) -> bool {
     let mut is_good = found.problems.is_empty();
     let mut endings = Vec::new();
     for source in &found.sources {
@@ -46,7 +46,7 @@ fn explain(found: &Found, context: &Context<'_>) -> bool {
 }
 
 /// The repaired files as one on standard output.
-fn fix(found: &Found, context: &Context<'_>) -> bool {
+fn fix(found: &TextfileContents, context: &Context<'_>) -> bool {
     let mut reading = exposition::read(&found.sources, context);
     for problem in &found.problems {
         reading.add(problem.clone());

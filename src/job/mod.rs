@@ -16,7 +16,7 @@ use crate::config::{Config, SummaryFormat, changes_user};
 use crate::console::Console;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{RunEnd, Stage};
-use crate::textfile::{Private, Textfile, Writer};
+use crate::textfile::{PrivateFile, Textfile, WriterState};
 use reporter::{Files, Reporter, RunSnapshot, TextfileFindings};
 use summary::Account;
 
@@ -86,14 +86,13 @@ fn timer(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, consol
 
 /// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
 fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
-    let named = Textfile::Named(named);
-    if named.path().is_some() {
-        return (named, None);
+    let textfile = Textfile::named(named);
+    if textfile.path().is_some() {
+        return (textfile, None);
     }
-    match (Private::create(std::env::var_os("TMPDIR")), named) {
-        (Ok(private), Textfile::Named(named)) if !named.is_empty() => (Textfile::Both(private, named), None),
-        (Ok(private), _) => (Textfile::Private(private), None),
-        (Err(error), named) => (named, Some(error)),
+    match PrivateFile::create(std::env::var_os("TMPDIR")) {
+        Ok(private) => (textfile.with_private(private), None),
+        Err(error) => (textfile, Some(error)),
     }
 }
 
@@ -117,7 +116,7 @@ impl FinishedRun {
     /// Reports it and sums it up; whether everything was delivered.
     fn report(&self, reporter: &mut Reporter, caller: &mut Caller, (command, outcome, form): Told<'_>) -> bool {
         let Self { ending, snapshot } = self;
-        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot);
+        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot, form);
         let TextfileFindings { samples, errors, .. } = conclusion.findings;
         if changes_user(command) && !conclusion.pushes.is_empty() && samples == 0 && errors == 0 {
             reporter.hint_at_user(command, outcome);
@@ -142,7 +141,7 @@ impl FinishedRun {
 
     fn of(ended: &CommandResult) -> Self {
         let killed = matches!(ended.end, End::Ended { status: Status::Signaled(_), .. });
-        let writer = if killed { Writer::Interrupted } else { Writer::Done };
+        let writer = if killed { WriterState::Killed } else { WriterState::Finished };
         Self {
             ending: RunEnd { end: ended.end, at: ended.ended, duration: ended.duration, usage: Some(ended.usage) },
             snapshot: RunSnapshot {
@@ -158,7 +157,7 @@ impl FinishedRun {
         let snapshot = RunSnapshot {
             started: error.started,
             tree: TreeUsage::default(),
-            writer: Writer::Done,
+            writer: WriterState::Finished,
             told_to_stop: false,
         };
         let end = End::NotStarted(error.reason);

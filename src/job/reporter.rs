@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes};
-use crate::config::{Destination, Reporting};
+use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes, spare_memory_bytes};
+use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, WAIT_AFTER_SECOND_STOP};
 use crate::delivery::{CountFamilies, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
@@ -20,9 +20,18 @@ use crate::sink::{
     Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
     print_request,
 };
-use crate::textfile::{Found, Textfile, Writer, say_findings};
+use crate::textfile::{ReadOptions, Textfile, TextfileContents, WriterState, say_findings, within};
 
 use super::summary::{Fate, PushAccount};
+
+/// A push while the command runs reads this part of `--textfile-max` at most, and takes no more than this of the memory of a
+/// control group that has a limit, in bytes.
+const HEARTBEAT_PART: u64 = 4;
+const HEARTBEAT_MEMORY: u64 = 2 << 20;
+/// What stays free of a limited control group's memory for everything but the metrics files: connections and TLS, in bytes.
+const MEMORY_RESERVE: u64 = 4 << 20;
+/// How long is waited for metrics files where they are needed for a summary alone.
+const SUMMARY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a report depends on besides the stage of the run.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +41,14 @@ pub(super) struct RunSnapshot {
     /// What is seen of the process tree as a whole.
     pub(super) tree: TreeUsage,
     /// Whether the last line of a metrics file may be half a line.
-    pub(super) writer: Writer,
+    pub(super) writer: WriterState,
     /// Whether pushwrap was told to stop.
     pub(super) told_to_stop: bool,
 }
 
 impl RunSnapshot {
     pub(super) fn of(progress: &Progress) -> Self {
-        Self { started: progress.started, tree: progress.tree, writer: Writer::Interrupted, told_to_stop: false }
+        Self { started: progress.started, tree: progress.tree, writer: WriterState::Running, told_to_stop: false }
     }
 }
 
@@ -100,7 +109,29 @@ impl ReportBuilder {
     }
 
     fn compose(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted) -> Composed {
-        let files = self.files.textfile.collect(self.files.max_bytes, snapshot.writer);
+        self.compose_with(stage, snapshot, (counted, self.read_textfiles(snapshot)))
+    }
+
+    /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the
+    /// control group's memory then is missing to the command later.
+    fn read_textfiles(&self, snapshot: RunSnapshot) -> TextfileContents {
+        let Files { textfile, max_bytes } = &self.files;
+        let spare = spare_memory_bytes();
+        let (max_bytes, memory_bytes) = match snapshot.writer {
+            WriterState::Running => (max_bytes / HEARTBEAT_PART, spare.map(|spare| spare.min(HEARTBEAT_MEMORY))),
+            _ => (*max_bytes, spare.map(|spare| spare.saturating_sub(MEMORY_RESERVE))),
+        };
+        let started = Some(snapshot.started);
+        textfile.read(ReadOptions { max_bytes, memory_bytes, writer: snapshot.writer, started })
+    }
+
+    fn compose_with(
+        &self,
+        stage: &Stage,
+        snapshot: RunSnapshot,
+        (counted, files): (Counted, TextfileContents),
+    ) -> Composed {
+        let (oldest_written, stale_warning) = (files.oldest_written, files.stale_warning(snapshot.started));
         let (command, found) = self.parse_textfiles(files);
         let facts = RunFacts {
             started: snapshot.started,
@@ -109,6 +140,7 @@ impl ReportBuilder {
             memory_limit_bytes: memory_limit_bytes(),
             textfile_samples: command.samples(),
             textfile_errors: found.errors(),
+            textfile_written: oldest_written,
             counts: counted.counts,
         };
         let findings = TextfileFindings {
@@ -116,6 +148,7 @@ impl ReportBuilder {
             errors: found.errors(),
             findings: found.diagnostics,
             trouble: counted.trouble,
+            stale_warning,
         };
         Composed { own: compose(&self.identity, &facts, stage).into(), command, findings }
     }
@@ -149,9 +182,9 @@ impl ReportBuilder {
     }
 
     /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn parse_textfiles(&self, files: Found) -> (OwnedFamilies, Reading<'static>) {
+    fn parse_textfiles(&self, files: TextfileContents) -> (OwnedFamilies, Reading<'static>) {
         let context = Context { grouping: self.grouping(), reserved: &self.reserved };
-        let Found { sources, problems } = files;
+        let TextfileContents { sources, problems, .. } = files;
         let parsed = catch_unwind(AssertUnwindSafe(|| OwnedFamilies::read(sources, &context)));
         let (families, mut findings) = parsed.unwrap_or_else(|_| {
             let mut nothing = Reading::default();
@@ -228,21 +261,31 @@ impl Reporter {
     }
 
     /// The report of a run that is over.
-    pub(super) fn conclude(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
+    pub(super) fn conclude(
+        &mut self,
+        caller: &mut Caller,
+        stage: Stage,
+        snapshot: RunSnapshot,
+        summary: Option<SummaryFormat>,
+    ) -> Conclusion {
         if !self.reporting.troubles.is_empty() {
             self.console.warn("the run is not reported: nothing was pushed");
-            let findings = self.builder.compose(&stage, snapshot, Counted::default()).findings;
+            let findings = self.findings(stage, snapshot, summary);
             return Conclusion { findings, pushes: Vec::new(), delivered: false };
         }
         if self.dispatcher.is_some() {
             return self.deliver(caller, stage, snapshot);
         }
         let unnamed = self.reporting.is_unnamed();
+        if !unnamed && !self.reporting.dry_run {
+            let findings = self.findings(stage, snapshot, summary);
+            return Conclusion { findings, pushes: Vec::new(), delivered: true };
+        }
         let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
-        let composed = self.builder.compose_final(&stage, snapshot, counted, &[]);
+        let composed = self.compose_in_time((stage, snapshot, counted), self.reporting.push_timeout);
         if unnamed {
             self.print(&composed);
-        } else if self.reporting.dry_run {
+        } else {
             self.dry_run(&stage, &composed);
         }
         Conclusion { findings: composed.findings, pushes: Vec::new(), delivered: !unnamed }
@@ -255,6 +298,32 @@ impl Reporter {
              'sudo -u USER pushwrap ... -- COMMAND'"
         );
         if outcome == Outcome::Success { self.console.info(hint) } else { self.console.warn(hint) }
+    }
+
+    /// Composes a report on a thread that is let go when a file system hangs. Then the run's own metrics are the report.
+    fn compose_in_time(
+        &self,
+        (stage, snapshot, counted): (Stage, RunSnapshot, Counted),
+        patience: Duration,
+    ) -> Composed {
+        if let Stage::Ended(end, Outcome::Skipped) = &stage {
+            return self.builder.compose_skipped(end, counted);
+        }
+        let builder = Arc::clone(&self.builder);
+        let contents = within(patience, move || builder.read_textfiles(snapshot)).unwrap_or_else(|| {
+            let problem = Diagnostic::of_file("the command's metrics", "the file system did not answer in time");
+            TextfileContents { problems: vec![problem], ..TextfileContents::default() }
+        });
+        self.builder.compose_with(&stage, snapshot, (counted, contents))
+    }
+
+    /// What a summary tells of the command's metrics, where nobody gets them. Without a summary they are not read.
+    fn findings(&self, stage: Stage, snapshot: RunSnapshot, summary: Option<SummaryFormat>) -> TextfileFindings {
+        if summary.is_none() {
+            return TextfileFindings::default();
+        }
+        let patience = SUMMARY_PATIENCE.min(self.reporting.push_timeout);
+        self.compose_in_time((stage, snapshot, Counted::default()), patience).findings
     }
 
     /// Counts the run on a thread that is let go when the disk hangs.
@@ -397,6 +466,9 @@ impl Reporter {
         if let Some(trouble) = &findings.trouble {
             self.console.warn(trouble);
         }
+        if let Some(warning) = &findings.stale_warning {
+            self.console.warn(warning);
+        }
         say_findings(&findings.findings, findings.errors, self.console);
     }
 
@@ -466,6 +538,8 @@ pub(super) struct TextfileFindings {
     findings: Vec<Diagnostic>,
     /// What went wrong in the state directory.
     trouble: Option<String>,
+    /// What to say of files that this run did not write.
+    stale_warning: Option<String>,
 }
 
 /// Where the dispatcher's thread leaves the findings of the last report.

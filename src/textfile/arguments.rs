@@ -11,20 +11,21 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Found, Textfile, Writer, too_large};
+use super::contents::{TextfileContents, WriterState};
+use super::reader::{ReadOptions, Reader, too_large};
 use crate::exposition::{Diagnostic, Source};
 use crate::files::reason;
 
 /// How many bytes are read of one of them: 64 MiB, far more than a gateway should have to hold.
-const LIMIT: u64 = super::DEFAULT_LIMIT;
+const LIMIT: u64 = 64 << 20;
 /// What the name of standard input is in messages.
 const STDIN: &str = "<stdin>";
 
 /// Reads the files; `-` is standard input. A FIFO that nobody writes to is waited for, no longer than `patience` where there is
 /// one.
 #[must_use]
-pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> Found {
-    let mut all = Found::default();
+pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> TextfileContents {
+    let mut all = TextfileContents::default();
     for file in files {
         let name = file.to_string_lossy();
         let read = match &*name {
@@ -34,7 +35,7 @@ pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> Found {
         };
         let mut found = match read {
             Some((name, bytes)) => in_memory(name, bytes),
-            None => Textfile::Named(vec![file.clone()]).read(LIMIT, Writer::Done, too_large),
+            None => read_named(file),
         };
         // Of a run an empty directory means that there are no metrics; here somebody meant what is not there.
         if found.sources.is_empty() && found.problems.is_empty() {
@@ -46,13 +47,22 @@ pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> Found {
     all
 }
 
-fn in_memory(name: &str, bytes: io::Result<Vec<u8>>) -> Found {
+fn read_named(file: &Path) -> TextfileContents {
+    let writer = WriterState::Finished;
+    let mut reader = Reader::new(ReadOptions { max_bytes: LIMIT, memory_bytes: None, writer, started: None });
+    reader.named(file);
+    reader.finish()
+}
+
+fn in_memory(name: &str, bytes: io::Result<Vec<u8>>) -> TextfileContents {
     let problem = match bytes {
         Ok(bytes) if bytes.len() as u64 > LIMIT => too_large(name, LIMIT),
-        Ok(bytes) => return Found { sources: vec![Source::new(name, bytes)], problems: Vec::new() },
+        Ok(bytes) => {
+            return TextfileContents { sources: vec![Source::new(name, bytes)], ..TextfileContents::default() };
+        }
         Err(error) => Diagnostic::of_file(name, format!("cannot read it: {}", reason(&error))),
     };
-    Found { sources: Vec::new(), problems: vec![problem] }
+    TextfileContents { problems: vec![problem], ..TextfileContents::default() }
 }
 
 /// Also what a shell makes of `<(COMMAND)`, which is a path such as `/dev/fd/63`.

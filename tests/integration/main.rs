@@ -43,5 +43,6 @@ mod skipped;
 mod state;
 mod state_turns;
 mod terminal;
+mod textfile;
 mod usage;
 mod usage_key;

@@ -9,6 +9,7 @@ mod containers;
 mod dns;
 mod engine;
 mod examples;
+mod memory;
 mod metric;
 mod packages;
 mod process;

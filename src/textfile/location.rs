@@ -1,0 +1,67 @@
+//! Where the metrics of a command are: in files that the user named, in a private file, or in both.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::contents::TextfileContents;
+use super::patience::within;
+use super::private::PrivateFile;
+use super::reader::{ReadOptions, Reader, has_wildcard, is_pattern};
+
+/// How long is waited before the command is started for the file system to say whether a named path is a directory.
+const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Where the command's metrics are.
+#[derive(Debug)]
+pub struct Textfile {
+    named: Vec<PathBuf>,
+    /// The first named path that is a file.
+    named_file: Option<PathBuf>,
+    private: Option<PrivateFile>,
+}
+
+impl Textfile {
+    /// In files, directories (of `*.prom`) and patterns that the user named; see [`Self::with_private`].
+    #[must_use]
+    pub fn named(paths: Vec<PathBuf>) -> Self {
+        let named_file = if paths.is_empty() { None } else { first_file(&paths) };
+        Self { named: paths, named_file, private: None }
+    }
+
+    /// Also in a file of our own, for directories and patterns give the command no path to write to.
+    #[must_use]
+    pub fn with_private(self, private: PrivateFile) -> Self {
+        Self { private: Some(private), ..self }
+    }
+
+    /// The path for `PUSHWRAP_TEXTFILE`: the private file, or the first named path that is neither a directory nor a pattern.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.private.as_ref().map(PrivateFile::path).or(self.named_file.as_deref())
+    }
+
+    /// Reads the files as they are now, opened by their paths: a writer may have renamed another file over them. A named file
+    /// that is not there is a problem; a private one was not used.
+    #[must_use]
+    pub fn read(&self, options: ReadOptions) -> TextfileContents {
+        let mut reader = Reader::new(options);
+        if let Some(private) = &self.private {
+            private.read(&mut reader);
+        }
+        for path in &self.named {
+            reader.named(path);
+        }
+        reader.finish()
+    }
+}
+
+/// The first path that is neither a directory nor a pattern. A file system that does not answer is not waited for: then the form
+/// of the path decides.
+fn first_file(paths: &[PathBuf]) -> Option<PathBuf> {
+    let looked = paths.to_vec();
+    let found =
+        within(LOOKUP_PATIENCE, move || looked.iter().find(|path| !path.is_dir() && !is_pattern(path)).cloned());
+    let looks_like_a_file =
+        |path: &&PathBuf| !has_wildcard(path) && !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    found.unwrap_or_else(|| paths.iter().find(looks_like_a_file).cloned())
+}

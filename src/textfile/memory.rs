@@ -1,0 +1,61 @@
+//! How much memory a metrics file costs, from its bytes to the body of a push.
+
+/// What a byte of a file costs at most, in bytes: the file, what is parsed of it, the body of the request.
+const OF_A_BYTE: u64 = 5;
+/// What a line costs at most besides: a family of its own with one sample, and its places in the tables.
+const OF_A_LINE: u64 = 512;
+
+/// Memory that may be used, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemoryBudget {
+    /// `None` where no limit holds.
+    left: Option<u64>,
+}
+
+impl MemoryBudget {
+    pub(super) fn new(left: Option<u64>) -> Self {
+        Self { left }
+    }
+
+    /// Whether a file of this many bytes can be held at all, before it is read.
+    pub(super) fn has_room_for(self, bytes: u64) -> bool {
+        self.fits(bytes.saturating_mul(OF_A_BYTE))
+    }
+
+    /// Takes what the file costs from the budget; whether that was left.
+    pub(super) fn take(&mut self, file: &[u8]) -> bool {
+        let lines = memchr::memchr2_iter(b'\n', b'\r', file).count() as u64 + 1;
+        let cost = OF_A_BYTE * file.len() as u64 + OF_A_LINE * lines;
+        let fits = self.fits(cost);
+        if let (true, Some(left)) = (fits, &mut self.left) {
+            *left -= cost;
+        }
+        fits
+    }
+
+    /// The limits of the process (`RLIMIT_AS`, `RLIMIT_DATA`, overcommit) are asked by an allocation that may fail.
+    fn fits(self, cost: u64) -> bool {
+        let mut probe: Vec<u8> = Vec::new();
+        self.left.is_none_or(|left| cost <= left)
+            && probe.try_reserve_exact(usize::try_from(cost).unwrap_or(usize::MAX)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryBudget;
+
+    #[test]
+    fn short_lines_cost_more_than_their_bytes() {
+        let mut budget = MemoryBudget::new(Some(600));
+        assert!(budget.has_room_for(100) && !budget.has_room_for(200));
+        assert!(!budget.take(b"a 1\nb 1\n"));
+        assert!(budget.take(b"a 1"));
+        assert!(!budget.take(b"a 1"));
+    }
+
+    #[test]
+    fn what_no_process_can_hold_is_refused_without_an_abort() {
+        assert!(!MemoryBudget::new(None).has_room_for(u64::MAX));
+    }
+}

@@ -1,0 +1,152 @@
+//! A file for one command to write: mode 0600 in a directory of mode 0700. Whoever else can write in the directory above can
+//! neither have ours opened elsewhere nor put another one in its place without being noticed.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
+
+use super::leftovers::{PREFIX, clear, remove_leftovers};
+use super::patience::within;
+use super::reader::Reader;
+use crate::exposition::Diagnostic;
+use crate::files::reason;
+
+/// The name of the file in its directory.
+const FILE: &str = "metrics.prom";
+/// How long a `TMPDIR` may take to hold a new directory before the next place is tried.
+const TMPDIR_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the removal of what a command left may take.
+const REMOVAL_PATIENCE: Duration = Duration::from_millis(300);
+
+/// A private file; it is removed with all that the command left beside it when this is dropped.
+#[derive(Debug)]
+pub struct PrivateFile {
+    directory: PathBuf,
+    path: PathBuf,
+    /// Open and locked, which tells other runs that the directory is in use.
+    opened: File,
+}
+
+impl PrivateFile {
+    /// Creates it below the first of `$TMPDIR`, `/tmp`, `/dev/shm` and `/run` where that works.
+    ///
+    /// # Errors
+    /// One sentence that says why it worked nowhere.
+    pub fn create(tmpdir: Option<OsString>) -> Result<Self, String> {
+        let tmpdir = tmpdir.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let mut reasons = Vec::new();
+        if let Some(place) = tmpdir {
+            let shown = place.display().to_string();
+            match within(TMPDIR_PATIENCE, move || Self::create_in(&place)) {
+                Some(Ok(private)) => return Ok(private),
+                Some(Err(error)) => reasons.push(format!("'{shown}': {}", reason(&error))),
+                None => reasons.push(format!("'{shown}': the file system does not answer")),
+            }
+        }
+        Self::create_below(["/tmp", "/dev/shm", "/run"].map(Path::new).into_iter(), reasons)
+    }
+
+    pub(super) fn create_below<'p>(
+        places: impl Iterator<Item = &'p Path>,
+        mut reasons: Vec<String>,
+    ) -> Result<Self, String> {
+        for place in places {
+            match Self::create_in(place) {
+                Ok(private) => return Ok(private),
+                Err(error) => reasons.push(format!("'{}': {}", place.display(), reason(&error))),
+            }
+        }
+        Err(format!("cannot create a file for metrics: {}; set TMPDIR to a writable directory", reasons.join(", ")))
+    }
+
+    fn create_in(place: &Path) -> io::Result<Self> {
+        // The command may change its directory, so a relative TMPDIR must not reach it.
+        let place = std::path::absolute(place)?;
+        for _ in 0..16 {
+            let directory = place.join(format!("{PREFIX}{:016x}", fastrand::u64(..)));
+            match DirBuilder::new().mode(0o700).create(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                created => created?,
+            }
+            let opened = open_own(&directory)?;
+            // The umask may have taken bits away.
+            if opened.metadata()?.mode() & 0o7777 != 0o700 {
+                opened.set_permissions(Permissions::from_mode(0o700))?;
+            }
+            // Where flock(2) does not work, other runs find the command that has the path in its environment.
+            let _ = opened.try_lock();
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            let file = File::from(openat(&opened, FILE, flags, Mode::from_bits_truncate(0o600))?);
+            if file.metadata()?.mode() & 0o7777 != 0o600 {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+            }
+            return Ok(Self { path: directory.join(FILE), directory, opened });
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// The path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file, and every other `*.prom` beside it by name: steps that cannot share a file have one each.
+    pub(super) fn read(&self, reader: &mut Reader) {
+        if !self.is_there() {
+            let directory = self.directory.display();
+            let gone = format!(
+                "its directory '{directory}' is gone, something has removed it: --textfile names a file elsewhere"
+            );
+            reader.problem(Diagnostic::of_file("$PUSHWRAP_TEXTFILE", gone));
+            return;
+        }
+        reader.private_file(&self.opened, Path::new(FILE), "$PUSHWRAP_TEXTFILE");
+        for name in reader.prom_files(&self.directory) {
+            if name != FILE {
+                let shown = format!("${{PUSHWRAP_TEXTFILE%/*}}/{}", name.to_string_lossy());
+                reader.private_file(&self.opened, Path::new(&name), &shown);
+            }
+        }
+    }
+
+    /// Whether the directory at our path is the one that was made.
+    fn is_there(&self) -> bool {
+        match (self.opened.metadata(), fs::symlink_metadata(&self.directory)) {
+            (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+            _ => false,
+        }
+    }
+}
+
+/// Opens a directory that was just made. In a directory where everybody can rename, another one can stand there by now.
+fn open_own(directory: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY | libc::O_NONBLOCK;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;
+    if opened.metadata()?.uid() == geteuid().as_raw() {
+        Ok(opened)
+    } else {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user put a directory in the place of a new one"))
+    }
+}
+
+impl Drop for PrivateFile {
+    fn drop(&mut self) {
+        // Nothing can be done, and nobody is to be told, if the command took it away or filled it with other things.
+        let _ = fs::remove_file(&self.path);
+        if fs::remove_dir(&self.directory).is_err() && self.is_there() {
+            clear(&self.opened, REMOVAL_PATIENCE);
+            let _ = fs::remove_dir(&self.directory);
+        }
+        if let Some(place) = self.directory.parent() {
+            remove_leftovers(place, REMOVAL_PATIENCE);
+        }
+    }
+}
