@@ -73,7 +73,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l kill-after -d 'KILL t
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l success-codes -d 'Exit codes that are a success [default: 0]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l skip-codes -d 'Exit codes that are neither success nor failure' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l textfile-max -d 'Largest metrics file to read [default: 8MiB]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l delete-on-success -d 'A successful run deletes the group instead'
@@ -238,7 +238,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l kill-after 
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l success-codes -d 'Exit codes that are a success [default: 0]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l skip-codes -d 'Exit codes that are neither success nor failure' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile -d 'Metrics file, directory or glob; repeatable' -r -F
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile-max -d 'Largest metrics file to read [default: 64MiB]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l textfile-max -d 'Largest metrics file to read [default: 8MiB]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l json -d 'Print JSON: one object'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l replace -d 'A successful push replaces the whole group (PUT)'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
