@@ -1,15 +1,29 @@
 //! What others say, as it may be printed: servers in their answers, libraries in their panics.
 
 use std::any::Any;
+use std::borrow::Cow;
 
 /// The most of a server's text that is quoted, in bytes.
 pub(crate) const TEXT_MAX: usize = 2048;
 
-/// A server's text as it may be printed: HTML without its tags, blanks and line ends run together, control characters and what
-/// could reorder a terminal's line escaped, 2 KiB at most.
+/// A server's text as it may be printed, 2 KiB at most: its beginning and its end.
 pub(crate) fn quote(bytes: &[u8]) -> String {
-    let cut = bytes.len() > TEXT_MAX;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_MAX)]);
+    shorten(&escape_all(bytes)).into_owned()
+}
+
+/// A text of which no more than 2 KiB are printed: its beginning, and its end, where the Pushgateway puts its reason.
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    if text.len() <= TEXT_MAX {
+        return Cow::Borrowed(text);
+    }
+    let (beginning, end) = (text.floor_char_boundary(TEXT_MAX / 2), text.ceil_char_boundary(text.len() - TEXT_MAX / 2));
+    Cow::Owned(format!("{} … {}", &text[..beginning], &text[end..]))
+}
+
+/// A server's whole text as it may be printed: HTML without its tags, blanks and line ends run together, control characters and
+/// what could reorder a terminal's line escaped.
+pub(crate) fn escape_all(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
     let text = if text.trim_start().starts_with('<') { without_tags(&text) } else { text.into_owned() };
     let mut quoted = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -25,9 +39,6 @@ pub(crate) fn quote(bytes: &[u8]) -> String {
                 quoted.push(c);
             }
         }
-    }
-    if cut {
-        quoted.push('…');
     }
     quoted
 }

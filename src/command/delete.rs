@@ -21,7 +21,7 @@ pub fn run(config: &DeleteConfig) -> u8 {
             print_request(gateway, &Push::deletion(key.clone()), console);
             continue;
         }
-        match delete(gateway, key, Deadline::after(targets.push_timeout)) {
+        match delete(gateway, key, Deadline::after(targets.push_timeout).with_one_more_try()) {
             Ok(Deletion::Done(delivered)) => {
                 console.info(format!("deleted {key} at '{}'{}", gateway.url, delivered.status_in_brackets()));
             }

@@ -92,7 +92,7 @@ impl Flush<'_> {
             return self.trouble(&format!("a push of {group} waits on for '{url}'"));
         }
         let (timeout, cancel) = (self.config.push_timeout, Cancel::new());
-        let limits = || Limits { deadline: Deadline::after(timeout), cancel: &cancel };
+        let limits = || Limits { deadline: Deadline::after(timeout).with_one_more_try(), cancel: &cancel };
         match self.state.send_waiting(name, sink, timeout, limits) {
             Ok(Sent::Gone) => {}
             Ok(Sent::Busy) => self.trouble(&format!("another pushwrap is sending the push of {group}")),

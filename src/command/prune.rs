@@ -63,7 +63,7 @@ impl Pruning<'_> {
     }
 
     fn read(&self) -> Result<Inventory, String> {
-        let deadline = Deadline::after(self.config.targets.push_timeout);
+        let deadline = Deadline::after(self.config.targets.push_timeout).with_one_more_try();
         inventory(self.gateway, &[], deadline).map_err(|failure| failure.to_string())
     }
 
@@ -105,7 +105,7 @@ impl Pruning<'_> {
     ) -> Result<(), String> {
         let push = Push::deletion(key.clone());
         let GatewayTargets { push_timeout, .. } = self.config.targets;
-        match deliver(self.gateway, &push, Deadline::after(push_timeout), &Cancel::new()) {
+        match deliver(self.gateway, &push, Deadline::after(push_timeout).with_one_more_try(), &Cancel::new()) {
             Ok(_) => {
                 progress.clear();
                 self.deleted.push((key, touched));

@@ -2,15 +2,18 @@
 //! reading and repairing as the metrics of a command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::deliver_all;
 use crate::exposition::{Context, Diagnostic, Family, Kind, OwnedFamilies, Reading, count, encode};
-use crate::http::Deadline;
 use crate::report;
 use crate::sink::{Method, Push, print_request};
 use crate::textfile;
+
+/// How long a gateway that cannot be reached is tried again where no `--push-timeout` was given.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Pushes the files, or standard input where there are none. 0: everything in them arrived everywhere; else 1.
 #[must_use]
@@ -108,15 +111,20 @@ fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> 
         }
         return true;
     }
-    let results = deliver_all(gateways, &push, Deadline::after(reporting.push_timeout));
+    let results = deliver_all(gateways, &push, reporting.deadline(PATIENCE));
     let mut is_delivered = results.len() == gateways.len();
     for (gateway, result) in gateways.iter().zip(results) {
         match result {
             Ok(delivered) => {
+                if let Some(refused) = delivered.refused(&gateway.url.to_string()) {
+                    console.warn(refused);
+                    is_delivered = false;
+                }
                 for note in &delivered.notes {
                     console.info(note);
                 }
-                let (samples, status) = (count(samples, "sample"), delivered.status_in_brackets());
+                let (samples, status) = (delivered.samples.unwrap_or(samples), delivered.status_in_brackets());
+                let samples = count(samples, "sample");
                 console.info(format!("pushed {samples} as {key} to '{}'{status}", gateway.url));
             }
             Err(failure) => {

@@ -18,6 +18,8 @@ pub(super) struct Connection {
     proxy: ProxySettings,
     /// The budget of each push, or of each request.
     pub(super) push_timeout: Duration,
+    /// Whether somebody gave it: a gateway that cannot be reached is then tried again for all of it.
+    pub(super) push_timeout_given: bool,
 }
 
 /// `--push-timeout`, where nothing is said.
@@ -35,6 +37,7 @@ impl Connection {
             tls: tls(resolver, options)?,
             proxy: ProxySettings::from_environment(proxy.as_deref(), |name| std::env::var_os(name)),
             push_timeout: timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
+            push_timeout_given: timeout.is_some(),
         })
     }
 

@@ -10,7 +10,7 @@ use super::usage_error::UsageError;
 use crate::cli;
 use crate::delivery::SpoolPath;
 use crate::grouping::GroupingKey;
-use crate::http::Endpoint;
+use crate::http::{Deadline, Endpoint};
 use crate::sink::{FileTarget, Method};
 
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
@@ -36,6 +36,8 @@ pub struct Reporting {
     pub on_success: Method,
     /// The budget of one push, everything included.
     pub push_timeout: Duration,
+    /// Whether `--push-timeout` was given: a gateway that cannot be reached is then tried again for all of it.
+    pub push_timeout_given: bool,
     /// How often is pushed while the command runs. None: never.
     pub push_interval: Option<Duration>,
     /// Whether a push that failed makes a successful run fail.
@@ -49,6 +51,13 @@ impl Reporting {
     #[must_use]
     pub fn has_other_sink(&self) -> bool {
         self.output.is_some() || self.remote_write.is_some()
+    }
+
+    /// When a push that begins now has to be over. A gateway that cannot be reached at all is tried again for `patience`.
+    #[must_use]
+    pub fn deadline(&self, patience: Duration) -> Deadline {
+        let deadline = Deadline::after(self.push_timeout);
+        if self.push_timeout_given { deadline } else { deadline.patient(patience) }
     }
 
     /// With what went wrong on the way.
@@ -106,6 +115,7 @@ pub(super) fn resolve_reporting(
         warnings,
         on_success,
         push_timeout: connection.push_timeout,
+        push_timeout_given: connection.push_timeout_given,
         push_interval: push_interval.unwrap_or(Some(DEFAULT_PUSH_INTERVAL)),
         require_push,
         dry_run: resolver.switch("dry-run", messages.dry_run)?,

@@ -19,8 +19,8 @@ use crate::http::Endpoint;
 use crate::http::deadline::{Cancel, Deadline};
 use crate::http::error::{Failure, Fault, Phase};
 use crate::sink::Push;
+use crate::sink::delivered::Delivered;
 use crate::sink::push::PushKind;
-use crate::sink::pushgateway::Delivered;
 use crate::sink::{DeliveryResult, Limits, Sink};
 use crate::text::panic_text;
 

@@ -35,3 +35,9 @@ pub(crate) const LEAST_FOR_SPOOLED: Duration = Duration::from_millis(300);
 
 /// What has waited longer says nothing any more.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
+
+/// How long a gateway that cannot be reached is tried again at least; it is a tenth of the run's time where that is more.
+pub(crate) const UNREACHABLE_FOR: Duration = Duration::from_secs(3);
+
+/// The same where the push is kept in the state directory: the next run sends it.
+pub(crate) const UNREACHABLE_WHERE_KEPT: Duration = Duration::from_secs(1);

@@ -57,6 +57,18 @@ impl OwnedFamilies {
         self.0.borrow_dependent()
     }
 
+    /// Where a family was read, as `FILE:LINE`; none for families that were not read from a file.
+    #[must_use]
+    pub fn origin(&self, name: &str) -> Option<String> {
+        let part = self.0.borrow_owner().parts.iter().find_map(|part| part.origin(name));
+        part.or_else(|| {
+            let family = self.families().iter().find(|family| family.name() == name)?;
+            let position = family.samples().first()?.position();
+            let source = self.0.borrow_owner().sources.get(usize::from(position.source))?;
+            (position.line > 0).then(|| format!("{}:{}", source.name(), position.line))
+        })
+    }
+
     /// How many samples they have.
     #[must_use]
     pub fn samples(&self) -> u64 {

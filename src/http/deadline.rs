@@ -9,25 +9,71 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+/// When a server that is tried once more is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// A year: what a budget too large for the clock is taken as.
 const FOREVER: Duration = Duration::from_hours(365 * 24);
 
-/// The moment by which a delivery has to be over, on the monotonic clock.
+/// The moment by which a delivery has to be over, on the monotonic clock, and how long a server that cannot be reached at all is
+/// tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Deadline(Instant);
+pub struct Deadline {
+    moment: Instant,
+    patience: Patience,
+}
+
+/// How long a server is tried again that cannot be reached: refused, no such name, no route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Patience {
+    /// As long as there is time.
+    Whole,
+    /// Until then.
+    Until(Instant),
+    /// Once more.
+    Once,
+}
 
 impl Deadline {
     /// The moment `budget` from now.
     #[must_use]
     pub fn after(budget: Duration) -> Self {
         let now = Instant::now();
-        Self(now.checked_add(budget).unwrap_or(now + FOREVER))
+        Self::from(now.checked_add(budget).unwrap_or(now + FOREVER))
+    }
+
+    /// The same moment, for a server that is tried again for no more than `patience` from now where it cannot be reached.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience: Patience::Until(Self::after(patience).moment), ..self }
+    }
+
+    /// The same moment, for a server that is tried again once where it cannot be reached.
+    #[must_use]
+    pub fn with_one_more_try(self) -> Self {
+        Self { patience: Patience::Once, ..self }
+    }
+
+    /// The same moment, with no more patience than this, where the patience is bounded at all.
+    #[must_use]
+    pub fn patient_at_most(self, patience: Duration) -> Self {
+        match self.patience {
+            Patience::Until(moment) => {
+                Self { patience: Patience::Until(moment.min(Self::after(patience).moment)), ..self }
+            }
+            Patience::Whole | Patience::Once => self,
+        }
+    }
+
+    /// An earlier moment with the same patience.
+    #[must_use]
+    pub fn earlier(self, by: Duration) -> Self {
+        Self { moment: self.moment.checked_sub(by).unwrap_or(self.moment), ..self }
     }
 
     /// What is left until then; zero when it has passed.
     #[must_use]
     pub fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.moment.saturating_duration_since(Instant::now())
     }
 
     /// Whether it has passed.
@@ -39,13 +85,13 @@ impl Deadline {
     /// The same moment as an `Instant`.
     #[must_use]
     pub fn instant(self) -> Instant {
-        self.0
+        self.moment
     }
 }
 
 impl From<Instant> for Deadline {
     fn from(moment: Instant) -> Self {
-        Self(moment)
+        Self { moment, patience: Patience::Whole }
     }
 }
 
@@ -139,6 +185,17 @@ impl Timer {
     /// What is left of the whole budget.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.left()
+    }
+
+    /// What is left for a server that could not be reached in `round` tries and the one before them; none when that is enough.
+    pub(crate) fn patience_left(&self, round: u32) -> Option<Duration> {
+        match self.deadline.patience {
+            Patience::Whole => Some(self.left()),
+            Patience::Once => (round == 0).then_some(FIRST_RETRY),
+            Patience::Until(moment) => {
+                Some(moment.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+            }
+        }
     }
 
     /// Whether the caller asked for no more retries.

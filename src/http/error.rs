@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::text::shorten;
+
 /// How far a try had come when time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -69,7 +71,7 @@ pub enum Fault {
     Status {
         /// The status code.
         status: u16,
-        /// What the server said, bounded and harmless to print.
+        /// All that the server said, harmless to print; a message quotes its beginning and its end.
         text: String,
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
@@ -171,6 +173,12 @@ impl Fault {
         RETRIES.iter().find(|(trouble, _)| self.is(trouble)).map_or(Retry::Never, |(_, retry)| *retry)
     }
 
+    /// Whether a push that was kept is sent again by a later run: all but what the server will refuse again.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        !matches!(self, Self::Status { status: 400 | 413 | 422, .. } | Self::Superseded)
+    }
+
     fn is(&self, trouble: &RetryPattern) -> bool {
         match (self, trouble) {
             (Self::Lookup(_), RetryPattern::Lookup)
@@ -200,7 +208,7 @@ impl fmt::Display for Fault {
             Self::Tls(fault) => write!(f, "{fault}"),
             Self::Status { status, text, .. } => {
                 f.write_str(&named(*status))?;
-                if text.is_empty() { Ok(()) } else { write!(f, ": {text}") }
+                if text.is_empty() { Ok(()) } else { write!(f, ": {}", shorten(text)) }
             }
             Self::Redirect { status, location } if location.is_empty() => write!(f, "{}", named(*status)),
             Self::Redirect { status, location } => write!(f, "{} to '{location}'", named(*status)),

@@ -27,8 +27,8 @@ use crate::text::quote;
 pub(crate) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
 /// The headers of a body in that format.
 pub(crate) const TEXT: &[(&str, &str)] = &[("content-type", CONTENT_TYPE)];
-/// The most of an error's text that is read.
-pub(crate) const TEXT_MAX: usize = 2048;
+/// The most of an error's text that is read: the Pushgateway puts its reason last, after every bucket of a histogram.
+pub(crate) const TEXT_MAX: usize = 1 << 20;
 /// The request line and our headers beside the user's and the target.
 const HEAD_ROOM: usize = 64 * 1024;
 
@@ -75,8 +75,9 @@ impl std::fmt::Debug for Wanted<'_> {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: String,
+    pub(crate) content_type: String,
     pub(crate) retry_after: Option<Duration>,
-    /// The body: of a success as much as was wanted and one byte more, else the first 2 KiB.
+    /// The body: of a success as much as was wanted and one byte more, else its first MiB.
     pub(crate) text: Vec<u8>,
 }
 
@@ -139,6 +140,7 @@ impl<'a> Route<'a> {
     /// One try.
     pub(crate) fn ask(&self, request: &Request<'_>) -> Result<Answer, Fault> {
         let wire = self.open(request)?;
+        self.timer.limit_step(self.timer.left());
         let trace = wire.trace();
         let asked = self.exchange(wire, request);
         let trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +148,13 @@ impl<'a> Route<'a> {
             (Ok(answer), _) => Ok(answer),
             // Its status line is there: what broke afterwards undoes nothing.
             (Err(_), Some(status)) if matches!(request.wanted, Wanted::Nothing) || !(200..300).contains(&status) => {
-                Ok(Answer { status, location: String::new(), retry_after: None, text: Vec::new() })
+                Ok(Answer {
+                    status,
+                    location: String::new(),
+                    content_type: String::new(),
+                    retry_after: None,
+                    text: Vec::new(),
+                })
             }
             (Err(error), _) => Err(fault_of(&error, &trace)),
         }
@@ -259,7 +267,7 @@ impl<'a> Route<'a> {
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
         };
         let status = response.status().as_u16();
-        let (location, asked) = (header("location"), header("retry-after"));
+        let (location, content_type, asked) = (header("location"), header("content-type"), header("retry-after"));
         let success = response.status().is_success();
         let date = httpdate::parse_http_date(&header("date")).ok();
         let wanted = if success { request.wanted } else { Wanted::Text(TEXT_MAX) };
@@ -277,7 +285,7 @@ impl<'a> Route<'a> {
             }
             // A refusal that breaks off has said enough: the status is what counts.
         }
-        Ok(Answer { status, location, retry_after: retry_after::parse(&asked, SystemTime::now()), text })
+        Ok(Answer { status, location, content_type, retry_after: retry_after::parse(&asked, SystemTime::now()), text })
     }
 }
 

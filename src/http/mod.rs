@@ -2,6 +2,7 @@
 //! Nothing here knows what a metric is.
 
 pub(crate) mod auth;
+pub(crate) mod client;
 pub(crate) mod deadline;
 mod dns;
 mod endpoint;

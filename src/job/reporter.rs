@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes, spare_memory_bytes};
 use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
-use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, WAIT_AFTER_SECOND_STOP};
+use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
 use crate::delivery::{CountFamilies, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
 use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
@@ -252,7 +252,7 @@ impl Reporter {
         if kind == PushKind::Stopping && std::mem::replace(&mut self.stop_reported, true) {
             return;
         }
-        let deadline = Deadline::after(self.reporting.push_timeout);
+        let deadline = self.reporting.deadline(UNREACHABLE_FOR);
         let push = self.push(stage, snapshot, Method::Add, None);
         if let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) {
             dispatcher.submit(kind, &push, deadline);
@@ -375,12 +375,11 @@ impl Reporter {
         let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
         let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) else { return conclusion };
         let began = Instant::now();
-        let budget = if snapshot.told_to_stop {
-            self.reporting.push_timeout.min(BUDGET_AFTER_STOP)
-        } else {
-            self.reporting.push_timeout
-        };
-        let deadline = Deadline::after(budget);
+        let took = if let Stage::Ended(ending, _) = &stage { ending.duration } else { Duration::ZERO };
+        let mut deadline = self.reporting.deadline(UNREACHABLE_FOR.max(took / 10));
+        if snapshot.told_to_stop {
+            deadline = deadline.min(deadline.earlier(self.reporting.push_timeout.saturating_sub(BUDGET_AFTER_STOP)));
+        }
         dispatcher.submit(PushKind::Final, &push, deadline);
         let reports = await_reports(dispatcher, caller, deadline);
         let sinks: Vec<Sink> = dispatcher.sinks().to_vec();
@@ -397,15 +396,18 @@ impl Reporter {
             };
             let result = self.say_result(report, sink, &done);
             if let Some(result) = result.filter(|_| is_final) {
-                conclusion.delivered &= result.is_ok();
+                conclusion.delivered &= result.as_ref().is_ok_and(Delivered::is_whole);
+                let delivered = result.as_ref().ok();
+                let samples = delivered.and_then(|delivered| delivered.samples);
+                let refused = delivered.and_then(|delivered| delivered.refused(&sink.name()));
                 let took = arrived.saturating_duration_since(began);
                 let fate = match result {
-                    Ok(Some(status)) => Fate::Pushed(status),
-                    Ok(None) => Fate::Written,
+                    Ok(Delivered { status: Some(status), .. }) => Fate::Pushed(status),
+                    Ok(_) => Fate::Written,
                     Err(failure) if sink.is_remote() => Fate::NotPushed(failure),
                     Err(failure) => Fate::NotWritten(failure),
                 };
-                conclusion.pushes.push(PushAccount { url: sink.name(), fate, took });
+                conclusion.pushes.push(PushAccount { url: sink.name(), fate, took, samples, refused });
                 finals += 1;
             }
         }
@@ -414,7 +416,7 @@ impl Reporter {
     }
 
     /// Says what became of one report, which `done` names if it was taken; the result is for the summary.
-    fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Option<Result<Option<u16>, String>> {
+    fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Option<Result<Delivered, String>> {
         let is_final = report.kind == PushKind::Final;
         let said = report.said;
         let result = report.result.map(|result| match result {
@@ -422,25 +424,30 @@ impl Reporter {
                 for note in &success.notes {
                     self.console.info(note);
                 }
-                Ok(success.status)
+                Ok(success)
             }
             Ok(success) if sink.is_remote() => {
                 if let Some(refused) = success.refused(&sink.name()).filter(|_| is_final) {
                     self.console.warn(refused);
                 }
                 self.say_success(&success, sink, done);
-                Ok(success.status)
+                Ok(success)
             }
             Ok(success) => {
                 if !sink.is_stderr() {
                     self.console.info(format!("wrote '{}'", sink.name()));
                 }
-                Ok(success.status)
+                for note in &success.notes {
+                    self.console.info(note);
+                }
+                Ok(success)
             }
             Err(failure) => {
                 // Between the pushes of a running command only the last word counts.
                 if is_final {
                     self.console.warn(&failure);
+                } else if report.kind == PushKind::Spooled {
+                    self.console.info(format!("a push of another group waits on: {failure}"));
                 } else {
                     self.console.info(&failure);
                 }

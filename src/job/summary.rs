@@ -32,6 +32,10 @@ pub(super) struct PushAccount {
     pub(super) fate: Fate,
     /// From the end of the command to the answer.
     pub(super) took: Duration,
+    /// How many samples of the command it has; none where nobody counted.
+    pub(super) samples: Option<u64>,
+    /// What it has not taken, and why.
+    pub(super) refused: Option<String>,
 }
 
 /// What became of a report.
@@ -82,10 +86,13 @@ impl Account<'_> {
             let errors = if errors > 0 { format!(", {}", count(errors, "error")) } else { String::new() };
             lines.push(("metrics", count(self.textfile_samples, "sample") + &errors));
         }
-        for PushAccount { url, fate, took } in self.pushes {
+        for PushAccount { url, fate, took, samples, .. } in self.pushes {
             let took = span(*took);
+            let all = self.textfile_samples;
+            let part = samples.filter(|samples| *samples != all);
+            let part = part.map(|samples| format!(", {samples} of {}", count(all, "sample"))).unwrap_or_default();
             lines.push(match fate {
-                Fate::Pushed(status) => ("pushed", format!("to {url} in {took} ({status})")),
+                Fate::Pushed(status) => ("pushed", format!("to {url} in {took} ({status}){part}")),
                 Fate::NotPushed(_) => ("not pushed", format!("to {url} after {took}")),
                 Fate::Written => ("written", format!("to {url} in {took}")),
                 Fate::NotWritten(_) => ("not written", format!("to {url} after {took}")),
@@ -162,12 +169,16 @@ impl PushAccount {
     fn json(&self) -> String {
         let null = || "null".to_owned();
         let (status, error) = match &self.fate {
-            Fate::Pushed(status) => (status.to_string(), null()),
+            Fate::Pushed(status) => (status.to_string(), self.refused.as_deref().map_or_else(null, json_string)),
             Fate::Written => (null(), null()),
             Fate::NotPushed(error) | Fate::NotWritten(error) => (null(), json_string(error)),
         };
         let url = json_string(&self.url);
-        format!("{{\"url\":{url},\"status\":{status},\"seconds\":{},\"error\":{error}}}", self.took.as_secs_f64())
+        let seconds = self.took.as_secs_f64();
+        let samples = self.samples.map_or_else(null, |samples| samples.to_string());
+        format!(
+            "{{\"url\":{url},\"status\":{status},\"seconds\":{seconds},\"error\":{error},\"textfile_samples\":{samples}}}"
+        )
     }
 }
 
@@ -211,10 +222,22 @@ mod tests {
     fn pushes() -> [PushAccount; 4] {
         let took = Duration::from_millis(12);
         [
-            PushAccount { url: "http://gw".into(), fate: Fate::Pushed(200), took },
-            PushAccount { url: "http://b".into(), fate: Fate::NotPushed("cannot push: \"no\"".into()), took },
-            PushAccount { url: "/x.prom".into(), fate: Fate::Written, took },
-            PushAccount { url: "/y.prom".into(), fate: Fate::NotWritten("no".into()), took },
+            PushAccount { url: "http://gw".into(), fate: Fate::Pushed(200), took, samples: Some(2), refused: None },
+            PushAccount {
+                url: "http://b".into(),
+                fate: Fate::NotPushed("cannot push: \"no\"".into()),
+                took,
+                samples: None,
+                refused: None,
+            },
+            PushAccount { url: "/x.prom".into(), fate: Fate::Written, took, samples: None, refused: None },
+            PushAccount {
+                url: "/y.prom".into(),
+                fate: Fate::NotWritten("no".into()),
+                took,
+                samples: None,
+                refused: None,
+            },
         ]
     }
 

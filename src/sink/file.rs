@@ -11,9 +11,9 @@ use crate::exposition::{Context, Family, Source, encode, encode_with_labels, rea
 use crate::files::{directory_of, follow_links, is_abandoned, reason_at, temporary};
 use crate::grouping::GroupingKey;
 use crate::http::error::{Failure, Fault};
+use crate::sink::delivered::Delivered;
 use crate::sink::merge::surviving;
 use crate::sink::push::{Push, PushKind};
-use crate::sink::pushgateway::Delivered;
 
 /// The mode of a new file, whatever the umask: node_exporter is another user.
 const MODE: u32 = 0o644;
@@ -61,7 +61,7 @@ impl FileSink {
             FileTarget::File(path) => follow_links(path)
                 .and_then(|path| self.content(&path, push, kind).and_then(|content| replace(&path, &content))),
         };
-        let done = Delivered { status: None, tries: 1, own_only: None, notes: Vec::new() };
+        let done = Delivered { tries: 1, ..Delivered::default() };
         written.map(|()| done).map_err(|error| {
             let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
             Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }

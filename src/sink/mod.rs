@@ -1,6 +1,7 @@
 //! Who gets a push and what the answer means: a Pushgateway, a remote-write receiver or a file, each in its own file.
 //! Nothing here knows when a push is made or what waits.
 
+pub(crate) mod delivered;
 pub(crate) mod dry_run;
 pub(crate) mod explain;
 pub(crate) mod file;
@@ -10,44 +11,23 @@ pub(crate) mod merge;
 pub(crate) mod push;
 pub(crate) mod pushgateway;
 pub(crate) mod remote_write;
+mod transfer;
 
+pub use delivered::{Delivered, Limits};
 pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
 pub use file::{FileSink, FileTarget};
 pub use identify::{ServerInfo, ServerKind, identify, probe_remote_write};
 pub use inventory::{Clock, Group, Inventory, PushTime, Series, inventory};
 pub use push::{Method, Push, PushKind};
-pub use pushgateway::{Delivered, deliver};
+pub use pushgateway::deliver;
 pub use remote_write::RemoteWrite;
 
-use pushgateway::{deliver_remote_write, deliver_watched};
+pub(crate) use delivered::DeliveryResult;
+use pushgateway::Pushgateway;
+use transfer::transfer;
 
 use crate::grouping::GroupingKey;
-use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
-
-/// What bounds a delivery.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits<'a> {
-    /// When it has to be over.
-    pub deadline: Deadline,
-    /// How it is cut short.
-    pub cancel: &'a Cancel,
-}
-
-/// What came of a delivery.
-#[derive(Debug)]
-pub(crate) struct DeliveryResult {
-    pub(crate) result: Result<Delivered, Failure>,
-    /// A try was given up unanswered: it may be applied later.
-    pub(crate) unanswered: bool,
-    /// What has to be said besides, one line each.
-    pub(crate) said: Vec<String>,
-}
-
-impl From<Result<Delivered, Failure>> for DeliveryResult {
-    fn from(result: Result<Delivered, Failure>) -> Self {
-        Self { result, unanswered: false, said: Vec::new() }
-    }
-}
+use crate::http::{Deadline, Endpoint, Failure, Fault};
 
 /// Somebody who gets reports.
 #[derive(Debug, Clone)]
@@ -90,18 +70,12 @@ impl Sink {
     }
 
     /// Hands a report over.
-    pub(crate) fn deliver(
-        &self,
-        push: &Push,
-        kind: PushKind,
-        Limits { deadline, cancel }: Limits<'_>,
-    ) -> DeliveryResult {
-        let (result, unanswered) = match self {
-            Self::Pushgateway(gateway) => deliver_watched(gateway, push, deadline, cancel),
-            Self::RemoteWrite(remote) => deliver_remote_write(remote, push, deadline, cancel),
-            Self::File(output) => (output.deliver(push, kind), false),
-        };
-        DeliveryResult { result, unanswered, said: Vec::new() }
+    pub(crate) fn deliver(&self, push: &Push, kind: PushKind, limits: Limits<'_>) -> DeliveryResult {
+        match self {
+            Self::Pushgateway(gateway) => transfer(&Pushgateway(gateway), push, limits),
+            Self::RemoteWrite(remote) => transfer(remote, push, limits),
+            Self::File(output) => output.deliver(push, kind).into(),
+        }
     }
 
     /// The value of a group's metric as it is held there; `None` where it is not, or where nobody can tell.

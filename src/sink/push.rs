@@ -66,24 +66,40 @@ impl Push {
         self.own.families().iter().chain(self.command.families())
     }
 
+    /// Whether the run's own metrics can be pushed alone.
+    #[must_use]
+    pub fn can_fall_back(&self) -> bool {
+        !self.own.is_empty() && !self.command.is_empty()
+    }
+
     /// The run's own metrics where nothing of the command's is sent with them: they say so.
     #[must_use]
     pub fn own_alone(&self) -> Vec<Family<'_>> {
-        self.own.families().iter().map(without_samples).collect()
+        self.own_with(0, 1)
+    }
+
+    /// The run's own metrics where so many samples are sent with them, and so many problems were found at last.
+    #[must_use]
+    pub fn own_with(&self, samples: u64, more_errors: u64) -> Vec<Family<'_>> {
+        self.own.families().iter().map(|family| recounted(family, samples, more_errors)).collect()
     }
 }
 
 /// A family as it is where the command's metrics are left out: no sample was taken, and that is one error more.
 pub(crate) fn without_samples<'a>(family: &Family<'a>) -> Family<'a> {
+    recounted(family, 0, 1)
+}
+
+fn recounted<'a>(family: &Family<'a>, samples: u64, more_errors: u64) -> Family<'a> {
     let with = |number: u64| family.clone().with_value(&number.to_string());
     if family.name().ends_with(TEXTFILE_SAMPLES) {
-        return with(0);
+        return with(samples);
     }
     if !family.name().ends_with(TEXTFILE_ERRORS) {
         return family.clone();
     }
     let errors = family.samples().first().and_then(|sample| sample.value().parse::<u64>().ok());
-    with(errors.unwrap_or_default().saturating_add(1))
+    with(errors.unwrap_or_default().saturating_add(more_errors))
 }
 
 /// What a push is in the life of a run; later ones are more important.

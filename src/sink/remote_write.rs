@@ -9,6 +9,8 @@ use crate::exposition::{Family, Sample};
 use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
 use crate::http::error::Fault;
+use crate::sink::push::{Method, Push};
+use crate::sink::transfer::{Head, Receiver};
 
 /// The headers that say what the body is (specification, "Protocol").
 pub(crate) const KIND: &[(&str, &str)] = &[
@@ -25,6 +27,36 @@ const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 pub struct RemoteWrite {
     /// How it is reached; its URL is the whole address.
     pub endpoint: Endpoint,
+}
+
+impl Receiver for RemoteWrite {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn intent(&self, _: Method) -> &'static str {
+        "write to"
+    }
+
+    fn head(&self, _: &Push) -> Head {
+        Head { method: Method::Add.name(), target: self.endpoint.url.target(""), kind: KIND }
+    }
+
+    fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault> {
+        encode(families, &push.key).map(Some)
+    }
+
+    fn page(&self) -> Option<String> {
+        None
+    }
+
+    fn differs(&self, fault: &Fault) -> bool {
+        differs(fault)
+    }
+
+    fn remedy(&self, fault: &Fault) -> Option<String> {
+        remedy(fault)
+    }
 }
 
 /// The body of a request: the families with the labels of the group and the time of now, compressed. There are no groups to
@@ -94,12 +126,12 @@ fn write_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Whether a fault means another thing here than at a gateway.
-pub(crate) fn differs(fault: &Fault) -> bool {
+fn differs(fault: &Fault) -> bool {
     matches!(fault, Fault::Status { status: 400 | 404 | 405, .. } | Fault::Connect(_) | Fault::EmptyReply)
 }
 
 /// What to do about such a fault, when there is something.
-pub(crate) fn remedy(fault: &Fault) -> Option<String> {
+fn remedy(fault: &Fault) -> Option<String> {
     let remedy = match fault {
         // Prometheus, web/api/v1/api.go.
         Fault::Status { status: 404, text, .. } if text.contains("remote write receiver") => {

@@ -121,7 +121,7 @@ fn a_group_is_blamed_only_for_what_it_holds() {
         let call = Pushwrap::new().args(["push", "--job", "a", "-l", "shard=1", "--instance", "none", "--url"]);
         call.arg(gateway.url()).stdin("m 1\n").call().exit(1)
     };
-    let _ = said(&["job=\"b\""]).stderr_has("(group {job=\"b\"} holds 'm' with another type");
+    let _ = said(&["job=\"b\""]).stderr_has("(it is about <stdin>:1; group {job=\"b\"} holds 'm' with another type");
     let own = said(&["job=\"a\",shard=\"1\""]).stderr_has("no other group holds 'm'");
     let _ = own.stderr_lacks("DELETE");
     let many = said(&["job=\"b\"", "job=\"b\",x=\"1\"", "job=\"c\""]);
@@ -188,8 +188,8 @@ fn refused_metrics_are_left_out_and_the_run_is_reported() {
         let mut request = push(Method::Add, "a", "own 1\n");
         request.command = families("# TYPE taken gauge\ntaken 1\n");
         let done = send(&gateway(&server.url()), &request).unwrap();
-        let said = done.own_only.unwrap();
-        assert!(said.contains("is not a ") && said.contains("rename the metric"), "{said}");
+        let said = done.refused("gw").unwrap();
+        assert!(said.contains("another group holds 'taken'") && said.contains("rename the metric"), "{said}");
         assert_eq!((done.status, done.tries), (Some(200), 2));
         assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
     }
@@ -206,8 +206,8 @@ fn a_gateway_that_hangs_up_instead_of_refusing_still_gets_the_run() {
     assert!(matches!(failure.fault, Fault::EmptyReply | Fault::Status { status: 400, .. }), "{failure}");
     (request.own, request.command) = (families("own 1\n"), families("# TYPE taken gauge\ntaken 1\n"));
     let done = send(&gateway(&server.url()), &request).unwrap();
-    let said = done.own_only.unwrap();
-    assert!(said.contains("Pushgateway 1.11.0 hangs up when it refuses") || said.contains("another type"), "{said}");
+    let said = done.refused("gw").unwrap();
+    assert!(said.contains("Pushgateway 1.11.0 hangs up when it refuses") || said.contains("another group"), "{said}");
     assert_eq!(server.group([("job", "a")]).unwrap().families(), ["own"]);
 }
 
@@ -361,6 +361,6 @@ fn words_of_the_metrics_do_not_pass_for_the_gateways() {
     ] {
         let mut request = push(Method::Add, "a", "own 1\n");
         request.command = families(&body);
-        assert!(send(&gateway(&server.url()), &request).unwrap().own_only.is_some(), "{body}");
+        assert!(!send(&gateway(&server.url()), &request).unwrap().is_whole(), "{body}");
     }
 }

@@ -10,6 +10,7 @@ mod delivery_dispatcher;
 mod delivery_explained;
 mod delivery_faults;
 mod delivery_heads;
+mod delivery_refused;
 mod delivery_secured;
 mod delivery_tls;
 mod doctor;

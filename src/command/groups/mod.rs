@@ -34,7 +34,7 @@ pub fn run(config: &GroupsConfig) -> u8 {
     let mut inventories = Vec::new();
     for gateway in &config.targets.gateways {
         let url = gateway.url.to_string();
-        match inventory(gateway, &families, Deadline::after(config.targets.push_timeout)) {
+        match inventory(gateway, &families, Deadline::after(config.targets.push_timeout).with_one_more_try()) {
             Ok(inventory) => {
                 say_clock(console, &inventory, &url);
                 inventories.push((url, inventory));

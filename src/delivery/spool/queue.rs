@@ -7,12 +7,12 @@ use crate::delivery::spool::dir::{Lock, NoLock, SpoolDir};
 use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush, destination_name};
 use crate::delivery::spool::notes::{Fate, Note, send_lock};
 use crate::delivery::spool::store::{FULL, Sent, SpoolOptions, Stored, Written, dropped, fate, is_settled};
-use crate::delivery::timing::LEAST_FOR_SPOOLED;
+use crate::delivery::timing::{LEAST_FOR_SPOOLED, UNREACHABLE_WHERE_KEPT};
 use crate::http::deadline::Deadline;
 use crate::http::error::{Failure, Fault, Phase};
 use crate::sink::Push;
 use crate::sink::PushKind;
-use crate::sink::pushgateway::{Delivered, OWN_ALONE};
+use crate::sink::delivered::{Delivered, OWN_ALONE};
 use crate::sink::{DeliveryResult, Limits, Sink};
 
 impl SpoolOptions {
@@ -125,6 +125,12 @@ impl SpoolEntry<'_> {
 
     /// Sends it, kept or not. The lines have to be said.
     pub(crate) fn deliver(&self, sink: &Sink, mut stored: Stored, limits: Limits<'_>) -> DeliveryResult {
+        let deadline = if stored.written.waits() {
+            limits.deadline.patient_at_most(UNREACHABLE_WHERE_KEPT)
+        } else {
+            limits.deadline
+        };
+        let limits = Limits { deadline, ..limits };
         let sentence = self.sentence(&stored);
         let mut said: Vec<String> = stored.note.take().into_iter().collect();
         let handed = self.send(stored, sink, limits);
@@ -256,10 +262,10 @@ fn known(notes: &[Note], token: u64, sink: &Sink) -> Option<Result<Delivered, Fa
         Fate::Light | Fate::Refused => return None,
     };
     let notes = vec!["another run has sent it".to_owned()];
-    Some(Ok(Delivered { status: note.status, tries: 0, own_only, notes }))
+    Some(Ok(Delivered { status: note.status, own_only, notes, ..Delivered::default() }))
 }
 
 /// Whether everything in a push was taken.
 fn is_whole(result: &Result<Delivered, Failure>) -> bool {
-    matches!(result, Ok(Delivered { own_only: None, .. }))
+    result.as_ref().is_ok_and(Delivered::is_whole)
 }

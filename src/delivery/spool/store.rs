@@ -15,7 +15,7 @@ use crate::delivery::timing::LONGEST_WAIT;
 use crate::exposition::Family;
 use crate::http::error::{Failure, Fault};
 use crate::sink::PushKind;
-use crate::sink::pushgateway::Delivered;
+use crate::sink::delivered::Delivered;
 use crate::sink::{DeliveryResult, Limits, Sink};
 
 /// No more waits in one directory, in bytes.
@@ -296,7 +296,7 @@ impl SpooledPush {
 /// What has to be noted of a push of which this is the result.
 pub(crate) fn fate(result: &Result<Delivered, Failure>) -> Note {
     let (fate, status) = match result {
-        Ok(Delivered { status, own_only: None, .. }) => (Fate::Whole, *status),
+        Ok(delivered @ Delivered { status, .. }) if delivered.is_whole() => (Fate::Whole, *status),
         Ok(Delivered { status, .. }) => (Fate::Light, *status),
         Err(Failure { fault: Fault::Status { status, .. }, .. }) => (Fate::Refused, Some(*status)),
         Err(_) => (Fate::Refused, None),
@@ -343,7 +343,7 @@ pub fn dropped(group: &str, why: impl std::fmt::Display) -> String {
 pub(crate) fn is_settled(result: &Result<Delivered, Failure>) -> bool {
     match result {
         Ok(_) => true,
-        Err(failure) => matches!(failure.fault, Fault::Status { status: 400 | 413 | 422, .. } | Fault::Superseded),
+        Err(failure) => !failure.fault.keeps(),
     }
 }
 

@@ -66,18 +66,28 @@ impl Held {
     /// Reads a gateway's page. `push_time_seconds` carries exactly the grouping labels of each group, and an empty `instance`
     /// where there is none.
     pub(crate) fn on(page: &[u8], text: &str) -> Self {
-        let page = String::from_utf8_lossy(page);
-        let labels_after = |name: &str| -> Vec<Labels> {
-            let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
-            lines.map(labels_in_braces).collect()
-        };
-        let series = NamedSeries::named_in(text).map(|series| {
-            // A histogram has no series of its own name; a metric that has one may have nothing to do with a _count.
-            let own = labels_after(&series.metric);
-            if own.is_empty() { labels_after(&format!("{}_count", series.metric)) } else { own }
-        });
-        Self { groups: labels_after("push_time_seconds"), series: series.unwrap_or_default() }
+        match NamedSeries::named_in(text) {
+            Some(series) => Self::of_metric(page, &series.metric),
+            None => {
+                Self { groups: labels_after(&String::from_utf8_lossy(page), "push_time_seconds"), series: Vec::new() }
+            }
+        }
     }
+
+    /// The groups of a page, and the series of one metric.
+    pub(super) fn of_metric(page: &[u8], metric: &str) -> Self {
+        let page = String::from_utf8_lossy(page);
+        // A histogram has no series of its own name; a metric that has one may have nothing to do with a _count.
+        let own = labels_after(&page, metric);
+        let series = if own.is_empty() { labels_after(&page, &format!("{metric}_count")) } else { own };
+        Self { groups: labels_after(&page, "push_time_seconds"), series }
+    }
+}
+
+/// The labels of every series of this name.
+fn labels_after(page: &str, name: &str) -> Vec<Labels> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    lines.map(labels_in_braces).collect()
 }
 
 /// `job="a",shard="1"} 1.7e+09`: the labels that are not empty, sorted by name.

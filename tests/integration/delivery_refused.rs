@@ -1,0 +1,117 @@
+//! What becomes of a push that the gateway refuses: as much of it as can be taken arrives, and what was left out is said.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
+
+fn run(url: &str, textfile: &str) -> Pushwrap {
+    let call = Pushwrap::new().args(["--url", url, "--job", "j", "--instance", "none"]);
+    call.args(["--state-dir", "none", "--summary=json"]).textfile(textfile)
+}
+
+/// The account of the first push in the summary.
+fn account(stderr: &str) -> Value {
+    let line = stderr.lines().find(|line| line.starts_with('{')).unwrap();
+    serde_json::from_str::<Value>(line).unwrap()["pushes"][0].clone()
+}
+
+#[test]
+fn a_family_of_another_type_goes_alone_and_is_told() {
+    for version in [Version::Bookworm, Version::Newest] {
+        let gateway = Pushgateway::start(version);
+        gateway.push("PUT", "job/other", "# TYPE h summary\nh_sum 1\nh_count 1\n# TYPE u gauge\nu 1\n");
+        let buckets: String = (0..70).fold(String::new(), |text, le| text + &format!("h_bucket{{le=\"{le}\"}} 1\n"));
+        let metrics = format!(
+            "# TYPE h histogram\n{buckets}h_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\nu 2\n# TYPE g gauge\ng 3\n"
+        );
+        let done = run(&gateway.url(), &metrics).arg("--require-push").run(["true"]).exit(125);
+        let done =
+            done.stderr_has("refused 'h' ($PUSHWRAP_TEXTFILE:2), and the rest was pushed: another group holds 'h'");
+        let done = done.stderr_has("as a summary, not as a histogram").stderr_has("/metrics/job/other'");
+        let group = gateway.group([("job", "j")]).unwrap();
+        assert_eq!((group.value("g", []).unwrap(), group.value("u", []).unwrap()), ("3".into(), "2".into()));
+        assert_eq!(group.value("pushwrap_textfile_samples", []).unwrap(), "2");
+        assert_eq!(group.value("pushwrap_textfile_errors", []).unwrap(), "1");
+        let account = account(&done.stderr);
+        assert_eq!((&account["status"], &account["textfile_samples"]), (&Value::from(200), &Value::from(2)));
+        assert!(account["error"].as_str().unwrap().contains("another group holds 'h'"), "{account}");
+    }
+}
+
+#[test]
+fn a_type_that_is_only_missing_is_taken_over_in_silence() {
+    let gateway = Pushgateway::start(Version::Newest);
+    gateway.push("PUT", "job/other", "# TYPE u gauge\nu 1\n");
+    let done = run(&gateway.url(), "u 2\n").arg("--require-push").run(["true"]).exit(0).stderr_lacks("refused");
+    assert_eq!(account(&done.stderr)["error"], Value::Null);
+    assert_eq!(gateway.group([("job", "j")]).unwrap().value("pushwrap_textfile_errors", []).unwrap(), "0");
+}
+
+#[test]
+fn push_leaves_out_what_is_refused_and_fails() {
+    let gateway = Pushgateway::start(Version::Newest);
+    gateway.push("PUT", "job/other", "# TYPE h counter\nh 1\n");
+    let call = Pushwrap::new().args(["push", "--job", "j", "--instance", "none", "--url", &gateway.url()]);
+    let done = call.stdin("# TYPE h gauge\nh 1\n# TYPE g gauge\ng 3\n").call().exit(1);
+    done.stderr_has("refused 'h' (<stdin>:2)");
+    assert_eq!(gateway.group([("job", "j")]).unwrap().families(), ["g"]);
+}
+
+#[test]
+fn the_last_try_decides_whether_a_push_waits() {
+    let refusal = Reply::status("400 Bad Request", "whatever");
+    let fake = FakeGateway::start([refusal, Reply::status("503 Service Unavailable", "busy")]);
+    let state = tempfile::tempdir().unwrap();
+    let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j", "--push-timeout", "1", "--state-dir"]);
+    let done = call.arg(state.path()).textfile("x 1\n").run(["true"]).exit(0);
+    done.stderr_has("503 Service Unavailable: busy").stderr_has("it waits in");
+}
+
+#[test]
+fn a_web_page_is_no_gateway() {
+    let page = Reply::with_headers("200 OK", &["Content-Type: text/html; charset=utf-8"], "<html>Log in</html>");
+    let fake = FakeGateway::start([page]);
+    let done = run(&fake.url(), "x 1\n").arg("--require-push").run(["true"]).exit(125);
+    done.stderr_has("it answers 200 OK with a web page");
+}
+
+#[test]
+fn the_reason_at_the_end_of_a_long_answer_is_quoted() {
+    let fake = FakeGateway::start([Reply::status("418 ", &format!("begin {} the end", "y ".repeat(50_000)))]);
+    let done = run(&fake.url(), "x 1\n").run(["true"]).exit(0);
+    done.stderr_has("begin y y").stderr_has(" … ").stderr_has("the end");
+}
+
+#[test]
+fn large_metrics_that_are_not_taken_in_time_do_not_take_the_run_with_them() {
+    let fake = FakeGateway::start([Reply::NoAnswer, Reply::ok()]);
+    let metrics = format!("x{{l=\"{}\"}} 1\n", "y".repeat(100_000));
+    let done = run(&fake.url(), &metrics).args(["--push-timeout", "2", "--require-push"]).run(["true"]).exit(125);
+    done.stderr_has("did not take the command's metrics in time, only the run's own metrics were pushed");
+    let requests = fake.requests();
+    assert!(requests[1].samples().contains("pushwrap_textfile_samples 0\n"), "{}", requests[1].samples());
+}
+
+#[test]
+fn a_request_that_was_sent_keeps_waiting_for_its_answer() {
+    let fake = FakeGateway::start([Reply::ok().after(Duration::from_millis(1500))]);
+    run(&fake.url(), "x 1\n").args(["--push-timeout", "2", "--require-push"]).run(["true"]).exit(0);
+    assert_eq!(fake.connections(), 1, "a busy gateway works on with every copy that it gets");
+}
+
+#[test]
+fn a_gateway_that_cannot_be_reached_costs_three_seconds_at_most() {
+    let closed = super::harness::fake::CLOSED_PORT;
+    let began = std::time::Instant::now();
+    let done = run(closed, "x 1\n").run(["true"]).exit(0).stderr_has("connection refused");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(2500) && took < Duration::from_millis(6000), "{took:?}");
+    drop(done);
+    let state = tempfile::tempdir().unwrap();
+    let call = Pushwrap::new().args(["--url", closed, "--job", "j", "--state-dir"]).arg(state.path());
+    call.run(["true"]).exit(0).stderr_has("it waits in").within(Duration::from_millis(2500));
+    let call = Pushwrap::new().args(["groups", "--url", closed]).call().exit(1);
+    call.stderr_has("in 2 tries").within(Duration::from_secs(2));
+}
