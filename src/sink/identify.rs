@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::grouping::GroupingKey;
 use crate::http::{BaseUrl, Cancel, Deadline, Endpoint, Failure, Fault};
+use crate::sink::delivered::Limits;
 use crate::sink::push::{Method, Push};
-use crate::sink::pushgateway::{READING, deliver_remote_write, fetch};
+use crate::sink::pushgateway::{READING, fetch};
 use crate::sink::remote_write::RemoteWrite;
+use crate::sink::transfer::transfer;
 
 /// The Pushgateway's own status (its README, "Query API").
 const PUSHGATEWAY_STATUS: &str = "/api/v1/status";
@@ -112,7 +114,7 @@ fn at_root(endpoint: &Endpoint) -> Result<Endpoint, Failure> {
 pub fn probe_remote_write(endpoint: &Endpoint, key: &GroupingKey, deadline: Deadline) -> Result<(), Failure> {
     let push = Push { method: Method::Add, ..Push::deletion(key.clone()) };
     let remote = RemoteWrite { endpoint: endpoint.clone() };
-    deliver_remote_write(&remote, &push, deadline, &Cancel::new()).0.map(drop)
+    transfer(&remote, &push, Limits { deadline, cancel: &Cancel::new() }).result.map(drop)
 }
 
 fn page(endpoint: &Endpoint, path: &str, deadline: Deadline) -> Result<Page, Failure> {
