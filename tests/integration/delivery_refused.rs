@@ -107,7 +107,7 @@ fn a_gateway_that_cannot_be_reached_costs_three_seconds_at_most() {
     let began = std::time::Instant::now();
     let done = run(closed, "x 1\n").run(["true"]).exit(0).stderr_has("connection refused");
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(2500) && took < Duration::from_millis(6000), "{took:?}");
+    assert!(took >= Duration::from_millis(2500) && took < Duration::from_secs(6), "{took:?}");
     drop(done);
     let state = tempfile::tempdir().unwrap();
     let call = Pushwrap::new().args(["--url", closed, "--job", "j", "--state-dir"]).arg(state.path());
