@@ -70,7 +70,7 @@ fn node_exporter_shows_the_run_with_its_grouping_labels() {
         "pushwrap_outcome{job=\"j\",outcome=\"success\",zone=\"eu\"} 1\n",
         "d_bucket{job=\"j\",zone=\"eu\",le=\"1\"} 1\n",
         "d_count{job=\"j\",zone=\"eu\"} 2\n",
-        "x{job=\"j\",zone=\"eu\"} 7\n",
+        "x{exported_zone=\"us\",job=\"j\",zone=\"eu\"} 7\n",
         "# TYPE pushwrap_success gauge\n",
     ] {
         assert!(page.contains(sample), "no '{sample}' in\n{page}");
