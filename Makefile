@@ -7,7 +7,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := $(TARGET)/$(HOST)/release/pushwrap
 PREFIX ?= /usr/local
-export PUSHWRAP_TEST_BINARY = $(abspath $(BINARY))
+# abspath would take a path with a blank (a Jenkins workspace) for two.
+export PUSHWRAP_TEST_BINARY = $(if $(filter /%,$(firstword $(BINARY))),$(BINARY),$(CURDIR)/$(BINARY))
 
 # Most tests wait for servers and clocks: more of them than cores.
 THREADS = $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
@@ -20,10 +21,20 @@ help: ## list these goals
 	@echo 'make GOAL, where GOAL is'
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
+# Cargo's own words for an old toolchain are about the edition.
+RUST_WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+RUST_FOUND := $(word 2,$(shell rustc --version 2>/dev/null))
+
+# Who starts make in the background (`nohup make test &`) has the signals of a terminal ignored, and tests send them.
+DEFAULT_SIGNALS := $(shell env --default-signal true 2>/dev/null && echo env --default-signal)
+
 .PHONY: tools
 tools:
 	$(call need,cargo,install Rust 1.95 or newer (https://rustup.rs))
 	$(call need,rustc,install Rust 1.95 or newer (https://rustup.rs))
+	@printf '%s\n' "$(RUST_WANTED)" "$(RUST_FOUND)" | sort -C -V || { \
+	echo "make: Rust $(RUST_WANTED) or newer is needed, and rustc is $(RUST_FOUND): 'rustup update stable', or https://rustup.rs" >&2; \
+	exit 1; }
 	$(call need,cc,install a C compiler (Debian: gcc and libc6-dev))
 
 # Fedora and others package the static C library apart; musl has no other.
@@ -41,7 +52,7 @@ REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_DIR)=cargo
 build: static-libc ## build the static release binary; its path is the last line
 	CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CARGO_DIR)=cargo" \
 	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static $(REMAP)" cargo build --release --locked --target $(HOST) --bin pushwrap
-	@echo $(BINARY)
+	@echo "$(BINARY)"
 
 .PHONY: servers
 servers: tools ## get the servers that the tests need (PATH, else packages unpacked below target/)
@@ -64,15 +75,15 @@ tests: tools
 .PHONY: test
 test: ## lints, unit tests and integration tests against real servers
 	@status=0; $(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target build servers tests lint || status=1; \
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --no-fail-fast || status=1; exit $$status
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} $(DEFAULT_SIGNALS) cargo test --locked --no-fail-fast || status=1; exit $$status
 
 .PHONY: test-system
 test-system: build servers ## tests that need root, a container engine or a daemon of the system
-	cargo test --locked --test system
+	$(DEFAULT_SIGNALS) cargo test --locked --test system
 
 .PHONY: demo
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
-	@KEEP=$(KEEP) scripts/demo $(BINARY)
+	@KEEP=$(KEEP) scripts/demo "$(BINARY)"
 
 .PHONY: bench
 bench: build servers ## speed and memory, as docs/benchmarks.md quotes them
@@ -85,7 +96,7 @@ generated: tools ## write man/, completions/ and the tables in docs/ anew from t
 # Not built here: `sudo make install` has no toolchain, as a rule.
 .PHONY: install
 install: ## install binary, man page and completions below PREFIX (/usr/local); DESTDIR is respected
-	@binary=$$(ls $(BINARY) $(TARGET)/*/release/pushwrap 2>/dev/null | head -n 1); \
+	@binary=$$(ls "$(BINARY)" "$(TARGET)"/*/release/pushwrap 2>/dev/null | head -n 1); \
 	test -n "$$binary" || { echo "make: there is no binary yet: run 'make build' first" >&2; exit 1; }; \
 	set -x; install -D -m 755 "$$binary" "$(DESTDIR)$(PREFIX)/bin/pushwrap"
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/man/man1" man/*.1
@@ -95,7 +106,7 @@ install: ## install binary, man page and completions below PREFIX (/usr/local); 
 
 .PHONY: dist
 dist: build ## tarball, .deb, .rpm, software bill of materials and their sums, below target/dist
-	@scripts/dist $(BINARY)
+	@scripts/dist "$(BINARY)"
 
 .PHONY: example-spring-boot
 example-spring-boot: build ## build the job in examples/spring-boot with Maven, and run it under pushwrap
@@ -108,9 +119,9 @@ IMAGE ?= pushwrap
 .PHONY: image
 image: build ## the container image IMAGE (pushwrap), which has the binary and nothing else
 	$(call need,docker,install a container engine)
-	@rm -rf $(TARGET)/image; install -D -m 755 $(BINARY) $(TARGET)/image/bin/pushwrap
-	docker build -t $(IMAGE) -f packaging/Dockerfile $(TARGET)/image
+	@rm -rf "$(TARGET)/image"; install -D -m 755 "$(BINARY)" "$(TARGET)/image/bin/pushwrap"
+	docker build -t $(IMAGE) -f packaging/Dockerfile "$(TARGET)/image"
 
 .PHONY: clean
 clean: ## remove everything that was built or downloaded
-	rm -rf $(TARGET)
+	rm -rf "$(TARGET)"
