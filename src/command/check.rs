@@ -78,6 +78,7 @@ fn print_json(files: &[PathBuf], context: &Context<'_>) -> bool {
 fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String {
     let (word, refusal) = match verdict {
         Verdict::Taken => ("taken", None),
+        Verdict::Changed(refusal) => ("changed", Some(refusal)),
         Verdict::Harmful(refusal) => ("harmful", Some(refusal)),
         Verdict::Refused(refusal) => ("refused", Some(refusal)),
     };
@@ -109,6 +110,9 @@ fn sentence(verdict: &Verdict) -> String {
     let at = |refusal: &VerdictReason| refusal.line.map(|line| format!(" at line {line}")).unwrap_or_default();
     match verdict {
         Verdict::Taken => "the gateway takes it as it is".to_owned(),
+        Verdict::Changed(refusal) => {
+            format!("the gateway takes it, but not as it is{}: {}", at(refusal), refusal.reason)
+        }
         Verdict::Harmful(refusal) => format!("the gateway takes it and suffers: {}", refusal.reason),
         Verdict::Refused(refusal) => format!("the gateway refuses it{}: {}", at(refusal), refusal.reason),
     }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Context, Family, Kind, Reading, Sample, Severity, Source, Suffix, Verdict, encode, encode_with_labels, judge, read,
+    Context, Family, Kind, Reading, Sample, Severity, Source, Suffix, Verdict, encode, encode_with_labels, judge,
+    judge_file, read,
 };
 
 /// The grouping key of the corpus.
@@ -69,7 +70,7 @@ fn the_verdict_is_that_of_the_gateway_for_every_file() {
         let bytes = fs::read(corpus().join(&set).join(&file)).unwrap();
         let found = match verdict(&bytes) {
             Verdict::Refused(refusal) => (400, refusal.line),
-            Verdict::Taken | Verdict::Harmful(_) => (200, None),
+            Verdict::Taken | Verdict::Changed(_) | Verdict::Harmful(_) => (200, None),
         };
         if found != (status, line) {
             wrong.push(format!("{set}/{file}: {status} {line:?}, but we say {found:?}"));
@@ -86,7 +87,7 @@ fn the_verdict_is_that_of_the_gateway_for_every_fuzz_case() {
         let line = line.and_then(|(line, _)| line.parse().ok());
         let found = match verdict(&body) {
             Verdict::Refused(refusal) => (400, refusal.line),
-            Verdict::Taken | Verdict::Harmful(_) => (200, None),
+            Verdict::Taken | Verdict::Changed(_) | Verdict::Harmful(_) => (200, None),
         };
         if found != (status, line) {
             wrong.push(format!("{id}: {status} {message}, but we say {found:?}\n{}", String::from_utf8_lossy(&body)));
@@ -431,6 +432,51 @@ fn parts_of_gauge_histograms_and_created_times_have_their_types() {
     assert_eq!(found, ["f.prom:2:10: a second type for the same metric: it is a histogram since line 1"]);
     let (_, found) = repaired("# TYPE h histogram\n# HELP h_count text\nh_bucket{le=\"+Inf\"} 3\nh_sum 1\nh_count 3\n");
     assert_eq!(found, ["f.prom:2:16: a help text of its own for a part of the histogram 'h'"]);
+}
+
+#[test]
+fn as_it_is_means_that_what_is_stored_is_what_stands_there() {
+    let judged = |text: &str| {
+        let grouping = grouping();
+        judge_file(&Source::new("f", text.as_bytes()), &Context { grouping: &grouping, reserved: &[] })
+    };
+    let histogram = "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n";
+    let h = |text: &str| format!("# TYPE h histogram\n{text}");
+    let s = |text: &str| format!("# TYPE s summary\n{text}s_sum 1\ns_count 1\n");
+    for text in [h(histogram), s(""), s("s{quantile=\"0.5\"} 1\n"), "x{a=\"\"} -1\n# TYPE y gauge\n".to_owned()] {
+        assert_eq!(judged(&text), Verdict::Taken, "{text}");
+    }
+    for text in [
+        s("s 1\n"),
+        s("s{quantile=\"0.5\"} 1\ns{quantile=\"0.50\"} 2\n"),
+        s("s{quantile=\"0.5\",quantile=\"0.9\"} 1\n"),
+        s("s{quantile=\"NaN\"} 1\n"),
+        s("s_count 2\n"),
+        "# TYPE s summary\ns_sum 1\n".to_owned(),
+        h("h_bucket{le=\"+Inf\"} 1\nh_sum 1\n"),
+        h("h_bucket{le=\"+Inf\"} 1\nh_count 1\n"),
+        h("h_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n"),
+        h(&histogram.replace("h_count 2", "h_count -2")),
+        h(&histogram.replace("h_count 2", "h_count 2.5")),
+        h(&histogram.replace("h_sum 3", "h_sum{le=\"1\"} 3")),
+        h(&format!("h_bucket{{le=\"NaN\"}} 1\n{histogram}")),
+        h(&format!("h_bucket 1\n{histogram}")),
+        h(&format!("h 1\n{histogram}")),
+        h(&format!("# HELP h_count text\n{histogram}")),
+        "x{job=\"other\"} 1\n".to_owned(),
+        "push_time_seconds 1\n".to_owned(),
+        "# TYPE x counter\nx_total 1\n".to_owned(),
+    ] {
+        assert!(matches!(judged(&text), Verdict::Changed(_)), "{text}{:?}", judged(&text));
+    }
+}
+
+#[test]
+fn a_refusal_names_the_line_that_an_editor_shows() {
+    let found = judge_file(&Source::new("f", b"x 1\ry 1\rz q\r\n".as_slice()), &Context::default());
+    assert!(matches!(&found, Verdict::Refused(reason) if reason.line == Some(1)), "{found:?}");
+    let found = judge_file(&Source::new("f", b"# a\r# b\rx 1\ny q\n".as_slice()), &Context::default());
+    assert!(matches!(&found, Verdict::Refused(reason) if reason.line == Some(4)), "{found:?}");
 }
 
 #[test]

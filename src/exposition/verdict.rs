@@ -2,17 +2,22 @@
 //! consistency check (`diskmetricstore.go`, `client_golang`'s `registry.go`), step by step and apart from our own
 //! reading, so that each can be held against the other.
 
+mod stored;
+
 use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::quoted;
 use super::model::{Kind, PUSH_TIMES, Suffix, gateway_kind, is_gateways_own, number};
-use super::read::{Context, Encoding, Source, name_len};
+use super::read::{Context, Encoding, Lines, Source, name_len};
+use stored::{PushedSample, StoredSeries};
 
 /// What a Pushgateway does with a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It takes the body.
     Taken,
+    /// It takes the body, but stores something else than what stands there. Only [`judge_file`] tells.
+    Changed(VerdictReason),
     /// It takes the body, and then its page cannot be scraped any more: everybody's metrics are gone.
     Harmful(VerdictReason),
     /// It answers 400 and keeps what it had.
@@ -28,33 +33,31 @@ pub struct VerdictReason {
     pub reason: String,
 }
 
-/// Judges a file as it is.
+/// Judges a file as it is, in more detail than [`judge`]: whether what the gateway stores is what stands in the file.
 #[must_use]
 pub fn judge_file(source: &Source<'_>, context: &Context<'_>) -> Verdict {
-    match source.encoding {
-        Encoding::Plain => judge(&source.bytes, context),
+    if source.encoding != Encoding::Plain {
         // None of these marks can begin a line.
-        _ => Verdict::Refused(VerdictReason { line: Some(1), reason: "invalid metric name".to_owned() }),
+        return Verdict::Refused(VerdictReason { line: Some(1), reason: "invalid metric name".to_owned() });
+    }
+    let mut parser = Parser::new(&source.bytes);
+    match parser.verdict(context) {
+        Verdict::Refused(VerdictReason { line: Some(line), reason }) => {
+            // The gateway counts by LF; editors and our own findings count a CR alone as well.
+            let ends = memchr::memchr_iter(b'\n', &source.bytes);
+            let start = ends.take(line.saturating_sub(1) as usize).last().map_or(0, |end| end + 1);
+            let before = Lines::new(&source.bytes).take_while(|line| line.at <= start);
+            Verdict::Refused(VerdictReason { line: Some(before.last().map_or(1, |line| line.number)), reason })
+        }
+        Verdict::Taken => parser.change(context).map_or(Verdict::Taken, Verdict::Changed),
+        other => other,
     }
 }
 
 /// Judges a body that is pushed with the grouping labels of `context`.
 #[must_use]
 pub fn judge(body: &[u8], context: &Context<'_>) -> Verdict {
-    let mut parser = Parser { bytes: body, at: 0, line: 0, families: HashMap::new(), has_timestamp: false };
-    if let Err(stop) = parser.run() {
-        let reason = match stop {
-            ParseStop::End => "unexpected end of input stream".to_owned(),
-            ParseStop::Error(reason) => reason,
-        };
-        return Verdict::Refused(VerdictReason { line: Some(parser.line), reason });
-    }
-    let whole = |reason| VerdictReason { line: None, reason };
-    match parser.check(context) {
-        Err(reason) => Verdict::Refused(whole(reason)),
-        Ok(Some(harm)) => Verdict::Harmful(whole(harm)),
-        Ok(None) => Verdict::Taken,
-    }
+    Parser::new(body).verdict(context)
 }
 
 /// Why parsing ended before the end.
@@ -81,8 +84,8 @@ struct PushedFamily {
     has_help: bool,
     has_bad_help: bool,
     metrics: Vec<LabelSet>,
-    /// Label sets of histograms and summaries, which collect several samples each.
-    signatures: HashSet<LabelSet>,
+    /// The label sets of histograms and summaries, which collect several samples each.
+    series: HashMap<LabelSet, StoredSeries>,
 }
 
 impl PushedFamily {
@@ -100,6 +103,8 @@ struct Parser<'b> {
     line: u32,
     families: HashMap<&'b [u8], PushedFamily>,
     has_timestamp: bool,
+    /// The first thing that is stored otherwise than it stands there.
+    changed: Option<VerdictReason>,
 }
 
 fn error<T>(reason: impl Into<String>) -> Result<T, ParseStop> {
@@ -107,6 +112,34 @@ fn error<T>(reason: impl Into<String>) -> Result<T, ParseStop> {
 }
 
 impl<'b> Parser<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, at: 0, line: 0, families: HashMap::new(), has_timestamp: false, changed: None }
+    }
+
+    /// Both stages.
+    fn verdict(&mut self, context: &Context<'_>) -> Verdict {
+        if let Err(stop) = self.run() {
+            let reason = match stop {
+                ParseStop::End => "unexpected end of input stream".to_owned(),
+                ParseStop::Error(reason) => reason,
+            };
+            return Verdict::Refused(VerdictReason { line: Some(self.line), reason });
+        }
+        let whole = |reason| VerdictReason { line: None, reason };
+        match self.check(context) {
+            Err(reason) => Verdict::Refused(whole(reason)),
+            Ok(Some(harm)) => Verdict::Harmful(whole(harm)),
+            Ok(None) => Verdict::Taken,
+        }
+    }
+
+    /// Takes note of what is stored otherwise than it stands there.
+    fn note_change(&mut self, reason: impl FnOnce() -> String) {
+        if self.changed.is_none() {
+            self.changed = Some(VerdictReason { line: Some(self.line), reason: reason() });
+        }
+    }
+
     fn run(&mut self) -> Result<(), ParseStop> {
         loop {
             self.line = self.line.saturating_add(1);
@@ -202,7 +235,10 @@ impl<'b> Parser<'b> {
             b' ' | b'\t' => {}
             _ => return error("invalid metric name in comment"),
         }
-        let name = self.family(name);
+        let (told, name) = (name, self.family(name));
+        if keyword == b"HELP" && told != name {
+            self.note_change(|| format!("it takes the help text of {} for that of {}", quoted(told), quoted(name)));
+        }
         if self.skip_blanks()? == b'\n' {
             return Ok(());
         }
@@ -256,39 +292,53 @@ impl<'b> Parser<'b> {
 
     /// A sample, from its name to the line feed.
     fn sample(&mut self) -> Result<(), ParseStop> {
-        let name = self.metric_name()?;
-        if name.is_empty() {
+        let full = self.metric_name()?;
+        if full.is_empty() {
             return error("invalid metric name");
         }
-        let name = self.family(name);
+        let name = self.family(full);
         let kind =
             self.families.get_mut(name).map(|family| *family.kind.get_or_insert(PushedType::Known(Kind::Untyped)));
-        let mut labels = LabelSet::new();
+        let (mut labels, mut special) = (LabelSet::new(), None);
         if self.skip_blanks()? == b'{' {
             self.at += 1;
-            self.labels(name, kind, &mut labels)?;
+            special = self.labels(name, kind, &mut labels)?;
             self.skip_blanks()?;
         }
         let value = self.token()?;
-        if std::str::from_utf8(value).ok().and_then(number::parse_strict).is_none() {
+        let Some(number) = std::str::from_utf8(value).ok().and_then(number::parse_strict) else {
             return error(format!("expected float as value, got {}", quoted(value)));
-        }
+        };
         self.timestamp()?;
-        if let Some(family) = self.families.get_mut(name) {
-            if family.composite().is_some() {
-                let mut signature = labels.clone();
-                signature.sort_unstable();
-                if !family.signatures.insert(signature) {
-                    return Ok(());
-                }
-            }
+        let Some(family) = self.families.get_mut(name) else { return Ok(()) };
+        let Some(kind) = family.composite() else {
             family.metrics.push(labels);
+            return Ok(());
+        };
+        let mut signature = labels.clone();
+        signature.sort_unstable();
+        let is_new = !family.series.contains_key(&signature);
+        let suffix = full.get(name.len()..).unwrap_or_default();
+        let change = family.series.entry(signature).or_default().add(kind, &PushedSample { suffix, special, number });
+        if is_new {
+            family.metrics.push(labels);
+        }
+        if let Some(change) = change {
+            self.note_change(|| format!("{change} ({})", quoted(full)));
         }
         Ok(())
     }
 
     /// From behind the opening brace to behind the closing one.
-    fn labels(&mut self, family: &[u8], kind: Option<PushedType>, labels: &mut LabelSet) -> Result<(), ParseStop> {
+    ///
+    /// Returns the bound or the quantile, where there is one.
+    fn labels(
+        &mut self,
+        family: &[u8],
+        kind: Option<PushedType>,
+        labels: &mut LabelSet,
+    ) -> Result<Option<f64>, ParseStop> {
+        let (mut found_special, mut names) = (None, HashSet::new());
         let special: &[u8] = match kind {
             Some(PushedType::Known(Kind::Summary)) => b"quantile",
             Some(PushedType::Known(Kind::Histogram)) => b"le",
@@ -304,7 +354,7 @@ impl<'b> Parser<'b> {
                     self.at += 1;
                 }
             }
-            let name = self.slice(start).to_vec();
+            let name = self.slice(start);
             if name.is_empty() {
                 return error(format!("invalid label name for metric {}", quoted(family)));
             }
@@ -316,18 +366,21 @@ impl<'b> Parser<'b> {
             if found != b'=' {
                 return error(format!("expected '=' after label name, found '{}'", char::from(found)));
             }
-            if !is_special && labels.iter().any(|(other, _)| *other == name) {
+            if !is_special && !names.insert(name) {
                 return error(format!("duplicate label names for metric {}", quoted(family)));
             }
             self.at += 1;
             let value = self.label_value()?;
             if is_special {
-                if std::str::from_utf8(&value).ok().and_then(number::parse_strict).is_none() {
-                    let label = String::from_utf8_lossy(special).into_owned();
+                let label = String::from_utf8_lossy(special).into_owned();
+                let Some(number) = std::str::from_utf8(&value).ok().and_then(number::parse_strict) else {
                     return error(format!("expected float as value for '{label}' label, got {}", quoted(&value)));
+                };
+                if found_special.replace(number).is_some() {
+                    self.note_change(|| format!("of two labels '{label}' of a sample it keeps the last"));
                 }
             } else {
-                labels.push((name, value));
+                labels.push((name.to_vec(), value));
             }
             match self.skip_blanks()? {
                 b',' => self.at += 1,
@@ -336,7 +389,7 @@ impl<'b> Parser<'b> {
             }
         }
         self.at += 1;
-        Ok(())
+        Ok(found_special)
     }
 
     fn label_value(&mut self) -> Result<Vec<u8>, ParseStop> {
@@ -416,6 +469,50 @@ impl<'b> Parser<'b> {
             }
         }
         Ok(harm)
+    }
+
+    /// What is stored otherwise than it stands in a body that the gateway takes.
+    fn change(&self, context: &Context<'_>) -> Option<VerdictReason> {
+        let whole = |reason| VerdictReason { line: None, reason };
+        let mut families: Vec<_> = self.families.iter().collect();
+        families.sort_unstable_by_key(|(name, _)| **name);
+        let change = families.into_iter().find_map(|(name, family)| self.family_change(name, family, context));
+        self.changed.clone().or_else(|| change.map(whole))
+    }
+
+    fn family_change(&self, name: &[u8], family: &PushedFamily, context: &Context<'_>) -> Option<String> {
+        if family.metrics.is_empty() {
+            return self.lost_head(name, family);
+        }
+        if PUSH_TIMES.iter().any(|time| time.as_bytes() == name) {
+            return Some(format!("it writes {} itself", quoted(name)));
+        }
+        let replaced = |(label, value): &(Vec<u8>, Vec<u8>)| {
+            let own = context.grouping.iter().find(|(own, _)| own.as_bytes() == label.as_slice());
+            own.is_some_and(|(_, own)| own.as_bytes() != value.as_slice() && !value.is_empty())
+        };
+        if let Some((label, _)) = family.metrics.iter().flatten().find(|label| replaced(label)) {
+            return Some(format!("it replaces the label {} of {} by that of the group", quoted(label), quoted(name)));
+        }
+        let kind = family.composite()?;
+        let missing = family.series.values().find_map(|series| series.missing(kind))?;
+        Some(format!("{missing} ({})", quoted(name)))
+    }
+
+    /// What is lost with the HELP and TYPE lines of a name without samples.
+    fn lost_head(&self, name: &[u8], family: &PushedFamily) -> Option<String> {
+        let has_samples = |name: &[u8]| self.families.get(name).is_some_and(|family| !family.metrics.is_empty());
+        let total = [name, b"_total"].concat();
+        if family.kind == Some(PushedType::Known(Kind::Counter)) && has_samples(&total) {
+            return Some(format!("it stores {} without a type, which stands at {}", quoted(&total), quoted(name)));
+        }
+        let is_part = Suffix::PARTS.into_iter().any(|suffix| {
+            let base = name.strip_suffix(suffix.as_str().as_bytes());
+            base.filter(|base| has_samples(base))
+                .and_then(|base| self.families.get(base))
+                .is_some_and(|base| base.composite().is_some_and(|kind| kind.has_part(suffix)))
+        });
+        (is_part && family.has_help).then(|| format!("it drops the help text of {}", quoted(name)))
     }
 
     fn check_names(&self, name: &[u8], family: &PushedFamily) -> Result<(), String> {
