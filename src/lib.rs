@@ -27,4 +27,5 @@ pub mod exposition;
 pub mod files;
 pub mod grouping;
 pub mod outcome;
+pub mod schedule;
 pub mod text;

@@ -3,10 +3,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
+
 use crate::child::{ResourceUsage, TreeUsage};
 use crate::delivery::RunCounts;
 use crate::exposition::{Family, Kind};
 use crate::outcome::{End, Outcome};
+use crate::schedule::Schedule;
 
 /// One of the run's own metrics, as the table in docs/metrics.md describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,7 @@ metrics! {
     REPORT = "report_timestamp_seconds" "", "always", "Wall clock when this report was made.";
     OOM_KILLS = "oom_kills" "", "where the kernel counts them", "Processes of the control group that the kernel killed for want of memory during the run.";
     TEXTFILE_MTIME = "textfile_mtime_seconds" "", "when a file was read", "Wall clock when the oldest metrics file that was read was last written.";
+    NEXT_DEADLINE = "next_success_deadline_timestamp_seconds" "", "with `--schedule`", "First scheduled time after the start of the run, plus the margin: without a success since it is overdue.";
     MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
     TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
     RUNS_TOTAL = "runs_total" r#"{outcome="…"}"#, "with a state directory", "Runs since the state directory was made, by outcome.";
@@ -88,10 +92,30 @@ pub struct RunIdentity {
     pub command: String,
     /// `--info`.
     pub info: Vec<(String, String)>,
+    /// `--schedule` and `--schedule-margin`.
+    pub deadline: Option<DeadlineRule>,
     /// `--max-age`.
     pub max_age: Option<Duration>,
     /// `--timeout`.
     pub timeout: Option<Duration>,
+}
+
+/// By when a run must have succeeded: its schedule, and what is added to the scheduled time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadlineRule {
+    /// When the job runs.
+    pub schedule: Schedule,
+    /// The zone of the schedule.
+    pub zone: TimeZone,
+    /// How long after the scheduled time a run may succeed.
+    pub margin: Duration,
+}
+
+impl DeadlineRule {
+    /// The deadline that a run of this start sets for the next one; none where no run is scheduled for decades.
+    fn after(&self, start: SystemTime) -> Option<SystemTime> {
+        self.schedule.next(start, &self.zone)?.checked_add(self.margin)
+    }
 }
 
 impl RunIdentity {
@@ -289,6 +313,9 @@ impl Composer<'_> {
         if let Some(written) = facts.textfile_written {
             self.gauge(TEXTFILE_MTIME, timestamp(written));
         }
+        if let Some(deadline) = self.identity.deadline.as_ref().and_then(|rule| rule.after(facts.started)) {
+            self.gauge(NEXT_DEADLINE, timestamp(deadline));
+        }
         if let Some(max_age) = self.identity.max_age {
             self.gauge(MAX_AGE, seconds(max_age));
         }
@@ -345,7 +372,9 @@ pub fn markdown_table() -> String {
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-    use super::{METRICS, RunEnd, RunFacts, RunIdentity, Stage, compose, seconds};
+    use jiff::tz::TimeZone;
+
+    use super::{DeadlineRule, METRICS, RunEnd, RunFacts, RunIdentity, Stage, compose, seconds};
     use crate::child::{ResourceUsage, TreeUsage};
     use crate::delivery::RunCounts;
     use crate::exposition::encode;
@@ -443,7 +472,9 @@ mod tests {
             ..facts()
         };
         let second = Some(Duration::from_secs(1));
-        let identity = RunIdentity { max_age: second, timeout: second, ..identity() };
+        let (schedule, zone) = ("@daily".parse().unwrap(), TimeZone::UTC);
+        let deadline = Some(DeadlineRule { schedule, zone, margin: Duration::ZERO });
+        let identity = RunIdentity { deadline, max_age: second, timeout: second, ..identity() };
         let stage = ended(0, &Codes::default());
         let text = String::from_utf8(encode(&compose(&identity, &everything, &stage))).unwrap();
         let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

@@ -65,6 +65,16 @@ pub struct AboutOptions {
     /// pushwrap_last_success_timestamp_seconds > pushwrap_max_age_seconds. 26h suits a daily job.
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
+    /// When the job runs, as in crontab(5), for alerts
+    ///
+    /// Five fields or @daily and the like, as '17 3 * * 1-5'; the zone is that of CRON_TZ, else TZ, else the system's.
+    /// Becomes the metric pushwrap_next_success_deadline_timestamp_seconds, the first scheduled time after the start
+    /// of the run plus the margin: overdue is time() > it without a success since. Instead of --max-age.
+    #[arg(long, value_name = "CRON")]
+    pub schedule: Option<String>,
+    /// How long after its scheduled time a run may succeed [default: 1h]
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    pub schedule_margin: Option<String>,
 }
 
 /// How a push is made.

@@ -14,13 +14,19 @@ const APART: Duration = Duration::from_mins(1);
 
 /// How long ago that was, in one unit of at most three digits: `3h ago`.
 pub(super) fn age(now: SystemTime, then: SystemTime) -> String {
-    let seconds = now.duration_since(then).unwrap_or_default().as_secs();
-    match seconds {
+    match now.duration_since(then).unwrap_or_default().as_secs() {
         0 => "now".to_owned(),
-        1..120 => format!("{seconds}s ago"),
-        120..7200 => format!("{}m ago", seconds / 60),
-        7200..172_800 => format!("{}h ago", seconds / 3600),
-        _ => format!("{}d ago", seconds / 86_400),
+        seconds => one_unit(seconds) + " ago",
+    }
+}
+
+/// Seconds in one unit: `3h`.
+pub(super) fn one_unit(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
     }
 }
 

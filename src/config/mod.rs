@@ -13,6 +13,7 @@ mod metric;
 mod push;
 mod reporting;
 mod run;
+mod schedule;
 mod source;
 mod usage_error;
 mod volume;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::grouping_key::Fallbacks;
 use super::host::HostInfo;
 use super::reporting::{ReportInputs, Reporting, resolve_reporting};
+use super::schedule::resolve_deadline;
 use super::source::{Resolver, are_given, values};
 use super::usage_error::UsageError;
 use super::volume::resolve_volume;
@@ -157,12 +158,14 @@ fn resolve_identity(
         let origin = resolver.origin("info", &about.info);
         resolver.refuse(origin.is_flag(), format!("the label '{twice}' is given twice, by {origin}"))?;
     }
+    let (deadline, max_age) = resolve_deadline(resolver, about)?;
     Ok(RunIdentity {
         prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         host: String::new(),
         command: file_name(program),
         info: info.into_iter().map(|label| (label.name.as_str().to_owned(), label.value)).collect(),
-        max_age: resolver.one("max-age", about.max_age.as_deref(), values::positive_duration)?,
+        deadline,
+        max_age,
         timeout: None,
     })
 }

@@ -39,6 +39,7 @@ mod readme;
 mod rehearsal;
 mod remote_write;
 mod run;
+mod schedule;
 mod servers;
 mod skipped;
 mod state;

@@ -288,6 +288,8 @@ fn an_empty_value_was_not_given() {
         "--env-file",
         "--info",
         "--max-age",
+        "--schedule",
+        "--schedule-margin",
         "--user",
         "--password-file",
         "--token-file",

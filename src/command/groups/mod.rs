@@ -13,7 +13,7 @@ use crate::sink::{Inventory, inventory};
 use row::Row;
 
 /// The metrics of a run that are looked at, without their prefix.
-const METRICS: [&str; 7] = [
+const METRICS: [&str; 8] = [
     "running",
     "outcome",
     "exit_code",
@@ -21,6 +21,7 @@ const METRICS: [&str; 7] = [
     "duration_seconds",
     "last_success_timestamp_seconds",
     "max_age_seconds",
+    "next_success_deadline_timestamp_seconds",
 ];
 /// Columns are not padded beyond this: one long name must not make every row long.
 const WIDEST: usize = 60;

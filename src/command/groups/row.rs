@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::command::shown::{age, word};
+use crate::command::shown::{age, one_unit, word};
 use crate::console::span;
 use crate::exposition::json_string;
 use crate::sink::{Group, PushTime};
@@ -38,6 +38,7 @@ pub(super) struct Row<'g> {
     pub(super) exit_code: Option<f64>,
     last_success: Option<f64>,
     max_age: Option<f64>,
+    deadline: Option<f64>,
 }
 
 impl<'g> Row<'g> {
@@ -58,14 +59,25 @@ impl<'g> Row<'g> {
             exit_code: value("exit_code").filter(|_| has_ended),
             last_success: value("last_success_timestamp_seconds"),
             max_age: value("max_age_seconds"),
+            deadline: value("next_success_deadline_timestamp_seconds"),
             state,
         }
     }
 
-    /// As the alert rule has it: the last success is older than it may become.
+    /// As the alert rules have it: the last success is older than it may become, or the deadline of the schedule has passed
+    /// without a success since.
     fn is_overdue(&self) -> bool {
-        let age = time(self.last_success).and_then(|success| self.now.duration_since(success).ok());
-        age.zip(seconds(self.max_age)).is_some_and(|(age, max_age)| age > max_age)
+        let success = time(self.last_success);
+        let age = success.and_then(|success| self.now.duration_since(success).ok());
+        let is_old = age.zip(seconds(self.max_age)).is_some_and(|(age, max_age)| age > max_age);
+        let is_missed = |deadline| self.now > deadline && success.is_none_or(|success| success <= deadline);
+        is_old || time(self.deadline).is_some_and(is_missed)
+    }
+
+    /// How long the job still has for its next success, where its schedule says so.
+    fn due(&self) -> Option<String> {
+        let left = time(self.deadline)?.duration_since(self.now).ok()?;
+        Some(format!(", due in {}", one_unit(left.as_secs())))
     }
 
     /// How it ended or whether it runs, in one word; none for somebody else's group.
@@ -79,8 +91,8 @@ impl<'g> Row<'g> {
     }
 
     pub(super) fn outcome(&self) -> String {
-        let overdue = if self.is_overdue() { ", overdue" } else { "" };
-        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + overdue)
+        let due = if self.is_overdue() { ", overdue".to_owned() } else { self.due().unwrap_or_default() };
+        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + &due)
     }
 
     pub(super) fn color(&self) -> &'static str {
@@ -146,6 +158,7 @@ impl<'g> Row<'g> {
             ("duration_seconds", number(self.duration)),
             ("last_success_timestamp_seconds", number(self.last_success)),
             ("max_age_seconds", number(self.max_age)),
+            ("next_success_deadline_timestamp_seconds", number(self.deadline)),
             ("push_time_seconds", number(push_time(self.group.pushed))),
             ("push_failure_time_seconds", number(push_time(self.group.refused))),
         ];

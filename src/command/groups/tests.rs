@@ -102,6 +102,24 @@ fn overdue_is_a_last_success_older_than_it_may_become() {
 }
 
 #[test]
+fn overdue_is_a_deadline_without_a_success_since() {
+    let with = |success: f64, deadline: f64| {
+        let values = [
+            ("running", 0.0),
+            ("outcome=success", 1.0),
+            ("last_success_timestamp_seconds", success),
+            ("next_success_deadline_timestamp_seconds", deadline),
+        ];
+        row(&group(JOB, &values)).outcome()
+    };
+    assert_eq!(with(900_000.0, 999_999.0), "success, overdue");
+    assert_eq!(with(f64::NAN, 999_999.0), "success, overdue");
+    assert_eq!(with(999_999.5, 999_999.0), "success");
+    assert_eq!(with(900_000.0, 1_007_300.0), "success, due in 2h");
+    assert_eq!(with(900_000.0, f64::INFINITY), "success");
+}
+
+#[test]
 fn a_refused_push_is_told() {
     let mut refused = group(JOB, &[]);
     refused.refused = PushTime::At(at(NOW - 10));

@@ -2,7 +2,7 @@
 //! millisecond in every run; a test holds it to the command line.
 
 /// The variable of every option that has one, in the order of the alphabet.
-const VARIABLES: [&str; 37] = [
+const VARIABLES: [&str; 39] = [
     "PUSHWRAP_CACERT",
     "PUSHWRAP_CERT",
     "PUSHWRAP_DELETE_ON_SUCCESS",
@@ -29,6 +29,8 @@ const VARIABLES: [&str; 37] = [
     "PUSHWRAP_REMOTE_WRITE",
     "PUSHWRAP_REPLACE",
     "PUSHWRAP_REQUIRE_PUSH",
+    "PUSHWRAP_SCHEDULE",
+    "PUSHWRAP_SCHEDULE_MARGIN",
     "PUSHWRAP_SIGNAL",
     "PUSHWRAP_SKIP_CODES",
     "PUSHWRAP_STATE_DIR",

@@ -220,6 +220,43 @@ impl Resolver {
         }
     }
 
+    /// The same for an option that only adds a metric: below the command line a wrong value is said, and fails nothing.
+    pub(in crate::config) fn one_or_none<T>(
+        &mut self,
+        long: &'static str,
+        flag: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, UsageError> {
+        let before = self.troubles.len();
+        let value = self.one(long, flag, parse)?;
+        self.only_say(before, "its metric is left out");
+        Ok(value)
+    }
+
+    /// As [`Self::prefer`], for options that only add a metric: below the command line a contradiction is said, and fails
+    /// nothing.
+    pub(in crate::config) fn prefer_or_none(
+        &mut self,
+        first: (&'static str, bool),
+        second: (&'static str, bool),
+        contradiction: &str,
+    ) -> Result<(bool, bool), UsageError> {
+        let before = self.troubles.len();
+        let preferred = self.prefer(first, second, contradiction)?;
+        self.only_say(before, "their metrics are left out");
+        Ok(preferred)
+    }
+
+    /// What was refused since then is said, with what comes of it, and fails nothing.
+    fn only_say(&mut self, since: usize, consequence: &str) {
+        self.warnings.extend(self.troubles.drain(since..).map(|trouble| format!("{trouble}; {consequence}")));
+    }
+
+    /// Said once although nothing is wrong with the push.
+    pub(in crate::config) fn warn(&mut self, message: String) {
+        self.warnings.push(message);
+    }
+
     /// Bad usage where it stops the run, trouble otherwise.
     pub(in crate::config) fn refuse(&mut self, stops_the_run: bool, message: String) -> Result<(), UsageError> {
         if stops_the_run {
