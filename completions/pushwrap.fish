@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_pushwrap_global_optspecs
-    string join \n url= job= l/label= instance= replace env-file= info= max-age= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
+    string join \n url= job= l/label= instance= replace env-file= info= max-age= schedule= schedule-margin= u/user= password-file= token-file= H/header= cacert= cert= key= k/insecure proxy= push-timeout= delete-on-success push-interval= require-push prefix= summary= output= remote-write= state-dir= timeout= s/signal= kill-after= success-codes= skip-codes= textfile= textfile-max= no-tree n/dry-run v/verbose q/quiet h/help V/version
 end
 
 function __fish_pushwrap_needs_command
@@ -36,6 +36,8 @@ none\t''"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l info -d 'Label of run_info only; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l max-age -d 'How old the last success may become, for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l schedule -d 'When the job runs, as in crontab(5), for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l schedule-margin -d 'How long after its scheduled time a run may succeed [default: 1h]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l token-file -d 'File with a bearer token' -r -F
@@ -201,6 +203,8 @@ none\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l info -d 'Label of run_info only; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l max-age -d 'How old the last success may become, for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l schedule -d 'When the job runs, as in crontab(5), for alerts' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l schedule-margin -d 'How long after its scheduled time a run may succeed [default: 1h]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l token-file -d 'File with a bearer token' -r -F
