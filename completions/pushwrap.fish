@@ -37,7 +37,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l env-file -d 'Variable
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l info -d 'Label of run_info only; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l max-age -d 'How old the last success may become, for alerts' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l schedule -d 'When the job runs, as in crontab(5), for alerts' -r -f
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l schedule-margin -d 'How long after its scheduled time a run may succeed [default: 1h]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l schedule-margin -d 'How late a run may succeed [default: 1h]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l token-file -d 'File with a bearer token' -r -F
@@ -204,7 +204,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l env-file -d
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l info -d 'Label of run_info only; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l max-age -d 'How old the last success may become, for alerts' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l schedule -d 'When the job runs, as in crontab(5), for alerts' -r -f
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l schedule-margin -d 'How long after its scheduled time a run may succeed [default: 1h]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l schedule-margin -d 'How late a run may succeed [default: 1h]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l token-file -d 'File with a bearer token' -r -F

@@ -72,8 +72,10 @@ pub struct AboutOptions {
     /// of the run plus the margin: overdue is time() > it without a success since. Instead of --max-age.
     #[arg(long, value_name = "CRON")]
     pub schedule: Option<String>,
-    /// How long after its scheduled time a run may succeed [default: 1h]
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    /// How late a run may succeed [default: 1h]
+    ///
+    /// A duration, added to the scheduled time.
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     pub schedule_margin: Option<String>,
 }
 
