@@ -51,7 +51,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l push-interval -d 'Pus
 1m\t''
 5m\t''
 off\t''"
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l prefix -d 'Prefix of the run\'s metrics [default: pushwrap_]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the run up afterwards: text or json' -r -f -a "text\t''
 json\t''"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
@@ -218,7 +218,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l push-interv
 1m\t''
 5m\t''
 off\t''"
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l prefix -d 'Prefix of the run\'s own metrics [default: pushwrap_]' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l prefix -d 'Prefix of the run\'s metrics [default: pushwrap_]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l summary -d 'Sum the run up afterwards: text or json' -r -f -a "text\t''
 json\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F

@@ -147,7 +147,7 @@ pub struct ReportOptions {
     /// Without it a push that failed is said and changes nothing.
     #[arg(long, help_heading = "How")]
     pub require_push: bool,
-    /// Prefix of the run's own metrics [default: pushwrap_]
+    /// Prefix of the run's metrics [default: pushwrap_]
     ///
     /// The alert rules that come with pushwrap expect the default.
     #[arg(long, help_heading = "What about", value_name = "PREFIX", hide_short_help = true)]
