@@ -86,7 +86,7 @@ fn named(text: &str) -> Result<TimeZone, String> {
     if let Some(zone) = files.find_map(Result::ok) {
         return Ok(zone);
     }
-    let has_zones = ZONES.iter().any(|zones| Path::new(zones).is_dir());
+    let has_zones = ZONES.iter().any(|zones| Path::new(zones).join("UTC").exists());
     TimeZone::posix(name).map_err(|_| {
         let hint =
             if has_zones { "there is no such time zone" } else { "the system has no zones (tzdata); UTC needs none" };

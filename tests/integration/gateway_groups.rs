@@ -87,6 +87,29 @@ fn what_runs_and_what_is_overdue_is_marked() {
     assert!(other.iter().all(|row| row["state"].is_null()), "{other:?}");
 }
 
+/// Given runs with a schedule, when the deadline of one has passed without a success, then it is overdue, and the other is due.
+#[test]
+fn what_a_schedule_says_is_shown() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let run = |job: &str, options: &[&str]| {
+        let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", job, "--instance", "none"]).env("TZ", "UTC");
+        call.args(options).run(["true"]).exit(0).stderr("");
+    };
+    run("due", &["--schedule", "* * * * *", "--schedule-margin", "150m"]);
+    run("missed", &[]);
+    let missed = [("next_success_deadline", 2000), ("last_success", 1000)].map(|(name, value)| {
+        let name = format!("pushwrap_{name}_timestamp_seconds");
+        format!("# TYPE {name} gauge\n{name} {value}\n")
+    });
+    gateway.push("POST", "job/missed", &missed.concat());
+    let table = groups(&gateway).call().exit(0).stderr("");
+    table.stdout_has("success, due in 2h").stdout_has("success, overdue");
+    let all = rows(&groups(&gateway).arg("--json").call().exit(0));
+    assert_eq!((&all[0]["overdue"], &all[1]["overdue"]), (&false.into(), &true.into()));
+    assert_eq!(all[1]["next_success_deadline_timestamp_seconds"], 2000);
+    assert!(all[0]["next_success_deadline_timestamp_seconds"].as_f64() > all[0]["start_timestamp_seconds"].as_f64());
+}
+
 #[test]
 fn a_filter_shows_fewer() {
     let gateway = Pushgateway::start(Version::Bookworm);
