@@ -84,6 +84,7 @@ pub fn resolve(run: cli::Run) -> Result<Config, UsageError> {
         return Err(UsageError("no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...".to_owned()));
     }
     let mut resolver = Resolver::new(run.destination.env_file.as_deref());
+    resolver.resolve_paths_from(std::env::current_dir().ok());
     let config = resolve_run(&mut resolver, run)?;
     Ok(Config { reporting: config.reporting.with(resolver.finish()), ..config })
 }
@@ -100,7 +101,7 @@ pub(super) fn resolve_run(resolver: &mut Resolver, run: cli::Run) -> Result<Conf
     let sample_tree = !resolver.switch("no-tree", command_options.no_tree)?;
     let max_bytes = resolver.one("textfile-max", command_options.textfile_max.as_deref(), values::size)?;
     let textfile = TextfileConfig {
-        paths: given(command_options.textfile),
+        paths: given(command_options.textfile).into_iter().map(|path| resolver.resolved(path)).collect(),
         max_bytes: max_bytes.unwrap_or(textfile::DEFAULT_LIMIT),
     };
     let host = HostInfo::detect();

@@ -43,12 +43,15 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
     let spawned = child::spawn(&program, plan, &mut caller);
     drop(program);
+    if spawned.is_ok() {
+        leave_directory();
+    }
     if let Some(lack) = lack {
         console.warn(lack);
     }
     let files = Files { textfile, max_bytes: config.textfile.max_bytes };
     let mut reporter = Reporter::new(config.reporting, config.identity, files, console);
-    let over = timer(spawned, &mut reporter, console);
+    let over = supervise(spawned, &mut reporter, console);
     let outcome = over.ending.end.outcome(&config.codes);
     // A defect of ours in reporting must not cost the command's status.
     let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut caller, (&command, outcome, config.summary)));
@@ -59,8 +62,8 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
     over.ending.end.exit()
 }
 
-/// Until the command has ended, or because it could not be started.
-fn timer(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> FinishedRun {
+/// Supervises the command; returns how it ended, or that it could not be started.
+fn supervise(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> FinishedRun {
     let mut on_event = |event, progress: &Progress| {
         let stage = match event {
             Event::Due if progress.survived_order => Stage::GoesOn,
@@ -84,16 +87,29 @@ fn timer(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, consol
     }
 }
 
+/// Goes to `/`, so that the command can unmount or remove the directory in which it began, as without pushwrap. Every path of the
+/// options is absolute by now.
+fn leave_directory() {
+    // A process that may not pass `/` stays where it is.
+    let _ = std::env::set_current_dir("/");
+}
+
 /// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
 fn textfile(named: Vec<PathBuf>) -> (Textfile, Option<String>) {
     let textfile = Textfile::named(named);
     if textfile.path().is_some() {
         return (textfile, None);
     }
-    match PrivateFile::create(std::env::var_os("TMPDIR")) {
+    match PrivateFile::create(temporary_directory()) {
         Ok(private) => (textfile.with_private(private), None),
         Err(error) => (textfile, Some(error)),
     }
+}
+
+/// `TMPDIR`, as it is from any directory.
+fn temporary_directory() -> Option<OsString> {
+    let named = std::env::var_os("TMPDIR")?;
+    std::path::absolute(&named).map_or(Some(named), |path| Some(path.into()))
 }
 
 /// What tells the command where its metrics file is. Absolute: the command may go to another directory first.

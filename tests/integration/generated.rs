@@ -246,32 +246,6 @@ fn bash_completes_names_types_and_files() {
     }
 }
 
-/// Given fish, when the command behind '--' is completed, then it is completed as without pushwrap; and options have their words.
-#[test]
-fn fish_completes_the_wrapped_command_and_words() {
-    let offers = |line: &str| {
-        let script = format!("source completions/pushwrap.fish; complete -C '{line}'");
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        match Process::new("fish").args(["--no-config", "-c", &script]).current_dir(root).output() {
-            Ok(out) => Some(String::from_utf8_lossy(&out.stdout).into_owned()),
-            Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "fish: {error}");
-                None
-            }
-        }
-    };
-    for (line, expected) in [
-        ("pushwrap --url none -- tru", "true"),
-        ("pushwrap -- cat Cargo.t", "Cargo.toml"),
-        ("pushwrap --signal USR", "USR1"),
-        ("pushwrap --state-dir no", "none"),
-    ] {
-        if let Some(offered) = offers(line) {
-            assert!(offered.lines().any(|offer| offer.split('\t').next() == Some(expected)), "{line}: {offered}");
-        }
-    }
-}
-
 /// In zsh's words the first of a line is the subcommand, and what stands after `--` is a command.
 #[test]
 fn zsh_finds_the_subcommand_in_the_first_word() {
@@ -330,17 +304,6 @@ fn man_pages_have_what_is_not_installed() {
     }
     let groups = read("pushwrap-groups.1");
     assert!(groups.contains(".SH JSON\n") && groups.ends_with(".SH \"SEE ALSO\"\npushwrap(1)\n"), "{groups}");
-}
-
-/// Given mandoc, when it judges the man pages, then it warns of nothing.
-#[test]
-fn mandoc_warns_of_nothing() {
-    let pages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap();
-    let pages = pages.map(|entry| entry.unwrap().path());
-    match Process::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(pages).output() {
-        Ok(out) => assert!(out.stdout.is_empty(), "{}", String::from_utf8_lossy(&out.stdout)),
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "mandoc: {error}"),
-    }
 }
 
 /// Given the man pages, when they are read, then each tells how it is called and says something about every option.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::harness::probe::given;
 use super::harness::pushwrap::{bare, binary};
-use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply, Through};
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Through, Version};
 
 /// A directory with one file of each kind that can and cannot be run.
 fn workshop() -> tempfile::TempDir {
@@ -187,4 +187,18 @@ fn c51_ps_shows_no_secret_while_the_command_runs() {
     let (own, command) = run.stdout.split_once(" -- ").unwrap();
     assert!(own.contains("-uoperator:xxxxxx -H X-Key:xxxxxx --url http://xxxxxxx@localhost:1/x"), "{own}");
     assert!(command.contains("operator:s3cret"), "the command's own stay: {command}");
+}
+
+/// Given a command that leaves the directory in which it began, when it looks at pushwrap, then pushwrap has left it too; relative
+/// paths of options lead where they led.
+#[test]
+fn c52_pushwrap_does_not_keep_the_directory_in_which_it_began() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let directory = tempfile::tempdir().unwrap();
+    let run = Pushwrap::new().push_to(&gateway, "k").current_dir(directory.path());
+    let run = run.args(["--textfile", "own.prom", "--output", "out.prom"]);
+    let script =
+        "echo 'x 1' >own.prom; cd /; until [ \"$(readlink /proc/$PPID/cwd)\" = / ]; do sleep 0.01; done; echo left";
+    run.run(["sh", "-c", script]).exit(0).stdout("left\n").stderr("").pushed(&gateway, "k", "x 1\n");
+    assert!(fs::read_to_string(directory.path().join("out.prom")).unwrap().contains("\nx{"));
 }

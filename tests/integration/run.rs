@@ -359,7 +359,14 @@ fn the_measured_peak_of_true_is_below_four_mib() {
         .unwrap();
     let textfile = call.directory().join("large.prom");
     fs::write(&textfile, "x 1\n".to_owned() + &"# padding\n".repeat(5 << 20)).unwrap();
-    call.arg("--env-file").arg(env_file).arg("--textfile").arg(textfile).run(["true"]).exit(0).stderr("");
+    call.args(["--textfile-max", "64MiB"])
+        .arg("--env-file")
+        .arg(env_file)
+        .arg("--textfile")
+        .arg(textfile)
+        .run(["true"])
+        .exit(0)
+        .stderr("");
     let page = gateway.metrics();
     let peak = page.lines().find(|line| line.starts_with("pushwrap_peak_rss_bytes{")).unwrap();
     let bytes: f64 = peak.rsplit(' ').next().unwrap().parse().unwrap();

@@ -9,6 +9,7 @@ mod containers;
 mod dns;
 mod engine;
 mod examples;
+mod generated;
 mod memory;
 mod metric;
 mod packages;

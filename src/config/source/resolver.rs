@@ -23,6 +23,9 @@ const OF_THE_COMMAND: [&str; 3] = ["timeout", "signal", "kill-after"];
 /// Options of which an empty value on the command line means something: `--proxy ''` is no proxy, as with curl.
 const EMPTY_MEANS_NONE: [&str; 1] = ["proxy"];
 
+/// What is written in the place of a path where there shall be no file, or a standard stream.
+const NO_PATHS: [&str; 2] = ["none", "-"];
+
 /// The layers, and the troubles met so far.
 pub(in crate::config) struct Resolver {
     environment: Vec<(OsString, OsString)>,
@@ -31,6 +34,8 @@ pub(in crate::config) struct Resolver {
     warnings: Vec<String>,
     /// What was asked for and given, in the order of the questions.
     given: RefCell<Vec<GivenSetting>>,
+    /// What relative paths are resolved against; none where they stay as they are.
+    directory: Option<PathBuf>,
 }
 
 /// A setting that is not the default, and where it comes from.
@@ -59,8 +64,14 @@ impl Resolver {
         let is_ours = |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
         let environment: Vec<_> = std::env::vars_os().filter(is_ours).collect();
         let layers = Layers::new(&environment);
-        let mut resolver =
-            Self { environment, layers, troubles: Vec::new(), warnings: Vec::new(), given: RefCell::default() };
+        let mut resolver = Self {
+            environment,
+            layers,
+            troubles: Vec::new(),
+            warnings: Vec::new(),
+            given: RefCell::default(),
+            directory: None,
+        };
         let named = resolver.path("env-file", flag);
         let path = named.clone().unwrap_or_else(|| DEFAULT_ENV_FILE.into());
         if NO_ENV_FILE.iter().all(|none| path != Path::new(none)) {
@@ -173,7 +184,21 @@ impl Resolver {
             None => self.layers.get(long)?,
         };
         self.note(long, &[given.value.as_os_str()], &given.origin);
-        Some(given.value.into())
+        Some(self.resolved(given.value.into()))
+    }
+
+    /// Resolves relative paths against this directory from now on: a run leaves it when its command has been started.
+    pub(in crate::config) fn resolve_paths_from(&mut self, directory: Option<PathBuf>) {
+        self.directory = directory;
+    }
+
+    /// The path as it is from any directory. `none` and `-` are no paths.
+    pub(in crate::config) fn resolved(&self, path: PathBuf) -> PathBuf {
+        let is_word = NO_PATHS.iter().any(|word| path.as_os_str() == *word);
+        match &self.directory {
+            Some(directory) if !is_word => directory.join(path),
+            _ => path,
+        }
     }
 
     fn note(&self, option: &'static str, values: &[&OsStr], origin: &Origin) {
