@@ -8,7 +8,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := $(TARGET)/$(HOST)/release/pushwrap
 PREFIX ?= /usr/local
 # abspath would take a path with a blank (a Jenkins workspace) for two.
-export PUSHWRAP_TEST_BINARY = $(if $(filter /%,$(firstword $(BINARY))),$(BINARY),$(CURDIR)/$(BINARY))
+export TESTED_PUSHWRAP = $(if $(filter /%,$(firstword $(BINARY))),$(BINARY),$(CURDIR)/$(BINARY))
 
 # Most tests wait for servers and clocks: more of them than cores.
 THREADS = $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))

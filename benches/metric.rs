@@ -43,7 +43,7 @@ fn main() {
 
 /// The binary that users get, where `make bench` names it.
 fn program() -> PathBuf {
-    std::env::var_os("PUSHWRAP_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_pushwrap").into(), PathBuf::from)
+    std::env::var_os("TESTED_PUSHWRAP").map_or_else(|| env!("CARGO_BIN_EXE_pushwrap").into(), PathBuf::from)
 }
 
 fn timed(command: &mut Command) -> Duration {

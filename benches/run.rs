@@ -11,8 +11,7 @@ const ROUNDS: usize = 300;
 type Case = (String, Command);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let binary =
-        std::env::var_os("PUSHWRAP_TEST_BINARY").ok_or("PUSHWRAP_TEST_BINARY names no binary: use 'make bench'")?;
+    let binary = std::env::var_os("TESTED_PUSHWRAP").ok_or("TESTED_PUSHWRAP names no binary: use 'make bench'")?;
     let gateway = Endpoint::start()?;
     let mut cases = cases(Path::new(&binary), &gateway.url);
     let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(ROUNDS); cases.len()];

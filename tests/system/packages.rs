@@ -46,9 +46,9 @@ fn package(end: &str) -> PathBuf {
     found[0].clone()
 }
 
-/// The releases on which the .deb is tried: one by default, all of `PUSHWRAP_SUITES` by hand.
+/// The releases on which the .deb is tried: one by default, all of `TEST_SUITES` by hand.
 fn suites() -> Vec<String> {
-    let wanted = std::env::var("PUSHWRAP_SUITES").unwrap_or_else(|_| "bookworm".to_owned());
+    let wanted = std::env::var("TEST_SUITES").unwrap_or_else(|_| "bookworm".to_owned());
     wanted.split_whitespace().map(str::to_owned).collect()
 }
 

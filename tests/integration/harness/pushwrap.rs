@@ -17,9 +17,9 @@ use nix::unistd::Pid;
 use super::pushgateway::{Group, Pushgateway};
 use super::wait_for;
 
-/// The binary under test: `PUSHWRAP_TEST_BINARY` (make test names the one users get), else the debug build.
+/// The binary under test: `TESTED_PUSHWRAP` (make test names the one users get), else the debug build.
 pub(crate) fn binary() -> PathBuf {
-    let named = std::env::var_os("PUSHWRAP_TEST_BINARY").filter(|path| !path.is_empty());
+    let named = std::env::var_os("TESTED_PUSHWRAP").filter(|path| !path.is_empty());
     let path = named.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pushwrap")), PathBuf::from);
     assert!(path.is_file(), "'{}' is not there: run 'make build'", path.display());
     path
@@ -27,7 +27,7 @@ pub(crate) fn binary() -> PathBuf {
 
 /// Whether the binary under test is the debug build, which needs more of everything than the one that users get.
 pub(crate) fn is_debug_build() -> bool {
-    cfg!(debug_assertions) && std::env::var_os("PUSHWRAP_TEST_BINARY").is_none()
+    cfg!(debug_assertions) && std::env::var_os("TESTED_PUSHWRAP").is_none()
 }
 
 /// Where nothing else is said, no test touches the machine's own state directory.
@@ -37,7 +37,7 @@ pub(crate) const NO_STATE: (&str, &str) = ("PUSHWRAP_STATE_DIR", "none");
 /// themselves is no variable of pushwrap's, which would say so.
 pub(crate) fn bare() -> Command {
     let mut command = Command::new(binary());
-    command.env(NO_STATE.0, NO_STATE.1).env_remove("PUSHWRAP_TEST_BINARY").env_remove("PUSHWRAP_SERVERS");
+    command.env(NO_STATE.0, NO_STATE.1).env_remove("TESTED_PUSHWRAP").env_remove("TEST_SERVERS");
     command
 }
 
