@@ -20,6 +20,8 @@ pub(super) const PREFIX: &str = "pushwrap.";
 /// How many entries of the directory above are looked at, and how many leftovers a run removes.
 const MOST_ENTRIES: usize = 10_000;
 const MOST_LEFTOVERS: usize = 16;
+/// A directory that was changed later may be that of a run which has made it and not locked it yet.
+const YOUNG: Duration = Duration::from_mins(1);
 /// Directories below this depth are moved up instead of being entered: descriptors are few.
 const MOST_DEPTH: usize = 32;
 
@@ -108,7 +110,8 @@ fn hold(path: &Path) -> Option<File> {
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let metadata = opened.metadata().ok()?;
     let is_ours = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o7777 == 0o700;
-    (is_ours && opened.try_lock().is_ok()).then_some(opened)
+    let is_young = metadata.modified().ok()?.elapsed().map_or(true, |age| age < YOUNG);
+    (is_ours && !is_young && opened.try_lock().is_ok()).then_some(opened)
 }
 
 /// Which of the directories a process of this user has in its environment; `None` where that cannot be told in time.
@@ -141,9 +144,9 @@ mod tests {
     use std::fs::{self, DirBuilder, File};
     use std::os::unix::fs::DirBuilderExt as _;
     use std::process::Command;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
-    use super::{clear, is_private_name, remove_leftovers};
+    use super::{YOUNG, clear, is_private_name, remove_leftovers};
 
     #[test]
     fn deep_and_wide_directories_are_emptied() {
@@ -168,6 +171,11 @@ mod tests {
             DirBuilder::new().mode(0o700).create(directory).unwrap();
             fs::write(directory.join("metrics.prom"), "x 1\n").unwrap();
         }
+        let young = root.path().join("pushwrap.0000000000000003");
+        DirBuilder::new().mode(0o700).create(&young).unwrap();
+        for directory in [&left, &locked, &used] {
+            File::open(directory).unwrap().set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        }
         let _lock = File::open(&locked).map(|file| file.lock().map(|()| file)).unwrap().unwrap();
         let mut command =
             Command::new("sleep").arg("60").env("PUSHWRAP_TEXTFILE", used.join("metrics.prom")).spawn().unwrap();
@@ -175,6 +183,7 @@ mod tests {
         command.kill().unwrap();
         command.wait().unwrap();
         assert_eq!((left.exists(), locked.exists(), used.exists()), (false, true, true));
+        assert!(young.exists(), "its run may be about to lock it");
     }
 
     #[test]

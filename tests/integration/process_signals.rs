@@ -219,7 +219,9 @@ fn c49_a_quit_is_handed_on_and_is_no_order_to_stop() {
 
 #[test]
 fn c50_a_limit_on_cpu_time_is_the_commands_own() {
-    let soft = "awk '/Max cpu time/ {print $4}' /proc/$PPID/limits /proc/self/limits";
+    // pushwrap raises its own when the command has been started.
+    let soft = "until grep -q 'Max cpu time  *100 ' /proc/$PPID/limits; do sleep 0.01; done; \
+                awk '/Max cpu time/ {print $4}' /proc/$PPID/limits /proc/self/limits";
     let script = format!(
         "ulimit -S -t 50; ulimit -H -t 100; exec {}sh -c \"{}\"",
         Through::Pushwrap.shell_words(),

@@ -128,6 +128,13 @@ fn what_killed_runs_left_the_next_run_takes_away() {
     killed.kill(Signal::SIGKILL);
     drop(killed);
     assert_eq!(names(&tmpdir).len(), 2);
+    // One that was changed just now may be that of a run that is about to lock it.
+    Pushwrap::new().args(["--url", "none"]).env("TMPDIR", &tmpdir).run(["true"]).exit(0).stderr("");
+    assert_eq!(names(&tmpdir).len(), 2);
+    for entry in fs::read_dir(&tmpdir).unwrap() {
+        let directory = fs::File::open(entry.unwrap().path()).unwrap();
+        directory.set_modified(SystemTime::now() - Duration::from_mins(5)).unwrap();
+    }
     // Its command lives for a moment longer, and has the path in its environment.
     wait_for("the leftover to go", || {
         Pushwrap::new().args(["--url", "none"]).env("TMPDIR", &tmpdir).run(["true"]).exit(0).stderr("");
