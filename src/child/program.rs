@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::exec::{EnvEntry, ExecImage, Refusal};
 use super::sys;
+use crate::files::from_start;
 use crate::outcome::NotStarted;
 
 /// The command and what pushwrap changes in its environment.
@@ -189,9 +190,10 @@ fn hint(name: &OsStr) -> &'static str {
 
 /// Why `file` could not be executed, as a person would say it.
 fn cause(file: &Path, errno: i32, searched: bool) -> String {
-    let found = file.metadata().ok();
+    let resolved = from_start(file);
+    let found = resolved.metadata().ok();
     match errno {
-        libc::ENOENT if found.as_ref().is_some_and(fs::Metadata::is_file) => missing_interpreter(file),
+        libc::ENOENT if found.as_ref().is_some_and(fs::Metadata::is_file) => missing_interpreter(file, &resolved),
         libc::ENOENT | libc::ENOTDIR if searched => "command not found in PATH".to_owned(),
         libc::EACCES if found.as_ref().is_some_and(fs::Metadata::is_dir) => format!("{} is a directory", quoted(file)),
         libc::EACCES if found.is_some_and(|found| !is_executable(&found)) => {
@@ -213,8 +215,8 @@ fn is_executable(found: &fs::Metadata) -> bool {
 }
 
 /// ENOENT for a file that is there: the program that should run it is not.
-fn missing_interpreter(file: &Path) -> String {
-    let Some(interpreter) = interpreter(file) else { return describe(libc::ENOENT) };
+fn missing_interpreter(file: &Path, resolved: &Path) -> String {
+    let Some(interpreter) = interpreter(resolved) else { return describe(libc::ENOENT) };
     let said = format!("its interpreter {} is missing", quoted(OsStr::from_bytes(&interpreter)));
     if interpreter.ends_with(b"\r") {
         return format!(

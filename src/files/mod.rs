@@ -5,8 +5,10 @@ mod lock;
 mod open;
 mod path;
 mod replace;
+mod start;
 
 pub use lock::{FileLock, lock_now, open_lock};
 pub use open::{Bounded, Links, is_at, open, open_regular, read_bounded, read_regular};
 pub use path::{directory_of, follow_links, is_abandoned, reason, reason_at};
 pub use replace::{Durability, NewMode, Ownership, Replacement, TemporaryName, Written, temporary};
+pub use start::{from_start, leave_directory};

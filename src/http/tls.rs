@@ -15,6 +15,7 @@ use rustls::{
 };
 use rustls_native_certs::ErrorKind;
 
+use crate::files::from_start;
 use crate::http::auth::{Identity, Tls, pem_file};
 use crate::http::deadline::Timer;
 use crate::http::error::{Fault, TlsFault};
@@ -124,7 +125,7 @@ fn system_roots(timer: &Timer, notes: &mut Vec<String>) -> Vec<CertificateDer<'s
     }
     let mut found = Vec::new();
     if let Some(path) = file.as_deref().map(Path::new) {
-        let read = pem_file(path, "SSL_CERT_FILE", timer).and_then(|pem| {
+        let read = pem_file(&from_start(path), "SSL_CERT_FILE", timer).and_then(|pem| {
             let refuse = |why| Fault::Setup(format!("SSL_CERT_FILE '{}' {why}", path.display()));
             certificates(&pem).map_err(refuse)
         });
@@ -135,7 +136,7 @@ fn system_roots(timer: &Timer, notes: &mut Vec<String>) -> Vec<CertificateDer<'s
     }
     for directory in std::env::split_paths(&directories.unwrap_or_default()).filter(|path| !path.as_os_str().is_empty())
     {
-        let read = rustls_native_certs::load_certs_from_paths(None, Some(&directory));
+        let read = rustls_native_certs::load_certs_from_paths(None, Some(&from_start(&directory)));
         found.extend(read.certs);
         notes.extend(read.errors.iter().map(|error| match &error.kind {
             // The library's text quotes the file, which may be a key.

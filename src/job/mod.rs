@@ -14,6 +14,7 @@ use crate::child::{
 };
 use crate::config::{Config, SummaryFormat, changes_user};
 use crate::console::Console;
+use crate::files::leave_directory;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{RunEnd, Stage};
 use crate::textfile::{PrivateFile, Textfile, WriterState};
@@ -85,13 +86,6 @@ fn supervise(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, co
             FinishedRun::not_started(&error)
         }
     }
-}
-
-/// Goes to `/`, so that the command can unmount or remove the directory in which it began, as without pushwrap. Every path of the
-/// options is absolute by now.
-fn leave_directory() {
-    // A process that may not pass `/` stays where it is.
-    let _ = std::env::set_current_dir("/");
 }
 
 /// Where the command's metrics will be. A machine without a writable directory has no private file: the command runs without.
