@@ -206,3 +206,69 @@ pub enum Exit {
     /// Die by this signal, as the command did.
     Signal(i32),
 }
+
+/// How often the job of one group has run since its state directory was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunCounts {
+    /// In the order of [`Outcome::ALL`].
+    runs: [u64; Outcome::ALL.len()],
+    /// Runs that began and whose pushwrap was killed.
+    pub lost: u64,
+    /// Runs since the last success, lost ones too; skipped ones do not count.
+    pub consecutive_failures: u64,
+}
+
+impl RunCounts {
+    /// These counts, those of runs in the order of [`Outcome::ALL`].
+    #[must_use]
+    pub fn new(runs: [u64; Outcome::ALL.len()], lost: u64, consecutive_failures: u64) -> Self {
+        Self { runs, lost, consecutive_failures }
+    }
+
+    /// How many runs ended like this.
+    #[must_use]
+    pub fn runs(&self, outcome: Outcome) -> u64 {
+        Outcome::ALL.iter().zip(self.runs).find(|(other, _)| **other == outcome).map_or(0, |(_, count)| count)
+    }
+
+    /// Counts a run that ended.
+    pub fn add(&mut self, outcome: Outcome) {
+        for (count, other) in self.runs.iter_mut().zip(Outcome::ALL) {
+            *count = count.saturating_add(u64::from(other == outcome));
+        }
+        self.consecutive_failures = match outcome {
+            Outcome::Success => 0,
+            Outcome::Skipped => self.consecutive_failures,
+            _ => self.consecutive_failures.saturating_add(1),
+        };
+    }
+
+    /// Counts a run that was lost.
+    pub fn add_lost(&mut self) {
+        self.lost = self.lost.saturating_add(1);
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, RunCounts};
+
+    #[test]
+    fn a_success_ends_a_row_of_failures_and_a_skipped_run_changes_nothing() {
+        let mut counts = RunCounts::default();
+        for (outcome, failures) in [
+            (Outcome::Failure, 1),
+            (Outcome::Timeout, 2),
+            (Outcome::Skipped, 2),
+            (Outcome::NotStarted, 3),
+            (Outcome::Success, 0),
+            (Outcome::Skipped, 0),
+        ] {
+            counts.add(outcome);
+            assert_eq!(counts.consecutive_failures, failures, "{outcome:?}");
+        }
+        counts.add_lost();
+        assert_eq!((counts.runs(Outcome::Skipped), counts.lost, counts.consecutive_failures), (2, 1, 1));
+    }
+}

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 
 use crate::child::{ResourceUsage, TreeUsage};
-use crate::delivery::RunCounts;
 use crate::exposition::{Family, Kind};
-use crate::outcome::{End, Outcome};
+use crate::outcome::{End, Outcome, RunCounts};
 use crate::schedule::Schedule;
 
 /// One of the run's own metrics, as the table in docs/metrics.md describes it.
@@ -231,14 +230,6 @@ pub fn compose_skipped(identity: &RunIdentity, end: &RunEnd, counts: Option<RunC
     report.families
 }
 
-/// The metrics of counts alone, as [`compose`] has them.
-#[must_use]
-pub fn compose_counts(identity: &RunIdentity, counts: RunCounts) -> Vec<Family<'static>> {
-    let mut report = Composer { identity, families: Vec::new() };
-    report.counts(counts);
-    report.families
-}
-
 struct Composer<'i> {
     identity: &'i RunIdentity,
     families: Vec<Family<'static>>,
@@ -330,7 +321,8 @@ impl Composer<'_> {
 
     fn counts(&mut self, counts: RunCounts) {
         let count = |outcome: Outcome| (vec![("outcome", outcome.name())], counts.runs(outcome).to_string());
-        self.labelled(RUNS_TOTAL, &Outcome::ALL.map(count));
+        let lost = (vec![("outcome", "lost")], counts.lost.to_string());
+        self.labelled(RUNS_TOTAL, &Outcome::ALL.map(count).into_iter().chain([lost]).collect::<Vec<_>>());
         self.number(CONSECUTIVE_FAILURES, counts.consecutive_failures);
     }
 
@@ -376,9 +368,8 @@ mod tests {
 
     use super::{DeadlineRule, METRICS, RunEnd, RunFacts, RunIdentity, Stage, compose, seconds};
     use crate::child::{ResourceUsage, TreeUsage};
-    use crate::delivery::RunCounts;
     use crate::exposition::encode;
-    use crate::outcome::{Cause, Codes, End, NotStarted, Outcome, Status};
+    use crate::outcome::{Cause, Codes, End, NotStarted, Outcome, RunCounts, Status};
 
     fn identity() -> RunIdentity {
         RunIdentity {

@@ -25,6 +25,7 @@ use crate::outcome::End;
 
 pub use caller::{Caller, Wake, leave, take_over};
 pub use cgroup::{memory_limit_bytes, oom_kills_whole_group, spare_memory_bytes};
+pub(crate) use procfs::Stat;
 pub use program::{Program, SpawnError};
 pub use supervise::{Child, spawn};
 

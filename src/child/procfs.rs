@@ -5,20 +5,20 @@ use std::fs;
 
 /// What /proc/PID/stat says that supervising needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(crate) struct Stat {
     /// The state letter: `T` is stopped, `Z` ended but not reaped.
-    pub(super) state: u8,
+    pub(crate) state: u8,
     /// The parent's pid, 0 when it is outside of our PID namespace.
-    pub(super) parent: i32,
+    pub(crate) parent: i32,
     /// The start time in clock ticks since boot: with the pid it names one process for ever.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// The number of threads.
-    pub(super) threads: u64,
+    pub(crate) threads: u64,
 }
 
 impl Stat {
     /// Reads it, or `None` when there is no such process.
-    pub(super) fn read(pid: i32) -> Option<Self> {
+    pub(crate) fn read(pid: i32) -> Option<Self> {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
@@ -37,12 +37,12 @@ impl Stat {
 
     /// Whether the process still runs something. A process whose first thread has ended is shown as `Z` while its other
     /// threads go on.
-    pub(super) fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
     }
 
     /// Whether it is stopped (job control, not a debugger).
-    pub(super) fn is_stopped(self) -> bool {
+    pub(crate) fn is_stopped(self) -> bool {
         self.state == b'T'
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::shown::{age, print};
 use crate::config::FlushConfig;
 use crate::console::Console;
-use crate::delivery::{Destination, Sent, SinkKind, SpoolDir, SpooledPush, dropped};
+use crate::delivery::{Destination, QueueDir, SinkKind, SpoolDir, SpooledPush, StartTimes, dropped};
 use crate::http::{Cancel, Deadline};
 use crate::sink::{Limits, Sink};
 
@@ -28,11 +28,9 @@ pub fn run(config: &FlushConfig) -> u8 {
             return 1;
         }
     };
-    if !config.dry_run {
-        state.tidy();
-    }
     let (down, elsewhere) = (HashSet::new(), BTreeMap::new());
-    let mut flush = Flush { config, state: &state, console, down, elsewhere, failed: false };
+    let start_times = StartTimes::default();
+    let mut flush = Flush { config, state: &state, console, start_times, down, elsewhere, failed: false };
     flush.all();
     u8::from(flush.failed)
 }
@@ -41,6 +39,7 @@ struct Flush<'c> {
     config: &'c FlushConfig,
     state: &'c SpoolDir,
     console: Console,
+    start_times: StartTimes,
     /// Destinations that did not answer: one time-out each is enough.
     down: HashSet<Destination>,
     /// How many pushes wait for addresses that were not named, and the option that names them.
@@ -50,11 +49,16 @@ struct Flush<'c> {
 
 impl Flush<'_> {
     fn all(&mut self) {
-        match self.state.waiting() {
-            Ok(names) if names.is_empty() => {
+        if !self.config.dry_run {
+            for line in self.state.take_over() {
+                self.console.warn(line);
+            }
+        }
+        match self.state.queues() {
+            Ok(queues) if queues.is_empty() => {
                 self.console.info(format!("nothing waits in '{}'", self.state.path().display()));
             }
-            Ok(names) => names.iter().for_each(|name| self.one(name)),
+            Ok(queues) => queues.iter().for_each(|queue| self.one(queue)),
             Err(trouble) => self.trouble(&trouble),
         }
         for ((url, option), number) in &self.elsewhere {
@@ -66,18 +70,23 @@ impl Flush<'_> {
         }
     }
 
-    fn one(&mut self, name: &str) {
-        let found = if self.config.dry_run { self.state.peek(name) } else { self.state.waiting_push(name) };
-        let waiting = match found {
-            Ok(Some(waiting)) => waiting,
-            Ok(None) => return,
-            Err(trouble) => return self.trouble(&trouble),
+    fn one(&mut self, queue: &QueueDir) {
+        let (waiting, said) = queue.peek();
+        let Some(waiting) = waiting else {
+            // Only what is damaged is there.
+            if self.config.dry_run {
+                return self.troubles(&said);
+            }
+            return self.troubles(&queue.discard_damaged());
         };
         match self.config.sink(&waiting) {
-            Some(_) if self.config.dry_run => self.say(&waiting, "waits to be "),
-            Some(sink) => self.send(name, &waiting, &sink),
+            Some(_) if self.config.dry_run => {
+                self.troubles(&said);
+                self.say(&waiting, "waits to be ");
+            }
+            Some(sink) => self.send(queue, &waiting, &sink),
             None => {
-                let option = match waiting.destination.door {
+                let option = match waiting.destination.kind {
                     SinkKind::Pushgateway => "--url",
                     SinkKind::RemoteWrite => "--remote-write",
                 };
@@ -86,35 +95,43 @@ impl Flush<'_> {
         }
     }
 
-    fn send(&mut self, name: &str, waiting: &SpooledPush, sink: &Sink) {
+    fn send(&mut self, queue: &QueueDir, waiting: &SpooledPush, sink: &Sink) {
         let (group, url) = (waiting.group(), &waiting.destination.url);
         if self.down.contains(&waiting.destination) {
             return self.trouble(&format!("a push of {group} waits on for '{url}'"));
         }
         let (timeout, cancel) = (self.config.push_timeout, Cancel::new());
         let limits = || Limits { deadline: Deadline::after(timeout).with_one_more_try(), cancel: &cancel };
-        match self.state.send_waiting(name, sink, timeout, limits) {
-            Ok(Sent::Gone) => {}
-            Ok(Sent::Busy) => self.trouble(&format!("another pushwrap is sending the push of {group}")),
-            Ok(Sent::Tried { result: Ok(delivered), .. }) => {
-                self.say(waiting, "");
+        let Some(drained) = queue.flush(sink, timeout, &self.start_times, limits) else {
+            return self.trouble(&format!("another pushwrap is sending the push of {group}"));
+        };
+        self.troubles(&drained.said);
+        match drained.result {
+            None => {}
+            Some(Ok(delivered)) => {
+                self.say(drained.sent.as_ref().unwrap_or(waiting), "");
                 if let Some(refused) = delivered.refused(url) {
                     self.trouble(&format!("{group}: {refused}"));
                 }
             }
-            Ok(Sent::Tried { result: Err(failure), waits: true, .. }) => {
+            Some(Err(failure)) if drained.outage.is_some() => {
                 self.down.insert(waiting.destination.clone());
                 self.trouble(&format!("a push of {group} waits on: {failure}"));
             }
-            Ok(Sent::Tried { result: Err(failure), waits: false, .. }) => self.trouble(&dropped(&group, failure)),
-            Err(trouble) => self.trouble(&trouble),
+            Some(Err(failure)) => self.trouble(&dropped(&group, failure)),
         }
     }
 
     fn say(&mut self, waiting: &SpooledPush, what: &str) {
         let (group, deed, url) = (waiting.group(), waiting.deed(), &waiting.destination.url);
-        let since = age(SystemTime::now(), waiting.since);
+        let since = age(SystemTime::now(), waiting.since());
         self.failed |= !print(&format!("{group} {what}{deed} '{url}' (stored {since})\n"));
+    }
+
+    fn troubles(&mut self, messages: &[String]) {
+        for message in messages {
+            self.trouble(message);
+        }
     }
 
     fn trouble(&mut self, message: &str) {

@@ -48,7 +48,7 @@ impl FlushConfig {
         let gateways = if let Destination::Gateways(gateways) = &self.destination { &gateways[..] } else { &[] };
         let nobody = matches!(self.destination, Destination::Unnamed) && self.remote_write.is_none();
         let at = |url: BaseUrl| nobody.then(|| self.connection.gateway(url));
-        Some(match waiting.destination.door {
+        Some(match waiting.destination.kind {
             SinkKind::Pushgateway => {
                 let known = gateways.iter().find(named).cloned();
                 Sink::Pushgateway(known.or_else(|| at(url.parse().ok()?))?)

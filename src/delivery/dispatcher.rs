@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::delivery::spool::queue::Drained;
-use crate::delivery::spool::store::SpoolOptions;
+use crate::delivery::spool::drain::Drained;
+use crate::delivery::spool::outage::Outage;
+use crate::delivery::spool::store::{RunRecord, SpoolOptions, StoredPush};
 use crate::delivery::timing::{
-    IN_FLIGHT_AFTER_NEWER, PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST, WAIT_AFTER_DEADLINE, WAIT_FOR_WRITE,
+    IN_FLIGHT_AFTER_NEWER, LOOK_AT_PROGRESS, PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST, WAIT_AFTER_DEADLINE,
+    WAIT_FOR_WRITE,
 };
 use crate::http::Endpoint;
 use crate::http::deadline::{Cancel, Deadline};
@@ -35,20 +37,34 @@ pub struct Report {
     pub result: Option<Result<Delivered, Failure>>,
     /// What has to be said besides, one line each.
     pub said: Vec<String>,
+    /// Whether the push is kept and an earlier run has said already that the gateway does not take any.
+    pub is_known_outage: bool,
 }
 
 /// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
 /// the same push.
 #[derive(Clone)]
-pub struct LazyPush(Arc<LazyLock<Push, Compose>>);
+pub struct LazyPush(Arc<LazyLock<(Push, Option<RunRecord>), Compose>>);
 
-type Compose = Box<dyn FnOnce() -> Push + Send>;
+type Compose = Box<dyn FnOnce() -> (Push, Option<RunRecord>) + Send>;
 
 impl LazyPush {
     /// A push that `compose` makes when it is needed.
     #[must_use]
     pub fn new(compose: impl FnOnce() -> Push + Send + 'static) -> Self {
+        Self::recorded(|| (compose(), None))
+    }
+
+    /// A final push that `compose` makes and records in the state directory.
+    #[must_use]
+    pub fn recorded(compose: impl FnOnce() -> (Push, Option<RunRecord>) + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(compose))))
+    }
+
+    /// What the state directory has of it and of the sink of this place.
+    fn stored(&self, sink: usize) -> Option<(&RunRecord, &StoredPush)> {
+        let record = self.0.1.as_ref()?;
+        Some((record, record.stored(sink)?))
     }
 }
 
@@ -62,7 +78,7 @@ impl std::ops::Deref for LazyPush {
     type Target = Push;
 
     fn deref(&self) -> &Push {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -128,6 +144,8 @@ impl Worker {
 #[derive(Debug, Default)]
 struct State {
     workers: Vec<Worker>,
+    /// The first worker leaves the mark of the run.
+    is_marked: bool,
     reports: VecDeque<Report>,
     closed: bool,
 }
@@ -201,6 +219,21 @@ impl Dispatcher {
         self
     }
 
+    /// The command has started: a run that is counted leaves a mark. Comes back at once.
+    pub fn mark_run(&mut self) {
+        if !self.shared.spool.as_ref().is_some_and(|spool| spool.state_dir.is_wanted()) {
+            return;
+        }
+        let mut state = self.shared.state();
+        state.is_marked = true;
+        let Some(worker) = state.workers.first_mut() else { return };
+        let has_thread = std::mem::replace(&mut worker.has_thread, true);
+        drop(state);
+        if !has_thread && !self.start(0) {
+            self.shared.state().workers[0].has_thread = false;
+        }
+    }
+
     /// The sinks, in the order of [`Report::gateway`].
     #[must_use]
     pub fn sinks(&self) -> &[Sink] {
@@ -260,8 +293,8 @@ impl Dispatcher {
         let job = worker.waiting.take().filter(|job| job.kind == PushKind::Final);
         drop(state);
         if let Some(job) = job {
-            let DeliveryResult { result, said, .. } = perform(&self.shared, gateway, &job, &Cancel::new());
-            self.shared.report(self.shared.state(), Report { gateway, kind: job.kind, result: Some(result), said });
+            let performed = perform(&self.shared, gateway, &job, &Cancel::new());
+            self.shared.report(self.shared.state(), performed.report(gateway, job.kind));
         }
     }
 
@@ -305,16 +338,23 @@ impl Dispatcher {
     /// has not ended by then is let go and reported as timed out.
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + WAIT_AFTER_DEADLINE);
-        let keeping_until = Deadline::from(until.instant() + WAIT_FOR_WRITE);
         let sinks = &self.shared.sinks;
         let writes = |(worker, sink): (&Worker, &Sink)| worker.is_keeping() || worker.is_busy() && !sink.is_remote();
+        let progress = || self.shared.spool.as_ref().map_or(0, |spool| spool.run.progress());
+        // What a disk takes is written to the end, even where the network has used up the budget.
+        let (mut steps, mut writing_until) = (progress(), Deadline::from(until.instant() + WAIT_FOR_WRITE));
         let mut state = self.shared.state();
         while state.workers.iter().any(Worker::is_busy) {
-            let until = if state.workers.iter().zip(sinks).any(writes) { keeping_until } else { until };
+            if steps != progress() {
+                (steps, writing_until) = (progress(), writing_until.max(Deadline::after(WAIT_FOR_WRITE)));
+            }
+            let is_writing = state.workers.iter().zip(sinks).any(writes);
+            let until = if is_writing { writing_until } else { until };
             if until.passed() {
                 break;
             }
-            let waited = self.shared.changed.wait_timeout(state, until.left());
+            let pause = if is_writing { until.left().min(LOOK_AT_PROGRESS) } else { until.left() };
+            let waited = self.shared.changed.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut left = Vec::new();
@@ -335,6 +375,7 @@ impl Dispatcher {
             kind,
             result: Some(Err(sinks[gateway].given_up(Fault::Timeout(Phase::LetGo)))),
             said: kept.into_iter().collect(),
+            is_known_outage: false,
         }));
         reports
     }
@@ -350,8 +391,13 @@ impl Drop for Dispatcher {
 
 /// The life of one gateway's thread.
 fn run_worker(shared: &Shared, gateway: usize) {
+    let is_marked = gateway == 0 && shared.state().is_marked;
+    if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
+        spool.leave_mark();
+    }
     while let Some((job, cancel)) = next_job(shared, gateway) {
-        let DeliveryResult { result, unanswered, said } = perform(shared, gateway, &job, &cancel);
+        let performed = perform(shared, gateway, &job, &cancel);
+        let (unanswered, repeats, is_taken) = (performed.unanswered, performed.repeats, performed.result.is_ok());
         let before = {
             let mut state = shared.state();
             let worker = &mut state.workers[gateway];
@@ -359,20 +405,18 @@ fn run_worker(shared: &Shared, gateway: usize) {
             worker.unanswered = if unanswered { Some(Instant::now()) } else { before };
             before
         };
-        if job.kind == PushKind::Final
-            && result.is_ok()
-            && before.is_some_and(|moment| moment.elapsed() < UNANSWERED_FOR_AT_MOST)
-        {
+        let may_come_late = repeats || before.is_some_and(|moment| moment.elapsed() < UNANSWERED_FOR_AT_MOST);
+        if job.kind == PushKind::Final && is_taken && may_come_late {
             repeat(shared, gateway, &job, &cancel);
         }
         let mut state = shared.state();
         let worker = &mut state.workers[gateway];
         // Let go in the meantime: nobody waits for this report any more.
         let wanted = worker.in_flight.take().is_some();
-        let others = wanted && job.kind == PushKind::Final && result.is_ok() && shared.spool.is_some();
+        let others = wanted && job.kind == PushKind::Final && is_taken && shared.spool.is_some();
         worker.draining = others.then(|| cancel.clone());
         if wanted {
-            shared.report(state, Report { gateway, kind: job.kind, result: Some(result), said });
+            shared.report(state, performed.report(gateway, job.kind));
         } else {
             drop(state);
         }
@@ -385,44 +429,82 @@ fn run_worker(shared: &Shared, gateway: usize) {
 /// The gateway takes pushes: those of other groups that waited go out too.
 fn send_others(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
     let limits = Limits { deadline: job.deadline, cancel };
-    let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], &job.push, limits);
+    let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], limits);
     let drained = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
     report_drained(shared, gateway, drained.ok().flatten().unwrap_or_default());
     shared.state().workers[gateway].draining = None;
     shared.notify();
 }
 
+/// Reports what came of pushes that had waited.
 fn report_drained(shared: &Shared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
-    for Drained { result, said, .. } in drained {
-        shared.report(shared.state(), Report { gateway, kind: PushKind::Spooled, result, said });
+    let url = shared.sinks[gateway].name();
+    for Drained { mut result, sent, mut said, .. } in drained {
+        if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
+            let group = sent.group();
+            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
+            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", sent.deed()));
+        }
+        let report = Report { gateway, kind: PushKind::Spooled, result, said, is_known_outage: false };
+        shared.report(shared.state(), report);
+    }
+}
+
+/// What came of a job.
+struct Performed {
+    result: Result<Delivered, Failure>,
+    unanswered: bool,
+    repeats: bool,
+    said: Vec<String>,
+    is_known_outage: bool,
+}
+
+impl Performed {
+    fn of(DeliveryResult { result, unanswered, said }: DeliveryResult) -> Self {
+        Self { result, unanswered, said, repeats: false, is_known_outage: false }
+    }
+
+    fn report(self, gateway: usize, kind: PushKind) -> Report {
+        let Self { result, said, is_known_outage, .. } = self;
+        Report { gateway, kind, result: Some(result), said, is_known_outage }
     }
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn perform(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> DeliveryResult {
+fn perform(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };
-    let spool = shared.spool.as_ref().filter(|_| job.kind == PushKind::Final);
     let handed = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(place) = spool.and_then(|spool| spool.place(sink)) {
-            let stored = place.keep(&job.push);
-            shared.keeping(gateway, Keeping::Done(place.sentence(&stored)));
-            return place.deliver(sink, stored, limits);
+        let spool = shared.spool.as_ref();
+        let is_final = job.kind == PushKind::Final;
+        let stored = if is_final { job.push.stored(gateway) } else { None };
+        if is_final {
+            let kept = stored.map_or(Keeping::Nothing, |(_, stored)| Keeping::Done(stored.sentence()));
+            shared.keeping(gateway, kept);
         }
-        if job.kind == PushKind::Final {
-            shared.keeping(gateway, Keeping::Nothing);
+        if let Some((spool, stored)) = spool.zip(stored) {
+            let Drained { result, unanswered, repeats, outage, said, .. } =
+                spool.deliver(sink, &job.push, stored, limits);
+            let result = result.unwrap_or_else(|| Err(sink.given_up(Fault::Superseded)));
+            let is_outage = result.as_ref().is_err_and(Failure::retryable);
+            return Performed {
+                result,
+                unanswered,
+                repeats,
+                said,
+                is_known_outage: is_outage && outage == Some(Outage::Known),
+            };
         }
-        let older = shared.spool.as_ref().filter(|_| job.kind < PushKind::Final);
-        let older = older.and_then(|spool| spool.send_older(sink, &job.push, limits));
+        let older = spool.filter(|_| !is_final).and_then(|spool| spool.send_older(sink, &job.push, limits));
         let unanswered = older.as_ref().is_some_and(|draining| draining.unanswered);
         report_drained(shared, gateway, older);
         let handed = sink.deliver(&job.push, job.kind, limits);
-        DeliveryResult { unanswered: handed.unanswered || unanswered, ..handed }
+        Performed::of(DeliveryResult { unanswered: handed.unanswered || unanswered, ..handed })
     }));
     handed.unwrap_or_else(|panic| {
         let said = shared.state().workers[gateway].keeping.sentence().into_iter().collect();
         let result = Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref()))));
-        DeliveryResult { said, ..result.into() }
+        Performed::of(DeliveryResult { said, ..result.into() })
     })
 }
 
@@ -450,8 +532,8 @@ fn repeat(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
         return;
     }
     let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });
-    match shared.spool.as_ref().and_then(|spool| spool.place(sink)) {
-        Some(place) => place.repeat(sink, &job.push, limits),
+    match job.push.stored(gateway) {
+        Some((_, stored)) => stored.repeat(sink, &job.push, limits),
         None => drop(sink.deliver(&job.push, job.kind, limits)),
     }
 }
@@ -474,7 +556,7 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use super::{Deadline, Dispatcher, Duration, Endpoint, Job, LazyPush, Push, PushKind, SpoolOptions, thread};
-    use crate::delivery::{CountFamilies, SpoolPath};
+    use crate::delivery::SpoolPath;
     use crate::exposition::{Family, OwnedFamilies};
     use crate::grouping::GroupingKey;
     use crate::sink::Method;
@@ -510,9 +592,9 @@ mod tests {
 
     /// A dispatcher to a gateway that is down, with a state directory.
     fn keeping(directory: &tempfile::TempDir) -> Dispatcher {
-        let state_dir = SpoolPath::Named(directory.path().to_owned());
-        let (compose_counts, budget) = (CountFamilies::new(|_| Vec::new()), Duration::from_secs(1));
-        let spool = SpoolOptions { state_dir, lasting: Vec::new(), compose_counts, budget };
+        let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().key.clone());
+        let (lasting, budget, run) = (Vec::new(), Duration::from_secs(1), Arc::default());
+        let spool = SpoolOptions { state_dir, key, lasting, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod timing;
 
 pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
 pub use spool::{
-    CountFamilies, DEFAULT_STATE_DIR, Destination, RunCounts, Sent, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
-    SpooledPush, dropped, waiting_pushes,
+    DEFAULT_STATE_DIR, Destination, FinalRun, RunRecord, RunState, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
+    SpooledPush, waiting_pushes,
 };
+pub(crate) use spool::{QueueDir, StartTimes, dropped};

@@ -41,3 +41,15 @@ pub(crate) const UNREACHABLE_FOR: Duration = Duration::from_secs(3);
 
 /// The same where the push is kept in the state directory: the next run sends it.
 pub(crate) const UNREACHABLE_WHERE_KEPT: Duration = Duration::from_secs(1);
+
+/// How much of a run's time pushes of other groups get that wait. `flush` does the rest.
+pub(crate) const FOR_OTHER_GROUPS: Duration = Duration::from_millis(500);
+
+/// How long a gateway is asked at most for when the runs began whose metrics it has.
+pub(crate) const START_TIMES_WITHIN: Duration = Duration::from_secs(2);
+
+/// For how long its answer is used again.
+pub(crate) const START_TIMES_FOR: Duration = Duration::from_secs(10);
+
+/// How often is looked whether a write makes progress.
+pub(crate) const LOOK_AT_PROGRESS: Duration = Duration::from_millis(50);

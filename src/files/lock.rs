@@ -9,9 +9,15 @@ use super::open::is_at;
 
 /// A lock that is held. It ends when it is dropped, and with the process.
 #[derive(Debug)]
-pub struct FileLock(#[expect(dead_code, reason = "it is held, not used")] File);
+pub struct FileLock(File);
 
 impl FileLock {
+    /// The file, for what its holder notes in it.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Takes a file that this process has locked.
     ///
     /// # Errors

@@ -52,6 +52,9 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
     }
     let files = Files { textfile, max_bytes: config.textfile.max_bytes };
     let mut reporter = Reporter::new(config.reporting, config.identity, files, console);
+    if spawned.is_ok() {
+        reporter.begin();
+    }
     let over = supervise(spawned, &mut reporter, console);
     let outcome = over.ending.end.outcome(&config.codes);
     // A defect of ours in reporting must not cost the command's status.

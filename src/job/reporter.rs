@@ -10,12 +10,15 @@ use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes, spare_
 use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
-use crate::delivery::{CountFamilies, Dispatcher, LazyPush, Report, RunCounts, SpoolOptions, SpoolPath};
+use crate::delivery::{
+    Destination as SpoolDestination, Dispatcher, FinalRun, LazyPush, Report, RunRecord, RunState, SpoolOptions,
+    SpoolPath,
+};
 use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
-use crate::outcome::Outcome;
-use crate::report::{RunEnd, RunFacts, RunIdentity, Stage, compose, compose_counts, compose_skipped};
+use crate::outcome::{Outcome, RunCounts};
+use crate::report::{RunFacts, RunIdentity, Stage, compose, compose_skipped};
 use crate::sink::{
     Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
     print_request,
@@ -61,6 +64,7 @@ struct ReportBuilder {
     state_dir: SpoolPath,
     /// `--push-timeout`.
     budget: Duration,
+    run: Arc<RunState>,
 }
 
 /// Where the command's metrics are, and how much of them is read.
@@ -87,29 +91,10 @@ impl ReportBuilder {
         self.key.as_ref().map(GroupingKey::labels).unwrap_or_default()
     }
 
-    fn spool(&self) -> SpoolOptions {
+    fn spool(&self) -> Option<SpoolOptions> {
+        let (key, run) = (self.key.clone()?, Arc::clone(&self.run));
         let lasting = self.identity.lasting_names();
-        let identity = self.identity.clone();
-        let compose_counts = CountFamilies::new(move |counts| compose_counts(&identity, counts));
-        SpoolOptions { state_dir: self.state_dir.clone(), lasting, compose_counts, budget: self.budget }
-    }
-
-    /// Counts a run that has ended, where there is a state directory.
-    fn count(&self, stage: &Stage) -> Counted {
-        let (Stage::Ended(_, outcome), Some(key)) = (stage, &self.key) else { return Counted::default() };
-        let directory = match self.state_dir.open() {
-            Ok(Some(directory)) => directory.within(self.budget),
-            Ok(None) => return Counted::default(),
-            Err(trouble) => return Counted { counts: None, trouble: Some(trouble) },
-        };
-        match directory.count(&key.path(), *outcome) {
-            Ok((counts, note)) => Counted { counts: Some(counts), trouble: note.or_else(|| directory.exposure()) },
-            Err(trouble) => Counted { counts: None, trouble: Some(format!("the run is not counted: {trouble}")) },
-        }
-    }
-
-    fn compose(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted) -> Composed {
-        self.compose_with(stage, snapshot, (counted, self.read_textfiles(snapshot)))
+        Some(SpoolOptions { state_dir: self.state_dir.clone(), key, lasting, budget: self.budget, run })
     }
 
     /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the
@@ -125,50 +110,65 @@ impl ReportBuilder {
         textfile.read(ReadOptions { max_bytes, memory_bytes, writer: snapshot.writer, started })
     }
 
-    fn compose_with(
+    fn parse(&self, snapshot: RunSnapshot, files: TextfileContents) -> Parsed {
+        let (written, stale_warning) = (files.oldest_written, files.stale_warning(snapshot.started));
+        let (command, found) = self.parse_textfiles(files);
+        let facts = CommandFacts { samples: command.samples(), errors: found.errors(), written, was_skipped: false };
+        let (samples, errors, findings) = (facts.samples, facts.errors, found.diagnostics);
+        let findings = TextfileFindings { samples, errors, findings, troubles: Vec::new(), stale_warning };
+        Parsed { command, findings, facts }
+    }
+
+    /// What the command of a run that is over wrote; `told` are those whom it may have told that it runs. Of a skipped run the
+    /// report is the whole only where one of them still holds this run: else another run has told of itself since, which must stay.
+    fn parse_final(&self, stage: &Stage, snapshot: RunSnapshot, told: &[Sink]) -> Parsed {
+        match stage {
+            Stage::Ended(_, Outcome::Skipped) if !self.is_held(snapshot.started, told) => Parsed::of_skipped(),
+            _ => self.parse(snapshot, self.read_textfiles(snapshot)),
+        }
+    }
+
+    fn own(
         &self,
         stage: &Stage,
         snapshot: RunSnapshot,
-        (counted, files): (Counted, TextfileContents),
-    ) -> Composed {
-        let (oldest_written, stale_warning) = (files.oldest_written, files.stale_warning(snapshot.started));
-        let (command, found) = self.parse_textfiles(files);
+        (command, counts): (CommandFacts, Option<RunCounts>),
+    ) -> OwnedFamilies {
+        if let Stage::Ended(end, _) = stage
+            && command.was_skipped
+        {
+            return compose_skipped(&self.identity, end, counts).into();
+        }
         let facts = RunFacts {
             started: snapshot.started,
             reported: SystemTime::now(),
             tree: snapshot.tree,
             memory_limit_bytes: memory_limit_bytes(),
-            textfile_samples: command.samples(),
-            textfile_errors: found.errors(),
-            textfile_written: oldest_written,
-            counts: counted.counts,
+            textfile_samples: command.samples,
+            textfile_errors: command.errors,
+            textfile_written: command.written,
+            counts,
         };
-        let findings = TextfileFindings {
-            samples: command.samples(),
-            errors: found.errors(),
-            findings: found.diagnostics,
-            trouble: counted.trouble,
-            stale_warning,
-        };
-        Composed { own: compose(&self.identity, &facts, stage).into(), command, findings }
+        compose(&self.identity, &facts, stage).into()
     }
 
-    /// The report of a run that did not run the job.
-    fn compose_skipped(&self, end: &RunEnd, counted: Counted) -> Composed {
-        let own = compose_skipped(&self.identity, end, counted.counts);
-        let findings = TextfileFindings { trouble: counted.trouble, ..TextfileFindings::default() };
-        Composed { own: own.into(), command: OwnedFamilies::default(), findings }
+    /// The report without counts.
+    fn compose(&self, stage: &Stage, snapshot: RunSnapshot, parsed: Parsed) -> Composed {
+        let Parsed { command, findings, facts } = parsed;
+        Composed { own: self.own(stage, snapshot, (facts, None)), command, findings }
     }
 
-    /// The report of a run that is over; `told` are those whom it may have told that it runs. Of a skipped run it is the whole
-    /// only where one of them still holds this run: else another run has told of itself since, which must stay.
-    fn compose_final(&self, stage: &Stage, snapshot: RunSnapshot, counted: Counted, told: &[Sink]) -> Composed {
-        match stage {
-            Stage::Ended(end, Outcome::Skipped) if !self.is_held(snapshot.started, told) => {
-                self.compose_skipped(end, counted)
-            }
-            _ => self.compose(stage, snapshot, counted),
-        }
+    /// Counts a run that has ended, and stores its push for these destinations. None where it has no group or goes on.
+    fn record(
+        &self,
+        stage: &Stage,
+        snapshot: RunSnapshot,
+        (facts, command): (CommandFacts, &OwnedFamilies),
+        (method, destinations): (Method, Vec<Option<SpoolDestination>>),
+    ) -> Option<RunRecord> {
+        let (Some(spool), Stage::Ended(_, outcome)) = (self.spool(), stage) else { return None };
+        let run = FinalRun { outcome: *outcome, method, command, destinations };
+        Some(spool.record(&run, |counts| self.own(stage, snapshot, (facts, counts))))
     }
 
     /// Whether somebody holds the run that was started then.
@@ -198,11 +198,34 @@ impl ReportBuilder {
     }
 }
 
-/// What came of counting a run.
+/// What the command wrote.
 #[derive(Default)]
-struct Counted {
-    counts: Option<RunCounts>,
-    trouble: Option<String>,
+struct Parsed {
+    command: OwnedFamilies,
+    findings: TextfileFindings,
+    facts: CommandFacts,
+}
+
+/// What the run's own metrics tell of the command's.
+#[derive(Debug, Clone, Copy, Default)]
+struct CommandFacts {
+    samples: u64,
+    errors: u64,
+    written: Option<SystemTime>,
+    /// The job did not run, and its report is no more than that.
+    was_skipped: bool,
+}
+
+impl Parsed {
+    fn of_skipped() -> Self {
+        Self { facts: CommandFacts { was_skipped: true, ..CommandFacts::default() }, ..Self::default() }
+    }
+
+    /// The report of a run of which the state directory has these own metrics, and what has to be said of it.
+    fn recorded(self, own: OwnedFamilies, troubles: Vec<String>) -> Composed {
+        let Self { command, findings, .. } = self;
+        Composed { own, command, findings: TextfileFindings { troubles, ..findings } }
+    }
 }
 
 /// Who reports a run.
@@ -228,10 +251,14 @@ impl Reporter {
             files,
             state_dir: reporting.state_dir.clone(),
             budget: reporting.push_timeout,
+            run: Arc::default(),
         };
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
         let sinks = if sends { sinks(&mut reporting, &builder) } else { Vec::new() };
-        let dispatcher = (!sinks.is_empty()).then(|| Dispatcher::new(sinks).with_spool(builder.spool()));
+        let dispatcher = (!sinks.is_empty()).then(|| {
+            let dispatcher = Dispatcher::new(sinks);
+            builder.spool().into_iter().fold(dispatcher, Dispatcher::with_spool)
+        });
         Self {
             builder: Arc::new(builder),
             dispatcher,
@@ -239,6 +266,13 @@ impl Reporter {
             console,
             stop_reported: false,
             told_of_running: false,
+        }
+    }
+
+    /// The command has started. Comes back at once.
+    pub(super) fn begin(&mut self) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            dispatcher.mark_run();
         }
     }
 
@@ -253,7 +287,7 @@ impl Reporter {
             return;
         }
         let deadline = self.reporting.deadline(UNREACHABLE_FOR);
-        let push = self.push(stage, snapshot, Method::Add, None);
+        let push = self.push(stage, snapshot);
         if let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) {
             dispatcher.submit(kind, &push, deadline);
             self.told_of_running = true;
@@ -270,7 +304,7 @@ impl Reporter {
     ) -> Conclusion {
         if !self.reporting.troubles.is_empty() {
             self.console.warn("the run is not reported: nothing was pushed");
-            let findings = self.findings(stage, snapshot, summary);
+            let findings = self.findings(&stage, snapshot, summary);
             return Conclusion { findings, pushes: Vec::new(), delivered: false };
         }
         if self.dispatcher.is_some() {
@@ -278,11 +312,15 @@ impl Reporter {
         }
         let unnamed = self.reporting.is_unnamed();
         if !unnamed && !self.reporting.dry_run {
-            let findings = self.findings(stage, snapshot, summary);
+            let findings = self.findings(&stage, snapshot, summary);
             return Conclusion { findings, pushes: Vec::new(), delivered: true };
         }
-        let counted = if unnamed && !self.reporting.dry_run { self.count(stage) } else { Counted::default() };
-        let composed = self.compose_in_time((stage, snapshot, counted), self.reporting.push_timeout);
+        let parsed = self.parse_in_time(&stage, snapshot, self.reporting.push_timeout);
+        let composed = if unnamed && !self.reporting.dry_run {
+            self.record_in_time(&stage, snapshot, parsed)
+        } else {
+            self.builder.compose(&stage, snapshot, parsed)
+        };
         if unnamed {
             self.print(&composed);
         } else {
@@ -300,40 +338,43 @@ impl Reporter {
         if outcome == Outcome::Success { self.console.info(hint) } else { self.console.warn(hint) }
     }
 
-    /// Composes a report on a thread that is let go when a file system hangs. Then the run's own metrics are the report.
-    fn compose_in_time(
-        &self,
-        (stage, snapshot, counted): (Stage, RunSnapshot, Counted),
-        patience: Duration,
-    ) -> Composed {
-        if let Stage::Ended(end, Outcome::Skipped) = &stage {
-            return self.builder.compose_skipped(end, counted);
+    /// Reads metrics files on a thread that is let go when a file system hangs. Then the run's own metrics are the report.
+    fn parse_in_time(&self, stage: &Stage, snapshot: RunSnapshot, patience: Duration) -> Parsed {
+        if matches!(stage, Stage::Ended(_, Outcome::Skipped)) {
+            return Parsed::of_skipped();
         }
         let builder = Arc::clone(&self.builder);
         let contents = within(patience, move || builder.read_textfiles(snapshot)).unwrap_or_else(|| {
             let problem = Diagnostic::of_file("the command's metrics", "the file system did not answer in time");
             TextfileContents { problems: vec![problem], ..TextfileContents::default() }
         });
-        self.builder.compose_with(&stage, snapshot, (counted, contents))
+        self.builder.parse(snapshot, contents)
     }
 
     /// What a summary tells of the command's metrics, where nobody gets them. Without a summary they are not read.
-    fn findings(&self, stage: Stage, snapshot: RunSnapshot, summary: Option<SummaryFormat>) -> TextfileFindings {
+    fn findings(&self, stage: &Stage, snapshot: RunSnapshot, summary: Option<SummaryFormat>) -> TextfileFindings {
         if summary.is_none() {
             return TextfileFindings::default();
         }
         let patience = SUMMARY_PATIENCE.min(self.reporting.push_timeout);
-        self.compose_in_time((stage, snapshot, Counted::default()), patience).findings
+        self.parse_in_time(stage, snapshot, patience).findings
     }
 
     /// Counts the run on a thread that is let go when the disk hangs.
-    fn count(&self, stage: Stage) -> Counted {
-        let builder = Arc::clone(&self.builder);
+    fn record_in_time(&self, stage: &Stage, snapshot: RunSnapshot, parsed: Parsed) -> Composed {
+        let (builder, stage_there) = (Arc::clone(&self.builder), *stage);
+        let (facts, command) = (parsed.facts, parsed.command.clone());
         let (sender, receiver) = mpsc::channel();
-        let counting = move || drop(sender.send(builder.count(&stage)));
-        let started = thread::Builder::new().name("count".to_owned()).spawn(counting).is_ok();
-        let counted = if started { receiver.recv_timeout(self.reporting.push_timeout).ok() } else { None };
-        counted.unwrap_or_default()
+        let recording = move || {
+            let record = builder.record(&stage_there, snapshot, (facts, &command), (Method::Add, Vec::new()));
+            drop(sender.send(record));
+        };
+        let started = thread::Builder::new().name("count".to_owned()).spawn(recording).is_ok();
+        let record = if started { receiver.recv_timeout(self.reporting.push_timeout).ok() } else { None };
+        match record.flatten() {
+            Some(record) => parsed.recorded(record.own, record.said),
+            None => self.builder.compose(stage, snapshot, parsed),
+        }
     }
 
     /// Whether a push that failed makes a successful run fail.
@@ -354,24 +395,39 @@ impl Reporter {
     }
 
     /// `None` where there is no group to push to, and so no sink.
-    fn push(&self, stage: Stage, snapshot: RunSnapshot, method: Method, told: Option<Told>) -> Option<LazyPush> {
+    fn push(&self, stage: Stage, snapshot: RunSnapshot) -> Option<LazyPush> {
         let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
-        let told_sinks = self.dispatcher.as_ref().filter(|_| self.told_of_running).map(Dispatcher::sinks);
-        let told_sinks = told_sinks.unwrap_or_default().to_vec();
         Some(LazyPush::new(move || {
-            let counted = if told.is_some() { builder.count(&stage) } else { Counted::default() };
-            let Composed { own, command, findings } = builder.compose_final(&stage, snapshot, counted, &told_sinks);
-            if let Some(told) = told {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
-            }
-            Push { method, key, own, command }
+            let parsed = builder.parse(snapshot, builder.read_textfiles(snapshot));
+            let Composed { own, command, .. } = builder.compose(&stage, snapshot, parsed);
+            Push { method: Method::Add, key, own, command }
+        }))
+    }
+
+    /// The push of a run that has ended. What was found in the command's metrics is left in `told`.
+    fn final_push(&self, stage: Stage, snapshot: RunSnapshot, told: Told) -> Option<LazyPush> {
+        let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
+        let method = self.method(&stage);
+        let sinks = self.dispatcher.as_ref()?.sinks();
+        let destinations = sinks.iter().map(SpoolDestination::of).collect();
+        let told_sinks = if self.told_of_running { sinks.to_vec() } else { Vec::new() };
+        Some(LazyPush::recorded(move || {
+            let parsed = builder.parse_final(&stage, snapshot, &told_sinks);
+            let to = (method, destinations);
+            let mut record = builder.record(&stage, snapshot, (parsed.facts, &parsed.command), to);
+            let Composed { own, command, findings } = match &mut record {
+                Some(record) => parsed.recorded(record.own.clone(), std::mem::take(&mut record.said)),
+                None => builder.compose(&stage, snapshot, parsed),
+            };
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
+            (Push { method, key, own, command }, record)
         }))
     }
 
     fn deliver(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
         let told = Told::default();
         let method = self.method(&stage);
-        let push = self.push(stage, snapshot, method, Some(Arc::clone(&told)));
+        let push = self.final_push(stage, snapshot, Arc::clone(&told));
         let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
         let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) else { return conclusion };
         let began = Instant::now();
@@ -419,6 +475,8 @@ impl Reporter {
     fn say_result(&self, report: Report, sink: &Sink, done: &str) -> Option<Result<Delivered, String>> {
         let is_final = report.kind == PushKind::Final;
         let said = report.said;
+        // An outage is said once, as long as nothing is lost by it and nobody asked for more.
+        let is_quiet = report.is_known_outage && !self.reporting.require_push;
         let result = report.result.map(|result| match result {
             Ok(success) if report.kind == PushKind::Spooled => {
                 for note in &success.notes {
@@ -444,7 +502,7 @@ impl Reporter {
             }
             Err(failure) => {
                 // Between the pushes of a running command only the last word counts.
-                if is_final {
+                if is_final && !is_quiet {
                     self.console.warn(&failure);
                 } else if report.kind == PushKind::Spooled {
                     self.console.info(format!("a push of another group waits on: {failure}"));
@@ -455,7 +513,11 @@ impl Reporter {
             }
         });
         for line in said {
-            self.console.warn(line);
+            if is_quiet {
+                self.console.info(line);
+            } else {
+                self.console.warn(line);
+            }
         }
         result
     }
@@ -470,7 +532,7 @@ impl Reporter {
     }
 
     fn say_findings(&self, findings: &TextfileFindings) {
-        if let Some(trouble) = &findings.trouble {
+        for trouble in &findings.troubles {
             self.console.warn(trouble);
         }
         if let Some(warning) = &findings.stale_warning {
@@ -544,7 +606,7 @@ pub(super) struct TextfileFindings {
     pub(super) errors: u64,
     findings: Vec<Diagnostic>,
     /// What went wrong in the state directory.
-    trouble: Option<String>,
+    troubles: Vec<String>,
     /// What to say of files that this run did not write.
     stale_warning: Option<String>,
 }

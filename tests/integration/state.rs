@@ -36,12 +36,25 @@ pub(super) fn flush(state: &Path) -> Pushwrap {
     Pushwrap::new().args(["flush", "--state-dir"]).arg(state)
 }
 
-/// The files of a state directory with this ending.
+/// The files below a state directory with this ending.
 pub(super) fn files(state: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    fn walk(directory: &Path, files: &mut Vec<PathBuf>) {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { walk(&path, files) } else { files.push(path) }
+        }
+    }
+    let mut files = Vec::new();
+    walk(state, &mut files);
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
     files.sort();
     files
+}
+
+/// The directory of the only group.
+pub(super) fn only_group(state: &Path) -> PathBuf {
+    let paths = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    let [group] = paths.filter(|path| path.file_name().unwrap().len() == 32).collect::<Vec<_>>().try_into().unwrap();
+    group
 }
 
 pub(super) fn waiting(state: &Path) -> Vec<PathBuf> {
@@ -166,7 +179,7 @@ fn the_directory_is_made_when_the_command_has_run_and_is_for_its_owner_alone() {
 
 #[test]
 fn a_push_that_waits_holds_no_credentials_and_they_are_used_when_it_is_sent() {
-    let fake = FakeGateway::start([Reply::status("401 Unauthorized", ""), Reply::ok()]);
+    let fake = FakeGateway::without_api([Reply::status("401 Unauthorized", ""), Reply::ok()]);
     let state = tempfile::tempdir().unwrap();
     let with_password = fake.url().replace("http://", "http://me:s3cret@");
     failing(&with_password, "j", state.path()).args(["-H", "X-Key: hidden"]).run(["true"]).exit(0);
@@ -194,11 +207,11 @@ fn a_push_that_only_waits_is_a_failed_one() {
 
 #[test]
 fn what_the_gateway_refuses_for_its_contents_does_not_wait() {
-    let fake = FakeGateway::start([Reply::status("400 Bad Request", "nonsense")]);
+    let fake = FakeGateway::without_api([Reply::status("400 Bad Request", "nonsense")]);
     let state = tempfile::tempdir().unwrap();
     run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("400 Bad Request").stderr_lacks("it waits");
     assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
-    let fake = FakeGateway::start([Reply::status("401 Unauthorized", "")]);
+    let fake = FakeGateway::without_api([Reply::status("401 Unauthorized", "")]);
     run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr_has("401").stderr_has("it waits");
 }
 
@@ -209,7 +222,7 @@ fn the_last_success_survives_a_newer_failure() {
     failing(&late.url(), "j", state.path()).textfile("x 1\n").run(["true"]).exit(0);
     failing(&late.url(), "j", state.path()).run(["false"]).exit(1);
     failing(&late.url(), "j", state.path()).run(["sh", "-c", "exit 4"]).exit(4);
-    assert_eq!(waiting(state.path()).len(), 1, "the newest alone");
+    assert_eq!(waiting(state.path()).len(), 3, "one a run");
     let gateway = late.start();
     flush(state.path()).call().exit(0).stderr("").stdout_has("{job=\"j\"} pushed to");
     assert_eq!(number(&gateway, "j", "pushwrap_exit_code"), Some(4.0));
@@ -261,7 +274,7 @@ fn a_gateway_that_was_down_holds_in_the_end_what_one_that_was_up_holds() {
             let (late, state, up) =
                 (LateGateway::new(), tempfile::tempdir().unwrap(), Pushgateway::start(Version::Newest));
             let both = |options: &[&str], metrics: &str| {
-                let call = failing(&late.url(), "j", state.path()).args(["--url", &up.url()]).args(options);
+                let call = failing(&late.url(), "j", state.path()).args(["-v", "--url", &up.url()]).args(options);
                 call.textfile(metrics).run(["true"]).exit(0).stderr_has("it waits in");
             };
             up.push("PUT", "job/j", "old 1\n");
@@ -341,7 +354,7 @@ fn a_dry_run_of_flush_changes_nothing() {
     failing(CLOSED_PORT, "j", state.path()).run(["true"]).exit(0);
     let [push] = waiting(state.path()).try_into().unwrap();
     fs::write(&push, "pushwrap push 1\nnonsense").unwrap();
-    let left = fs::File::create(state.path().join(".new-killed")).unwrap();
+    let left = fs::File::create(push.with_file_name(".new-killed")).unwrap();
     left.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
     let before = files(state.path(), "");
     let said = format!("pushwrap: '{}' is damaged", push.display());
@@ -351,24 +364,26 @@ fn a_dry_run_of_flush_changes_nothing() {
     assert_eq!(files(state.path(), "").len(), before.len() - 2);
 }
 
-/// A pushwrap that was killed leaves unfinished files and the lock of the push that it was sending.
+/// A pushwrap that was killed leaves unfinished files, and verdicts that nobody reads any more.
 #[test]
 fn what_killed_runs_left_is_cleared_away_when_it_is_old_and_nobody_holds_it() {
     let gateway = Pushgateway::start(Version::Newest);
     let state = tempfile::tempdir().unwrap();
-    let name =
-        |digit: &str, ending: &str| state.path().join(format!("{}-{}{ending}", digit.repeat(32), digit.repeat(16)));
-    let old = [name("a", ".send"), name("b", ".send"), state.path().join(".new-x"), state.path().join("notes.send")];
-    for path in &old {
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let group = only_group(state.path());
+    let [queue] = [files(&group, "/lock").remove(0)].map(|lock| lock.parent().unwrap().to_owned());
+    let names = [group.join(".new-x"), queue.join(".new-x"), queue.join("0000000001.refused"), group.join("notes")];
+    for path in &names {
         let file = fs::File::create(path).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
     }
-    fs::write(name("c", ".send"), "").unwrap();
-    let held = fs::File::open(&old[1]).unwrap();
-    held.lock().unwrap();
+    let fresh = [group.join(".new-y"), queue.join("0000000002.refused")];
+    for path in &fresh {
+        fs::write(path, "").unwrap();
+    }
     run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
-    let there: Vec<bool> = old.iter().chain([&name("c", ".send")]).map(|path| path.exists()).collect();
-    assert_eq!(there, [false, true, false, true, true]);
+    let there: Vec<bool> = names.iter().chain(&fresh).map(|path| path.exists()).collect();
+    assert_eq!(there, [false, false, false, true, true, true]);
 }
 
 #[test]
@@ -413,7 +428,7 @@ fn flush_says_what_waits_and_when_nothing_does() {
 fn an_older_push_never_overtakes_a_newer_one() {
     let slow = Reply::ok().after(Duration::from_millis(600));
     // 401 is not tried again, so the script goes on with the flush.
-    let fake = FakeGateway::start([Reply::status("401 Unauthorized", ""), slow, Reply::ok()]);
+    let fake = FakeGateway::without_api([Reply::status("401 Unauthorized", ""), slow, Reply::ok()]);
     let state = tempfile::tempdir().unwrap();
     run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
     let flushing = flush(state.path()).start();
@@ -431,7 +446,7 @@ fn an_older_push_never_overtakes_a_newer_one() {
 #[test]
 fn a_push_waits_while_an_older_one_of_its_group_is_on_its_way() {
     let slow = Reply::ok().after(Duration::from_secs(4));
-    let fake = FakeGateway::start([slow, Reply::ok()]);
+    let fake = FakeGateway::without_api([slow, Reply::ok()]);
     let state = tempfile::tempdir().unwrap();
     let older = run(&fake.url(), "j", state.path()).textfile("n 1\n").spawn(["true"]);
     wait_for("the older push to be on its way", || (fake.connections() == 1).then_some(()));
@@ -448,7 +463,7 @@ fn a_push_waits_while_an_older_one_of_its_group_is_on_its_way() {
 /// A heartbeat was left unanswered, so the final push is sent again after two seconds: not over that of a newer run.
 #[test]
 fn a_final_push_is_not_repeated_over_a_newer_one() {
-    let fake = FakeGateway::start([Reply::NoAnswer, Reply::ok()]);
+    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok()]);
     let state = tempfile::tempdir().unwrap();
     let gate = state.path().join("gate");
     let script = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
@@ -465,7 +480,7 @@ fn a_final_push_is_not_repeated_over_a_newer_one() {
 /// Who is counted last need not be the first to push. A counter that falls is taken for a new one, and all of it for an increase.
 #[test]
 fn runs_at_the_same_time_let_no_counter_fall() {
-    let fake = FakeGateway::start([Reply::ok()]);
+    let fake = FakeGateway::without_api([Reply::ok()]);
     let state = tempfile::tempdir().unwrap();
     thread::scope(|scope| {
         for _ in 0..48 {
@@ -487,7 +502,7 @@ fn an_hour_without_a_gateway(state: &Path, late: &LateGateway) {
     let one = |job: &str, minute: usize| {
         let script =
             format!("echo 'minute {minute}' > $PUSHWRAP_TEXTFILE; exit {}", u8::from(!minute.is_multiple_of(6)));
-        failing(&late.url(), job, state).run(["sh", "-c", &script]).stderr_has("it waits in");
+        failing(&late.url(), job, state).arg("-v").run(["sh", "-c", &script]).stderr_has("it waits in");
     };
     thread::scope(|scope| {
         for (first, job) in ["a", "b", "c"].into_iter().enumerate() {
@@ -512,7 +527,7 @@ fn assert_the_hour(gateway: &Pushgateway) {
 fn after_an_hour_without_a_gateway_one_flush_brings_it_up_to_date() {
     let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
     an_hour_without_a_gateway(state.path(), &late);
-    assert_eq!(waiting(state.path()).len(), 3);
+    assert_eq!(waiting(state.path()).len(), 3 * 8, "older ones are merged");
     let gateway = late.start();
     flush(state.path()).call().exit(0).stderr("");
     assert_the_hour(&gateway);
@@ -537,7 +552,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     for round in 1..=200 {
         let script = format!("echo 'round {round}' > $PUSHWRAP_TEXTFILE");
         let running =
-            failing(&late.url(), "j", state.path()).args(["--push-timeout", "0.02"]).spawn(["sh", "-c", &script]);
+            failing(&late.url(), "j", state.path()).args(["-v", "--push-timeout", "0.02"]).spawn(["sh", "-c", &script]);
         thread::sleep(Duration::from_micros(fastrand::u64(0..80_000)));
         // A run that has ended is a zombie until it is waited for, which a signal does not change.
         running.kill(nix::sys::signal::Signal::SIGKILL);
@@ -547,10 +562,12 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         }
     }
     let names: Vec<PathBuf> = files(state.path(), "");
-    let known =
-        |path: &PathBuf| [".push", ".runs", ".lock", ".send"].iter().any(|end| path.to_string_lossy().ends_with(end));
-    let (known, unfinished): (Vec<PathBuf>, Vec<PathBuf>) = names.into_iter().partition(known);
-    assert!(known.len() <= 4, "{known:?}");
+    let endings = [".push", "/runs", "/lock", "/room", ".mark"];
+    let known = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        endings.iter().any(|end| path.ends_with(end)) || path.contains("/waiting/")
+    };
+    let unfinished: Vec<PathBuf> = names.into_iter().filter(|path| !known(path)).collect();
     assert!(unfinished.iter().all(|path| path.to_string_lossy().contains("/.new-")), "{unfinished:?}");
     let gateway = late.start();
     run(&late.url(), "k", state.path()).run(["true"]).exit(0).stderr("");
@@ -644,9 +661,11 @@ fn files_of_others_are_left_to_them_and_said_once() {
     for job in ["theirs", "too"] {
         failing(CLOSED_PORT, job, state.path()).run(["true"]).exit(0);
     }
-    for file in files(state.path(), "") {
-        std::os::unix::fs::chown(&file, Some(1234), None).unwrap();
-    }
+    let given = Command::new("chown")
+        .args(["-R", "1234"])
+        .args(fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().path()))
+        .status();
+    assert!(given.unwrap().success());
     failing(CLOSED_PORT, "own", state.path()).run(["true"]).exit(0);
     let said = format!("pushwrap: '{}' has a push that {}\n", state.path().display(), belongs_to(1234));
     let own = flush(state.path()).arg("-n").call().exit(1).stderr(&said);
@@ -661,7 +680,7 @@ fn a_link_in_place_of_a_file_is_said_and_not_followed() {
     let gateway = Pushgateway::start(Version::Newest);
     let state = tempfile::tempdir().unwrap();
     run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
-    let [counts] = files(state.path(), ".runs").try_into().unwrap();
+    let [counts] = files(state.path(), "/runs").try_into().unwrap();
     let target = state.path().join("target");
     fs::rename(&counts, &target).unwrap();
     std::os::unix::fs::symlink(&target, &counts).unwrap();
@@ -716,7 +735,7 @@ fn damaged_files_are_said_once_and_gone() {
     let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
     failing(&late.url(), "j", state.path()).run(["true"]).exit(0);
     let [push] = waiting(state.path()).try_into().unwrap();
-    let [counts] = files(state.path(), ".runs").try_into().unwrap();
+    let [counts] = files(state.path(), "/runs").try_into().unwrap();
     let bytes = fs::read(&push).unwrap();
     fs::write(&push, &bytes[..bytes.len() / 2]).unwrap();
     fs::write(&counts, "").unwrap();
@@ -737,8 +756,7 @@ fn a_lock_that_is_held_for_ever_hangs_no_run() {
     let gateway = Pushgateway::start(Version::Newest);
     let state = tempfile::tempdir().unwrap();
     run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
-    let [lock] = files(state.path(), ".lock").try_into().unwrap();
-    let held = fs::File::open(&lock).unwrap();
+    let held = fs::File::open(only_group(state.path()).join("lock")).unwrap();
     held.lock().unwrap();
     for (budget, command, success) in [("10", "false", 0), ("2", "true", 1)] {
         let limit = Duration::from_secs_f64(budget.parse::<f64>().unwrap() + 0.3);

@@ -1,139 +1,241 @@
-//! How often a job ran and with which outcome, kept in the state directory. Counted under a lock, so that runs at the same time
-//! lose nothing, and only for as long as a job can wait.
+//! How often the job of a group ran and with which outcome, and the runs that were killed: each run leaves a mark when its command
+//! has started, and who counts next finds the marks of processes that are no more.
 
 use std::fmt::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::delivery::spool::dir::{SpoolDir, digest};
-use crate::outcome::Outcome;
+use crate::delivery::spool::dir::{
+    GroupDir, make_directory, names, read, remove, remove_unfinished, replace, unfinished,
+};
+use crate::delivery::spool::process::Process;
+use crate::files::{Links, open};
+use crate::outcome::{Outcome, RunCounts};
 
-/// The first line of the file.
-const HEAD: &str = "pushwrap runs 1";
+/// The first line of the file of counts.
+const HEAD: &str = "pushwrap runs 2";
+/// What the names of marks end in.
+const MARK: &str = ".mark";
 
-/// How often the job of one group has run since its state directory was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RunCounts {
-    /// In the order of [`Outcome::ALL`].
-    runs: [u64; Outcome::ALL.len()],
-    /// Runs since the last success; skipped ones do not count.
-    pub consecutive_failures: u64,
+/// What the file of counts says. It is written under the lock of its group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct RunsFile {
+    pub(crate) counts: RunCounts,
+    /// The number of the last run.
+    pub(crate) last: u64,
+    /// The marks of the runs that were counted last: one of them that is still there was not removed in time.
+    counted: Vec<String>,
 }
 
-impl RunCounts {
-    /// How many runs ended like this.
-    #[must_use]
-    pub fn runs(&self, outcome: Outcome) -> u64 {
-        Outcome::ALL.iter().zip(self.runs).find(|(other, _)| **other == outcome).map_or(0, |(_, count)| count)
+impl RunsFile {
+    /// Counts that an older version has kept.
+    pub(crate) fn of(counts: RunCounts) -> Self {
+        Self { counts, ..Self::default() }
     }
 
-    fn add(&mut self, outcome: Outcome) {
-        for (count, other) in self.runs.iter_mut().zip(Outcome::ALL) {
-            *count = count.saturating_add(u64::from(other == outcome));
-        }
-        self.consecutive_failures = match outcome {
-            Outcome::Success => 0,
-            Outcome::Skipped => self.consecutive_failures,
-            _ => self.consecutive_failures.saturating_add(1),
-        };
+    /// The counts of a group; none where it has never run, and [`io::ErrorKind::InvalidData`] where they are damaged.
+    pub(crate) fn read(group: &GroupDir) -> io::Result<Option<Self>> {
+        let Some(content) = read(&group.file("runs"))? else { return Ok(None) };
+        let known = std::str::from_utf8(&content).ok().and_then(Self::from_text);
+        known.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn to_text(self, group: &str) -> String {
-        let mut text = format!("{HEAD}\ngroup {group}\n");
-        for (outcome, count) in Outcome::ALL.iter().zip(self.runs) {
-            let _ = writeln!(text, "{} {count}", outcome.name());
+    /// Writes the counts, and removes the marks of the runs that are in them.
+    pub(crate) fn write(&self, group: &GroupDir) -> io::Result<()> {
+        replace(&group.file("runs"), self.to_text().as_bytes())?;
+        for mark in &self.counted {
+            // One that stays is known to be counted.
+            let _ = remove(&group.file(mark));
         }
-        let _ = writeln!(text, "consecutive_failures {}", self.consecutive_failures);
+        Ok(())
+    }
+
+    /// Counts a run that has ended, and takes away its mark.
+    pub(crate) fn add(&mut self, outcome: Outcome, mark: Option<&Mark>) {
+        self.counts.add(outcome);
+        self.counted.extend(mark.map(Mark::name));
+    }
+
+    /// Counts the runs of this group that were killed, and returns when they began.
+    pub(crate) fn add_lost(&mut self, group: &GroupDir) -> io::Result<Vec<LostRun>> {
+        let names = names(&group.path)?;
+        remove_unfinished(&group.path, &names);
+        let before = std::mem::take(&mut self.counted);
+        let mut lost = Vec::new();
+        for name in names.into_iter().filter(|name| name.ends_with(MARK)) {
+            if before.contains(&name) {
+                self.counted.push(name);
+            } else if let Some(run) = LostRun::at(&group.file(&name)) {
+                self.counts.add_lost();
+                self.counted.push(name);
+                lost.push(run);
+            }
+        }
+        Ok(lost)
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!("{HEAD}\nlast {}\n", self.last);
+        for outcome in Outcome::ALL {
+            let _ = writeln!(text, "{} {}", outcome.name(), self.counts.runs(outcome));
+        }
+        let RunCounts { lost, consecutive_failures, .. } = self.counts;
+        let _ = writeln!(text, "lost {lost}\nconsecutive_failures {consecutive_failures}");
+        for mark in &self.counted {
+            let _ = writeln!(text, "counted {mark}");
+        }
+        text.push_str("end\n");
         text
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        let number = |name: &str| {
-            let lines = text.lines().filter_map(|line| line.split_once(' '));
-            lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse().ok())
-        };
-        if !text.starts_with(HEAD) || !text.ends_with('\n') {
-            return None;
-        }
-        let runs = Outcome::ALL.map(|outcome| number(outcome.name()).unwrap_or(0));
-        Some(Self { runs, consecutive_failures: number("consecutive_failures")? })
+        let body = text.strip_prefix(HEAD)?.strip_suffix("\nend\n")?;
+        let of = |name: &'static str| body.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(' '));
+        let number = |name| of(name).next().and_then(|value| value.parse().ok());
+        let counts = counts_of(number)?;
+        Some(Self { counts, last: number("last")?, counted: of("counted").map(str::to_owned).collect() })
     }
 }
 
-impl SpoolDir {
-    /// The counts of a group as they are now, where they can be read.
-    pub(crate) fn counts(&self, group_name: &str) -> Option<RunCounts> {
-        let content = self.read(&format!("{group_name}.runs")).ok()??;
-        std::str::from_utf8(&content).ok().and_then(RunCounts::from_text)
+impl GroupDir {
+    /// Whether runs of the group have left marks.
+    pub(crate) fn has_marks(&self) -> bool {
+        names(&self.path).is_ok_and(|names| names.iter().any(|name| name.ends_with(MARK)))
+    }
+}
+
+/// The counts of lines of a name and a number.
+pub(crate) fn counts_of(number: impl Fn(&'static str) -> Option<u64>) -> Option<RunCounts> {
+    let runs = Outcome::ALL.map(|outcome| number(outcome.name()).unwrap_or(0));
+    Some(RunCounts::new(runs, number("lost").unwrap_or(0), number("consecutive_failures")?))
+}
+
+/// A run that was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LostRun {
+    began: SystemTime,
+    pid: i32,
+}
+
+impl LostRun {
+    /// The run of this mark, if it is lost. Its process holds a lock on it, which nobody else can fake or inherit; the pid decides
+    /// where there are no locks, and where the directory was copied or restored under a run that goes on.
+    fn at(mark: &Path) -> Option<Self> {
+        let file = open(mark, Links::Refuse).ok()?;
+        if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        let text = fs::read_to_string(mark).unwrap_or_default();
+        let (began, process) = text.split_once(' ').unwrap_or_default();
+        let process = Process::from_text(process);
+        if process.as_ref().is_some_and(Process::is_alive) {
+            return None;
+        }
+        let began = UNIX_EPOCH + Duration::from_secs(began.parse().unwrap_or_default());
+        Some(Self { began, pid: process.map_or(0, |process| process.pid()) })
     }
 
-    /// Counts a run of this group (the path of its grouping key) and returns the new counts, with what has to be said
-    /// although it worked.
-    ///
-    /// # Errors
-    /// Why it was not counted.
-    pub fn count(&self, group: &str, outcome: Outcome) -> Result<(RunCounts, Option<String>), String> {
-        let group_name = digest(&[group.as_bytes()]);
-        let file = format!("{group_name}.runs");
-        let _lock = self.lock(&format!("{group_name}.lock"))?;
-        let trouble = |error: std::io::Error| self.trouble(&error);
-        let (mut counts, mut note) = (RunCounts::default(), None);
-        if let Some(content) = self.read(&file).map_err(trouble)? {
-            let known = std::str::from_utf8(&content).ok().and_then(RunCounts::from_text);
-            let damaged = || format!("'{}' is damaged: runs are counted from 0", self.path().join(&file).display());
-            note = known.is_none().then(damaged);
-            counts = known.unwrap_or_default();
-        }
-        counts.add(outcome);
-        self.replace(&file, counts.to_text(group).as_bytes()).map_err(trouble)?;
-        Ok((counts, note))
+    /// What is said of it, once.
+    pub(crate) fn sentence(&self, group: &str) -> String {
+        let (began, pid) = (humantime::format_rfc3339_seconds(self.began), self.pid);
+        format!(
+            "a run of {group} that began at {began} is lost: its pushwrap (process {pid}) ended before it could report"
+        )
+    }
+}
+
+/// The mark of a run that goes on.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    path: PathBuf,
+    /// Locked: nobody takes the run for lost while this process lives.
+    _file: File,
+}
+
+impl Mark {
+    /// Leaves a mark of this process. It is locked before it has its name, so that nobody finds it unlocked.
+    pub(crate) fn leave(group: &GroupDir) -> io::Result<Self> {
+        make_directory(&group.path)?;
+        let mut file = unfinished(&group.path)?;
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        // Where the file system knows no locks, the pid is what is left.
+        let _ = file.as_file().try_lock();
+        writeln!(file, "{began} {}", Process::own().to_text())?;
+        let path = group.file(&format!("{}-{:08x}{MARK}", Process::own().pid(), fastrand::u32(..)));
+        let file = file.persist(&path).map_err(|error| error.error)?;
+        Ok(Self { path, _file: file })
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RunCounts;
-    use crate::delivery::spool::dir::SpoolPath;
-    use crate::outcome::Outcome;
+    use std::fs;
 
-    #[test]
-    fn a_success_ends_a_row_of_failures_and_a_skipped_run_changes_nothing() {
-        let mut counts = RunCounts::default();
-        for (outcome, failures) in [
-            (Outcome::Failure, 1),
-            (Outcome::Timeout, 2),
-            (Outcome::Skipped, 2),
-            (Outcome::NotStarted, 3),
-            (Outcome::Success, 0),
-            (Outcome::Skipped, 0),
-        ] {
-            counts.add(outcome);
-            assert_eq!(counts.consecutive_failures, failures, "{outcome:?}");
-        }
-        assert_eq!((counts.runs(Outcome::Skipped), counts.runs(Outcome::Signal)), (2, 0));
-        assert_eq!(RunCounts::from_text(&counts.to_text("/metrics/job/a")), Some(counts));
+    use super::{GroupDir, Mark, Process, RunsFile};
+    use crate::delivery::spool::dir::{SpoolPath, make_directory};
+    use crate::outcome::{Outcome, RunCounts};
+
+    fn group() -> (tempfile::TempDir, GroupDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let group = state.group_named("0".repeat(32));
+        make_directory(&group.path).unwrap();
+        (directory, group)
     }
 
     #[test]
     fn half_a_file_is_damaged() {
-        let text = RunCounts::default().to_text("g");
+        let mut runs = RunsFile { last: 17, counted: vec!["1-x.mark".to_owned()], ..RunsFile::default() };
+        runs.add(Outcome::Failure, None);
+        let text = runs.to_text();
+        assert_eq!(RunsFile::from_text(&text), Some(runs));
         for end in 0..text.len() - 1 {
-            assert_eq!(RunCounts::from_text(&text[..end]), None, "{end}");
+            assert_eq!(RunsFile::from_text(&text[..end]), None, "{end}");
         }
     }
 
+    /// What a killed process leaves: its mark without its lock.
+    fn leave_dead_mark(group: &GroupDir, name: &str, process: &str) {
+        fs::write(group.file(name), format!("1700000000 {process}\n")).unwrap();
+    }
+
     #[test]
-    fn runs_at_the_same_time_are_all_counted() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..10 {
-                        state.count("g", Outcome::Failure).unwrap();
-                    }
-                });
-            }
-        });
-        let (counts, note) = state.count("g", Outcome::Skipped).unwrap();
-        assert_eq!((counts.runs(Outcome::Failure), counts.consecutive_failures, note), (80, 80, None));
+    fn a_run_is_lost_when_its_process_is_no_more_and_counted_once() {
+        let (_directory, group) = group();
+        let going_on = Mark::leave(&group).unwrap();
+        let own = Process::own().to_text();
+        let started_later = own.replacen(" 0", " 9", 1);
+        let before_a_reboot = own.replace(own.rsplit(' ').next().unwrap(), "another-boot");
+        for (name, process) in
+            [("1-a.mark", "0999999999 1 x"), ("2-b.mark", &started_later), ("3-c.mark", &before_a_reboot)]
+        {
+            leave_dead_mark(&group, name, process);
+        }
+        // Copied or restored under a process that lives: it has no lock on this file.
+        leave_dead_mark(&group, "4-d.mark", &own);
+        leave_dead_mark(&group, "5-e.mark", "");
+        let mut runs = RunsFile::default();
+        assert_eq!(runs.add_lost(&group).unwrap().len(), 4);
+        assert_eq!(runs.counts, RunCounts::new([0; 8], 4, 4));
+        let marks = [group.file("1-a.mark"), group.file("5-e.mark")];
+        let kept: Vec<Vec<u8>> = marks.iter().map(|path| fs::read(path).unwrap()).collect();
+        runs.write(&group).unwrap();
+        assert!(marks.iter().all(|path| !path.exists()) && group.file("4-d.mark").exists());
+        // Killed between the counts and the marks: these are known to be counted.
+        for (path, content) in marks.iter().zip(kept) {
+            fs::write(path, content).unwrap();
+        }
+        let mut again = RunsFile::read(&group).unwrap().unwrap();
+        assert_eq!(again.add_lost(&group).unwrap(), []);
+        again.add(Outcome::Success, Some(&going_on));
+        again.write(&group).unwrap();
+        assert_eq!((again.counts.lost, again.counts.consecutive_failures), (4, 0));
+        assert!(!going_on.path.exists() && marks.iter().all(|path| !path.exists()));
     }
 }

@@ -1,23 +1,32 @@
-//! One push that waits in the state directory, as the text of a file: whom it is for, what is asked, and nothing secret. A check sum
-//! tells a file that a disk or a person damaged.
+//! One push that waits in the state directory, as a file: whom it is for, what is asked, and nothing secret. The command's metrics
+//! stand before the run's own, because they are written before the run has its number. A check sum tells a file that a disk or a
+//! person damaged.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tempfile::NamedTempFile;
 
-use crate::delivery::spool::dir::digest;
-use crate::exposition::{Context, Family, OwnedFamilies, Source, encode};
+use crate::delivery::spool::digest::{Digest, digest};
+use crate::delivery::spool::dir::unfinished;
+use crate::delivery::spool::process::{Process, boot_id};
+use crate::exposition::{Context, OwnedFamilies, Source, encode};
 use crate::grouping::GroupingKey;
-use crate::sink::merge::surviving;
-use crate::sink::push::without_samples;
-use crate::sink::{Method, Push};
+use crate::sink::{Method, Push, Sink};
 
 /// The first line of the file.
-const HEAD: &str = "pushwrap push 1";
+const HEAD: &str = "pushwrap push 2\n";
+/// So much is written to the disk at once: a file system that takes this much is one that does not hang.
+const PIECE_BYTES: usize = 4 << 20;
+/// No clock was right that said less: this was written later. In seconds since 1970.
+const LEAST_CLOCK: u64 = 1_767_225_600;
 
 /// What is spoken at a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SinkKind {
     /// A Pushgateway, or what speaks like one.
     Pushgateway,
@@ -26,39 +35,80 @@ pub enum SinkKind {
 }
 
 impl SinkKind {
+    const ALL: [Self; 2] = [Self::Pushgateway, Self::RemoteWrite];
+
     fn name(self) -> &'static str {
         match self {
             Self::Pushgateway => "pushgateway",
             Self::RemoteWrite => "remote-write",
         }
     }
+
+    /// The kind of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// Whom a push is for: never with credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Destination {
     /// What is spoken there.
-    pub door: SinkKind,
+    pub kind: SinkKind,
     /// Its address without user and password.
     pub url: String,
 }
 
-/// What a push has taken over from an older one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inherited {
-    /// Nothing that it could be refused for.
-    Nothing,
-    /// Metrics.
-    Metrics,
+impl Destination {
+    /// Whom a push to this sink waits for; `None` for what needs no waiting.
+    pub(crate) fn of(sink: &Sink) -> Option<Self> {
+        let (kind, url) = match sink {
+            Sink::Pushgateway(gateway) => (SinkKind::Pushgateway, gateway.url.identity()),
+            Sink::RemoteWrite(remote) => (SinkKind::RemoteWrite, remote.endpoint.url.identity()),
+            Sink::File(_) => return None,
+        };
+        Some(Self { kind, url })
+    }
+
+    /// The name of its directories.
+    pub(crate) fn name(&self) -> String {
+        let mut name = digest(&[self.kind.name().as_bytes(), b" ", self.url.as_bytes()]);
+        name.truncate(16);
+        name
+    }
 }
 
-/// What has become of an older DELETE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deletion {
-    /// There was none.
-    None,
-    /// It is part of this push.
-    Inherited,
+/// Since when a push waits, by two clocks: that of the wall may be wrong, and that of the boot does not outlive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) wall: SystemTime,
+    boot: String,
+    uptime: Duration,
+}
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self { wall: SystemTime::now(), boot: boot_id().to_owned(), uptime: uptime() }
+    }
+
+    /// Since this moment by the wall's clock.
+    pub(crate) fn at(wall: SystemTime) -> Self {
+        Self { wall, boot: String::new(), uptime: Duration::ZERO }
+    }
+
+    /// How long ago that is; none where nothing can be known, because the clock was wrong then.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        if self.boot == boot_id() {
+            return Some(uptime().saturating_sub(self.uptime));
+        }
+        let is_right = self.wall >= UNIX_EPOCH + Duration::from_secs(LEAST_CLOCK);
+        SystemTime::now().duration_since(self.wall).ok().filter(|_| is_right)
+    }
+}
+
+/// The time since the boot, in which the machine may have slept.
+fn uptime() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 /// A push that waits.
@@ -66,24 +116,28 @@ pub(crate) enum Deletion {
 pub struct SpooledPush {
     /// Whom it is for.
     pub destination: Destination,
-    /// Since when it waits.
-    pub since: SystemTime,
+    pub(crate) since: Since,
     /// What is to be sent.
     pub push: Push,
-    /// Tells it from others of the same group, older ones by a lower number.
-    pub(crate) token: u64,
     /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
-    pub(crate) deletion: Deletion,
+    pub(crate) deletes: bool,
+    /// The families of it that a receiver of remote write is told again.
+    pub(crate) lasting: Vec<String>,
+    /// Who has stored it.
+    pub(crate) owner: Process,
 }
 
 impl SpooledPush {
     /// A push that waits from now on.
+    pub(crate) fn new(destination: Destination, push: Push, lasting: Vec<String>) -> Self {
+        let (since, owner) = (Since::now(), Process::own().clone());
+        Self { destination, since, push, deletes: false, lasting, owner }
+    }
+
+    /// Since when it waits, by the wall's clock.
     #[must_use]
-    pub(crate) fn new(destination: Destination, push: Push) -> Self {
-        let since = SystemTime::now();
-        let nanos = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let token = u64::try_from(nanos).unwrap_or_default();
-        Self { destination, since, push, token, deletion: Deletion::None }
+    pub fn since(&self) -> SystemTime {
+        self.since.wall
     }
 
     /// The group as in PromQL: `{job="backup", instance="db1"}`.
@@ -96,238 +150,199 @@ impl SpooledPush {
     #[must_use]
     pub fn deed(&self) -> &'static str {
         match self.push.method {
-            _ if self.destination.door == SinkKind::RemoteWrite => "written to",
+            _ if self.destination.kind == SinkKind::RemoteWrite => "written to",
             Method::Add => "pushed to",
             Method::Replace => "replaced at",
             Method::Delete => "deleted at",
         }
     }
 
-    /// The name of everything that belongs to the group.
-    pub(crate) fn group_name(&self) -> String {
-        digest(&[self.push.key.path().as_bytes()])
+    /// The family of the run's start, and when that was, in seconds since 1970.
+    pub(crate) fn start(&self) -> Option<(&str, f64)> {
+        let family =
+            self.push.own.families().iter().find(|family| family.name().ends_with("start_timestamp_seconds"))?;
+        Some((family.name(), family.samples().first()?.number()))
     }
 
-    /// The name of its file, without the ending.
-    pub(crate) fn name(&self) -> String {
-        format!("{}-{}", self.group_name(), destination_name(&self.destination))
-    }
-
-    /// Makes one push of the older one and this one: the gateway holds afterwards what it would after both. A receiver of remote
-    /// write gives what it is told the time of now, so there only `lasting` families are told again: the last success.
-    ///
-    /// Whether it has metrics of the older one now, for which it can be refused.
-    pub(crate) fn inherit(&mut self, older: &Self, lasting: &[String]) -> Inherited {
-        let is_gateway = self.destination.door == SinkKind::Pushgateway;
-        if is_gateway && (older.push.method == Method::Delete || older.deletion == Deletion::Inherited) {
-            self.deletion = Deletion::Inherited;
-        }
-        if is_gateway && self.push.method != Method::Add {
-            return Inherited::Nothing;
-        }
-        if is_gateway && older.push.method != Method::Add {
-            // A PUT, and what a POST puts over it; a DELETE, and what a POST puts into the void.
-            self.push.method = Method::Replace;
-        }
-        if is_gateway && older.push.method == Method::Delete {
-            return Inherited::Nothing;
-        }
-        let stays = |family: &Family<'_>| is_gateway || lasting.iter().any(|name| name == family.name());
-        let (own, before) = (&self.push, &older.push);
-        let merged = |newer: &OwnedFamilies, older: &OwnedFamilies| {
-            OwnedFamilies::of(vec![newer.clone(), older.clone()], |parts| match parts {
-                [newer, older] => {
-                    let remaining = surviving(older.families(), own.families()).filter(|family| stays(family));
-                    newer.families().iter().chain(remaining).cloned().collect()
-                }
-                _ => Vec::new(),
-            })
-        };
-        let (own_families, command) = (merged(&own.own, &before.own), merged(&own.command, &before.command));
-        let number = |push: &Push| push.families().count();
-        let alone = number(&self.push);
-        (self.push.own, self.push.command) = (own_families, command);
-        if number(&self.push) > alone { Inherited::Metrics } else { Inherited::Nothing }
-    }
-
-    /// The DELETE that it has taken the place of: a gateway that was up would have had it, whatever it says of this push.
-    pub(crate) fn inherited_deletion(&self) -> Option<Push> {
-        let deletes = self.deletion == Deletion::Inherited && self.push.method != Method::Delete;
-        deletes.then(|| Push::deletion(self.push.key.clone()))
-    }
-
-    /// Puts these counts into the place of others.
-    pub(crate) fn recount(&mut self, counts: Vec<Family<'static>>) {
-        let is_count = |family: &Family<'_>| counts.iter().any(|count| count.name() == family.name());
-        if !self.push.own.families().iter().any(is_count)
-            || counts.iter().all(|count| self.push.own.families().contains(count))
-        {
-            return;
-        }
-        self.push.own = OwnedFamilies::of(vec![self.push.own.clone()], move |parts| {
-            let families = parts.iter().flat_map(OwnedFamilies::families);
-            let others: Vec<_> =
-                families.filter(|family| counts.iter().all(|count| count.name() != family.name())).cloned().collect();
-            counts.into_iter().chain(others).collect()
-        });
-    }
-
-    /// Takes the families of these counts out.
-    pub(crate) fn uncount(&mut self, counts: &[Family<'_>]) {
-        self.push.own = OwnedFamilies::of(vec![self.push.own.clone()], |parts| {
-            let families = parts.iter().flat_map(OwnedFamilies::families);
-            families.filter(|family| counts.iter().all(|count| count.name() != family.name())).cloned().collect()
-        });
-    }
-
-    /// The same with the run's own metrics alone, where that is less.
-    pub(crate) fn lightened(&self) -> Option<Self> {
-        if self.push.command.is_empty() {
-            return None;
-        }
-        let own = OwnedFamilies::of(vec![self.push.own.clone()], |parts| {
-            parts.iter().flat_map(OwnedFamilies::families).map(without_samples).collect()
-        });
-        Some(Self { push: Push { own, command: OwnedFamilies::default(), ..self.push.clone() }, ..self.clone() })
-    }
-
-    /// The content of its file.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let Self { destination, since, push, token, deletion } = self;
-        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut head = format!("token {token}\nsince {}\n", since.as_secs());
-        let _ = writeln!(head, "door {}\nurl {}", destination.door.name(), destination.url);
-        let _ = writeln!(head, "method {}\npath {}", push.method.name(), push.key.path());
+    fn head(&self) -> String {
+        let Self { destination, since, push, deletes, lasting, owner } = self;
+        let wall = since.wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut head = format!("{HEAD}since {wall}\nuptime {} {}\n", since.uptime.as_secs(), since.boot);
+        let _ = writeln!(head, "owner {}\nkind {}\nurl {}", owner.to_text(), destination.kind.name(), destination.url);
+        let _ = writeln!(head, "method {}", push.method.name());
         for (name, value) in push.key.labels() {
             let _ = writeln!(head, "label {name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
         }
-        if *deletion == Deletion::Inherited {
-            head.push_str("deletion inherited\n");
+        for name in lasting {
+            let _ = writeln!(head, "lasting {name}");
         }
-        let body = encode(push.families());
-        let own = if push.command.is_empty() { Vec::new() } else { encode(&push.own_alone()) };
-        if !push.command.is_empty() {
-            let _ = writeln!(head, "fallback_body {}", own.len());
+        if *deletes {
+            head.push_str("deletes\n");
         }
-        let _ = writeln!(head, "body {}\n", body.len());
-        let sum = digest(&[head.as_bytes(), &body, &own]);
-        [format!("{HEAD}\nsum {sum}\n").as_bytes(), head.as_bytes(), &body, &own].concat()
+        head
     }
 
-    /// The reverse; `None` for what is damaged.
+    /// The push that a file says; `None` for what is damaged.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(HEAD.as_bytes())?.strip_prefix(b"\nsum ")?;
-        let (sum, rest) = rest.split_at_checked(32)?;
-        let rest = rest.strip_prefix(b"\n")?;
-        if digest(&[rest]).as_bytes() != sum {
+        let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(33)?)?;
+        if sum.strip_suffix(b"\n")? != digest(&[content]).as_bytes() {
             return None;
         }
-        let end = rest.windows(2).position(|two| two == b"\n\n")?;
-        let head = Head(std::str::from_utf8(rest.get(..end)?).ok()?);
-        let content = rest.get(end + 2..)?;
-        let (body, own) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
-        let (own, command) = families_of(body, head.one("fallback_body").map(|_| own));
-        let key = GroupingKey::held(head.labels()?)?;
+        let (head, rest) = split_head(content.strip_prefix(HEAD.as_bytes())?)?;
+        let (command, rest) = rest.split_at_checked(head.one("command")?.parse().ok()?)?;
+        let own = rest.strip_prefix(b"own\n")?;
+        let (uptime, boot) = head.one("uptime")?.split_once(' ')?;
+        let wall = UNIX_EPOCH.checked_add(Duration::from_secs(head.one("since")?.parse().ok()?))?;
         Some(Self {
-            destination: Destination { door: head.door()?, url: head.one("url")?.to_owned() },
-            since: UNIX_EPOCH + Duration::from_secs(head.one("since")?.parse().ok()?),
-            push: Push { method: head.method()?, key, own, command },
-            token: head.one("token")?.parse().ok()?,
-            deletion: head.one("deletion").map_or(Deletion::None, |_| Deletion::Inherited),
+            destination: Destination {
+                kind: SinkKind::from_name(head.one("kind")?)?,
+                url: head.one("url")?.to_owned(),
+            },
+            since: Since { wall, boot: boot.to_owned(), uptime: Duration::from_secs(uptime.parse().ok()?) },
+            push: Push { method: head.method()?, key: head.key()?, own: families(own), command: families(command) },
+            deletes: head.0.lines().any(|line| line == "deletes"),
+            lasting: head.all("lasting").map(str::to_owned).collect(),
+            owner: Process::from_text(head.one("owner")?)?,
         })
     }
 }
 
-/// The run's own families and the command's. `own` has the names of the own ones, where there are others.
-fn families_of(body: &[u8], own: Option<&[u8]>) -> (OwnedFamilies, OwnedFamilies) {
-    let read = |text: &[u8]| OwnedFamilies::read(vec![Source::new("the push", text.to_vec())], &Context::default()).0;
-    let all = read(body);
-    let Some(own) = own.map(read) else { return (all, OwnedFamilies::default()) };
-    let part = |is_own: bool| {
-        OwnedFamilies::of(vec![all.clone()], |parts| {
-            let families = parts.iter().flat_map(OwnedFamilies::families);
-            let known = |family: &&Family<'_>| own.families().iter().any(|other| other.name() == family.name());
-            families.filter(|family| known(family) == is_own).cloned().collect()
-        })
-    };
-    (part(true), part(false))
+/// The families of text that we have written.
+pub(crate) fn families(text: &[u8]) -> OwnedFamilies {
+    OwnedFamilies::read(vec![Source::new("a push that waited", text.to_vec())], &Context::default()).0
 }
 
-/// The name of a destination within file names.
-pub(crate) fn destination_name(destination: &Destination) -> String {
-    let mut name = digest(&[destination.door.name().as_bytes(), b" ", destination.url.as_bytes()]);
-    name.truncate(16);
-    name
+/// The head up to the first empty line, and what follows.
+pub(crate) fn split_head(bytes: &[u8]) -> Option<(Head<'_>, &[u8])> {
+    let end = memchr::memmem::find(bytes, b"\n\n")?;
+    Some((Head(std::str::from_utf8(bytes.get(..end)?).ok()?), bytes.get(end + 2..)?))
 }
 
 /// Lines of a name, a blank and a value.
-struct Head<'t>(&'t str);
+pub(crate) struct Head<'t>(&'t str);
 
 impl<'t> Head<'t> {
-    fn all(&self, name: &'static str) -> impl Iterator<Item = &'t str> {
+    pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &'t str> {
         self.0.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(' '))
     }
 
-    fn one(&self, name: &'static str) -> Option<&'t str> {
+    pub(crate) fn one(&self, name: &'static str) -> Option<&'t str> {
         self.all(name).next()
     }
 
-    fn door(&self) -> Option<SinkKind> {
-        let name = self.one("door")?;
-        [SinkKind::Pushgateway, SinkKind::RemoteWrite].into_iter().find(|door| door.name() == name)
-    }
-
-    fn method(&self) -> Option<Method> {
+    pub(crate) fn method(&self) -> Option<Method> {
         let name = self.one("method")?;
         [Method::Add, Method::Replace, Method::Delete].into_iter().find(|method| method.name() == name)
     }
 
-    fn labels(&self) -> Option<Vec<(String, String)>> {
+    pub(crate) fn key(&self) -> Option<GroupingKey> {
         let label = |line: &str| {
             let (name, value) = line.split_once('=')?;
             Some((name.to_owned(), percent_decode_str(value).decode_utf8().ok()?.into_owned()))
         };
-        self.all("label").map(label).collect()
+        GroupingKey::held(self.all("label").map(label).collect::<Option<_>>()?)
+    }
+}
+
+/// The file of a push while it is written.
+#[derive(Debug)]
+pub(crate) struct EntryWriter {
+    file: NamedTempFile,
+    sum: Digest,
+    bytes: u64,
+}
+
+impl EntryWriter {
+    /// Writes everything but the run's own metrics; `progress` is called for each piece that has reached the disk.
+    pub(crate) fn begin(directory: &Path, push: &SpooledPush, progress: impl Fn()) -> io::Result<Self> {
+        let command = encode(push.push.command.families());
+        let mut writer = Self { file: unfinished(directory)?, sum: Digest::new(), bytes: 0 };
+        writer.write(format!("{}command {}\n\n", push.head(), command.len()).as_bytes())?;
+        for piece in command.chunks(PIECE_BYTES) {
+            writer.write(piece)?;
+            if command.len() > PIECE_BYTES {
+                writer.file.as_file().sync_data()?;
+            }
+            progress();
+        }
+        Ok(writer)
+    }
+
+    /// Writes the rest. Then the file is whole on the disk, and has only to get its name.
+    pub(crate) fn finish(&mut self, own: &[u8]) -> io::Result<()> {
+        self.write(b"own\n")?;
+        self.write(own)?;
+        let sum = self.sum.text();
+        self.write(format!("{sum}\n").as_bytes())?;
+        self.file.as_file().sync_all()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.add(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
+    /// How large it is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives it its name.
+    pub(crate) fn persist(self, path: &Path) -> io::Result<()> {
+        self.file.persist(path).map(drop).map_err(|error| error.error)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, Destination, OwnedFamilies, SinkKind, Source, SpooledPush, encode};
+    use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::{Destination, EntryWriter, Since, SinkKind, SpooledPush, families};
+    use crate::exposition::encode;
     use crate::grouping::GroupingKey;
     use crate::sink::{Method, Push};
 
-    fn families(text: &str) -> OwnedFamilies {
-        OwnedFamilies::read(vec![Source::new("f", text.as_bytes().to_vec())], &Context::default()).0
+    fn spooled(method: Method, own: &str, command: &str) -> SpooledPush {
+        let destination = Destination { kind: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
+        let labels = [("job", "a b"), ("zone", "ä\n=\"")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let key = GroupingKey::held(labels.to_vec()).unwrap();
+        let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
+        SpooledPush::new(destination, push, vec!["last".to_owned()])
     }
 
-    fn waiting(method: Method, own: &str, command: &str) -> SpooledPush {
-        let destination = Destination { door: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
-        let key = GroupingKey::new("a b", ["zone=ä\n=\"".parse().unwrap()]).unwrap();
-        SpooledPush::new(destination, Push { method, key, own: families(own), command: families(command) })
+    fn bytes(push: &SpooledPush) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        let text = |families: &crate::exposition::OwnedFamilies| encode(families.families());
+        let mut writer = EntryWriter::begin(directory.path(), push, || ()).unwrap();
+        writer.finish(&text(&push.push.own)).unwrap();
+        let path = directory.path().join("x");
+        writer.persist(&path).unwrap();
+        fs::read(path).unwrap()
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for (method, own, command) in
-            [(Method::Add, "s 1\n", "x 1\ny 2\n"), (Method::Replace, "", "x 1\n"), (Method::Delete, "s 1\n", "")]
-        {
-            let one = waiting(method, own, command);
-            let other = SpooledPush::from_bytes(&one.to_bytes()).unwrap();
-            assert_eq!((&other.destination, &other.push.key), (&one.destination, &one.push.key));
-            assert_eq!((other.token, other.push.method), (one.token, method));
-            for (read, written) in
-                [(other.push.own, one.push.own.clone()), (other.push.command, one.push.command.clone())]
-            {
-                assert_eq!(encode(read.families()), encode(written.families()));
-            }
-            assert_eq!(one.group(), r#"{job="a b", zone="ä\n=\""}"#);
+        for (method, command) in [(Method::Add, "s 1\n"), (Method::Replace, ""), (Method::Delete, "y 2\n")] {
+            let one = SpooledPush {
+                deletes: command.is_empty(),
+                ..spooled(method, "x_start_timestamp_seconds 1.5\n", command)
+            };
+            let other = SpooledPush::from_bytes(&bytes(&one)).unwrap();
+            assert_eq!((&other.destination, &other.owner, other.deletes), (&one.destination, &one.owner, one.deletes));
+            assert_eq!((other.push.method, &other.push.key, &other.lasting), (method, &one.push.key, &one.lasting));
+            let text = |push: &SpooledPush| encode(push.push.families());
+            assert_eq!(text(&other), text(&one));
+            assert_eq!(other.group(), r#"{job="a b", zone="ä\n=\""}"#);
+            assert_eq!(other.start(), Some(("x_start_timestamp_seconds", 1.5)));
+            assert!(other.since.age().unwrap() < Duration::from_mins(1));
         }
     }
 
     #[test]
     fn damage_is_seen_wherever_it_is() {
-        let bytes = waiting(Method::Add, "y 1\n", "x 1\n").to_bytes();
+        let bytes = bytes(&spooled(Method::Add, "x 1\n", "y 1\n"));
         for at in 0..bytes.len() {
             assert!(SpooledPush::from_bytes(&bytes[..at]).is_none(), "cut at {at}");
             let mut flipped = bytes.clone();
@@ -336,49 +351,12 @@ mod tests {
         }
     }
 
-    /// What would be sent after `older` had waited and `newer` came: method, own and command's families.
-    fn both(mut older: SpooledPush, mut newer: SpooledPush, door: SinkKind) -> (Method, String, String) {
-        older.destination.door = door;
-        newer.destination.door = door;
-        newer.inherit(&older, &["last".to_owned()]);
-        let text = |families: &OwnedFamilies| String::from_utf8(encode(families.families())).unwrap();
-        (newer.push.method, text(&newer.push.own), text(&newer.push.command))
-    }
-
-    const OLD: &str = "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx 1\n# TYPE h_sum gauge\nh_sum 1\n";
-    const NEW: &str = "# TYPE x gauge\nx 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
-    const LAST: &str = "# TYPE last gauge\nlast 5\n";
-
+    /// A machine without a battery begins in 1970, and a push that it stored then is not fifty years old when its clock is set.
     #[test]
-    fn two_pushes_become_the_one_that_does_at_the_gateway_what_both_would_have_done() {
-        use Method::{Add, Delete, Replace};
-        let overlaid = format!("{NEW}{LAST}");
-        for (before, after, method, body) in [
-            (Add, Add, Add, overlaid.as_str()),
-            (Replace, Add, Replace, &overlaid),
-            (Delete, Add, Replace, NEW),
-            (Add, Replace, Replace, NEW),
-            (Delete, Replace, Replace, NEW),
-            (Add, Delete, Delete, NEW),
-            (Replace, Delete, Delete, NEW),
-        ] {
-            let did = both(waiting(before, OLD, ""), waiting(after, NEW, ""), SinkKind::Pushgateway);
-            assert_eq!(did, (method, body.to_owned(), String::new()), "{before:?} {after:?}");
-        }
-    }
-
-    #[test]
-    fn the_own_metrics_of_both_stay_apart_from_the_commands() {
-        let own = "# TYPE own gauge\nown 1\n";
-        let did = both(waiting(Method::Add, own, OLD), waiting(Method::Add, "", NEW), SinkKind::Pushgateway);
-        assert_eq!(did, (Method::Add, own.to_owned(), format!("{NEW}{LAST}")));
-        let did = both(waiting(Method::Add, own, ""), waiting(Method::Add, "", NEW), SinkKind::Pushgateway);
-        assert_eq!(did, (Method::Add, own.to_owned(), NEW.to_owned()));
-    }
-
-    #[test]
-    fn remote_write_is_told_nothing_old_but_the_last_success() {
-        let did = both(waiting(Method::Add, OLD, ""), waiting(Method::Add, "", ""), SinkKind::RemoteWrite);
-        assert_eq!(did, (Method::Add, LAST.to_owned(), String::new()));
+    fn a_push_that_was_stored_by_a_wrong_clock_has_no_age() {
+        assert_eq!(Since::at(UNIX_EPOCH + Duration::from_secs(100)).age(), None);
+        let of_this_boot = Since { wall: UNIX_EPOCH, ..Since::now() };
+        assert!(of_this_boot.age().unwrap() < Duration::from_mins(1));
+        assert!(Since::at(UNIX_EPOCH + Duration::from_secs(1_780_000_000)).age().is_some());
     }
 }

@@ -1,271 +1,259 @@
-//! What a run does with the state directory: its final push is kept there before it is sent, so that a KILL loses nothing, is sent
-//! when no other of its group is on its way, and stays where it is not taken. Then pushes of other groups that wait go out.
+//! The pushes of one group that wait for one destination: files with the numbers of their runs, listed, read and removed.
 
-use std::time::Duration;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
-use crate::delivery::spool::dir::{Lock, NoLock, SpoolDir};
-use crate::delivery::spool::entry::{Destination, Inherited, SpooledPush, destination_name};
-use crate::delivery::spool::notes::{Fate, Note, send_lock};
-use crate::delivery::spool::store::{FULL, Sent, SpoolOptions, Stored, Written, dropped, fate, is_settled};
-use crate::delivery::timing::{LEAST_FOR_SPOOLED, UNREACHABLE_WHERE_KEPT};
-use crate::http::deadline::Deadline;
-use crate::http::error::{Failure, Fault, Phase};
-use crate::sink::Push;
-use crate::sink::PushKind;
-use crate::sink::delivered::{Delivered, OWN_ALONE};
-use crate::sink::{DeliveryResult, Limits, Sink};
+use crate::delivery::spool::dir::{GroupDir, is_hex, names, read, remove, remove_unfinished, replace};
+use crate::delivery::spool::entry::SpooledPush;
+use crate::delivery::spool::lock::Lock;
+use crate::files::is_abandoned;
 
-impl SpoolOptions {
-    /// A place for a run's push to this sink; `None` where nothing is kept. Why a directory that was named cannot be used is said
-    /// when the run is counted.
-    pub(crate) fn place(&self, sink: &Sink) -> Option<SpoolEntry<'_>> {
-        let destination = sink.destination()?;
-        Some(SpoolEntry { spool: self, state: self.state_dir.open().ok().flatten()?.within(self.budget), destination })
+/// What the names of pushes, and of what a gateway said of pushes, end in.
+const PUSH: &str = ".push";
+const REFUSED: &str = ".refused";
+
+/// The directory of the pushes of one group for one destination.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueDir {
+    pub(crate) group: GroupDir,
+    /// The destination's name.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+/// A file of a queue, and the numbers of the runs that it is about: one, or more where their pushes were merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueFile {
+    pub(crate) numbers: RangeInclusive<u64>,
+    pub(crate) path: PathBuf,
+}
+
+/// The files of a queue by number.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) pushes: Vec<QueueFile>,
+    verdicts: Vec<QueueFile>,
+}
+
+impl GroupDir {
+    pub(crate) fn queue(&self, name: &str) -> QueueDir {
+        QueueDir { group: self.clone(), name: name.to_owned(), path: self.path.join(name) }
     }
 
-    /// Sends what other groups wait to send to the same sink, as far as time allows. The first failure ends it.
-    pub(crate) fn send_others(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Vec<Drained> {
-        let (Some(destination), Ok(Some(state))) = (sink.destination(), self.state_dir.open()) else {
-            return Vec::new();
-        };
-        let ending = format!("-{}", destination_name(&destination));
-        let own = SpooledPush::new(destination, own.clone()).name();
-        let names = state.waiting().unwrap_or_default();
-        let mut drained = Vec::new();
-        for name in names.iter().filter(|name| name.ends_with(&ending) && **name != own) {
-            if limits.deadline.left() < LEAST_FOR_SPOOLED || limits.cancel.until().is_some() {
-                break;
-            }
-            let draining = drain(&state, name, sink, limits);
-            let goes_on = draining.as_ref().is_none_or(|draining| !draining.waits);
-            drained.extend(draining);
-            if !goes_on {
-                break;
-            }
-        }
-        drained
-    }
-
-    /// Sends what an older run of the same group left, before a push that keeps nothing: sent after it, it would stand over it.
-    /// It gets half of the time at most, and is not waited for where somebody else sends it.
-    pub(crate) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Drained> {
-        let (destination, state) = (sink.destination()?, self.state_dir.open_existing().ok()?);
-        let name = SpooledPush::new(destination, own.clone()).name();
-        // Nothing is made where nothing waits.
-        state.peek(&name).ok()??;
-        let deadline = Deadline::after(limits.deadline.left() / 2);
-        drain(&state, &name, sink, Limits { deadline, ..limits })
+    /// Every queue of the group.
+    pub(crate) fn queues(&self) -> io::Result<Vec<QueueDir>> {
+        Ok(names(&self.path)?.into_iter().filter(|name| is_hex(name, 16)).map(|name| self.queue(&name)).collect())
     }
 }
 
-/// What came of a push that had waited.
+impl QueueFile {
+    /// `0000000017.push`, or `0000000003-0000000017.push`.
+    fn parse(directory: &Path, name: &str, ending: &str) -> Option<Self> {
+        let number = |text: &str| text.parse().ok().filter(|_| text.len() >= 10);
+        let stem = name.strip_suffix(ending)?;
+        let (first, last) = stem.split_once('-').unwrap_or((stem, stem));
+        Some(Self { numbers: number(first)?..=number(last)?, path: directory.join(name) })
+    }
+
+    /// Whether another file has taken the place of this one: a process was killed before it had removed this.
+    fn is_merged_into(&self, other: &Self) -> bool {
+        self != other && other.numbers.contains(self.numbers.start()) && other.numbers.contains(self.numbers.end())
+    }
+
+    /// Leaves what a gateway said of pushes, for the run that waits to know.
+    pub(crate) fn leave_verdict(&self, verdict: &Verdict) {
+        // Without it that run says that another run has sent its push.
+        let _ = replace(&self.path.with_extension(REFUSED.trim_start_matches('.')), &verdict.to_bytes());
+    }
+}
+
+impl Listing {
+    pub(crate) fn highest(&self) -> Option<u64> {
+        self.pushes.iter().map(|file| *file.numbers.end()).max()
+    }
+
+    /// Whether the push of this number waits, by itself or merged with others.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.pushes.iter().any(|file| file.numbers.contains(&number))
+    }
+
+    /// What a gateway said of the push of this number.
+    pub(crate) fn verdict(&self, number: u64) -> Option<Verdict> {
+        let file = self.verdicts.iter().find(|file| file.numbers.contains(&number))?;
+        let verdict = Verdict::from_bytes(&read(&file.path).ok()??);
+        if file.numbers.start() == file.numbers.end() {
+            let _ = remove(&file.path);
+        }
+        verdict
+    }
+}
+
+impl QueueDir {
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// The files that are there.
+    pub(crate) fn list(&self) -> io::Result<Listing> {
+        let names = names(&self.path)?;
+        let of = |ending| {
+            let files = names.iter().filter_map(|name| QueueFile::parse(&self.path, name, ending));
+            let mut files: Vec<QueueFile> = files.collect();
+            files.sort_by_key(|file| *file.numbers.end());
+            files
+        };
+        let (all, verdicts) = (of(PUSH), of(REFUSED));
+        let stands = |file: &QueueFile| !all.iter().any(|other| file.is_merged_into(other));
+        Ok(Listing { pushes: all.iter().filter(|file| stands(file)).cloned().collect(), verdicts })
+    }
+
+    /// Removes what nobody needs any more. The lock of the queue is held.
+    pub(crate) fn tidy(&self, _lock: &Lock) {
+        let Ok(Listing { pushes, verdicts }) = self.list() else { return };
+        let names = names(&self.path).unwrap_or_default();
+        remove_unfinished(&self.path, &names);
+        let merged = names.iter().filter_map(|name| QueueFile::parse(&self.path, name, PUSH));
+        for file in merged.filter(|file| !pushes.contains(file)) {
+            let bytes = fs::symlink_metadata(&file.path).map_or(0, |metadata| metadata.len());
+            let _ = self.group.state.release([(file.path, bytes)]);
+        }
+        for verdict in verdicts {
+            if fs::symlink_metadata(&verdict.path).is_ok_and(|metadata| is_abandoned(&metadata)) {
+                let _ = remove(&verdict.path);
+            }
+        }
+    }
+
+    /// The push of a file, and how large the file is; `None` where it is gone.
+    pub(crate) fn read(&self, file: &QueueFile) -> Result<Option<(SpooledPush, u64)>, Unusable> {
+        let content = read(&file.path).map_err(|error| Unusable::Unreadable(self.group.state.trouble(&error)))?;
+        let Some(content) = content else { return Ok(None) };
+        let (bytes, of_this_queue) = (content.len() as u64, |push: &SpooledPush| {
+            self.group.state.group(&push.push.key).name == self.group.name && push.destination.name() == self.name
+        });
+        let push = SpooledPush::from_bytes(&content).filter(of_this_queue);
+        let damaged = || Unusable::Damaged(format!("'{}' is damaged", file.path.display()), bytes);
+        push.map(|push| Some((push, bytes))).ok_or_else(damaged)
+    }
+
+    /// The push of a file; one that is damaged is removed.
+    pub(crate) fn read_or_discard(&self, file: &QueueFile) -> Result<Option<(SpooledPush, u64)>, String> {
+        self.read(file).map_err(|unusable| match unusable {
+            Unusable::Unreadable(why) => why,
+            Unusable::Damaged(why, bytes) => match self.group.state.release([(file.path.clone(), bytes)]) {
+                Ok(()) => format!("{why}: it is removed"),
+                Err(trouble) => format!("{why}, and stays: {trouble}"),
+            },
+        })
+    }
+}
+
+/// Why a file is not sent.
 #[derive(Debug)]
-pub(crate) struct Drained {
-    /// None where nothing was sent.
-    pub(crate) result: Option<Result<Delivered, Failure>>,
-    pub(crate) said: Vec<String>,
-    /// The gateway may still apply it.
-    pub(crate) unanswered: bool,
-    waits: bool,
+pub(crate) enum Unusable {
+    /// It never will be, and has this many bytes.
+    Damaged(String, u64),
+    /// It cannot be read.
+    Unreadable(String),
 }
 
-/// `None` where there was nothing to do.
-fn drain(state: &SpoolDir, name: &str, sink: &Sink, limits: Limits<'_>) -> Option<Drained> {
-    let untried = |trouble| Drained { result: None, said: vec![trouble], unanswered: false, waits: false };
-    let waiting = match state.waiting_push(name) {
-        Ok(waiting) => waiting?,
-        Err(trouble) => return Some(untried(trouble)),
-    };
-    let (group, url) = (waiting.group(), sink.name());
-    let (mut result, unanswered, waits) = match state.send_waiting(name, sink, Duration::ZERO, || limits) {
-        Ok(Sent::Tried { result, unanswered, waits }) => (result, unanswered, waits),
-        Ok(Sent::Gone | Sent::Busy) => return None,
-        Err(trouble) => return Some(untried(trouble)),
-    };
-    let mut said = Vec::new();
-    match &mut result {
-        Ok(delivered) => {
-            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
-            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", waiting.deed()));
-        }
-        Err(failure) if !waits => said.push(dropped(&group, failure)),
-        Err(_) => {}
-    }
-    Some(Drained { result: Some(result), said, unanswered, waits })
+/// What a gateway said of a push that another run sent for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It took the run's own metrics, and not all of the command's.
+    Partly {
+        /// The status of its answer, where it has one.
+        status: Option<u16>,
+        /// What was refused, and why.
+        why: String,
+    },
+    /// It took nothing.
+    Refused {
+        /// The status of its answer, where it has one.
+        status: Option<u16>,
+        /// Why.
+        why: String,
+    },
 }
 
-/// Where the final push of a run to one sink is kept until it is taken.
-#[derive(Debug)]
-pub(crate) struct SpoolEntry<'s> {
-    spool: &'s SpoolOptions,
-    state: SpoolDir,
-    destination: Destination,
-}
-
-impl SpoolEntry<'_> {
-    /// Writes the push, before it is sent.
-    pub(crate) fn keep(&self, push: &Push) -> Stored {
-        self.state.tidy();
-        self.state.store(self.waiting(push), self.spool)
-    }
-
-    fn waiting(&self, push: &Push) -> SpooledPush {
-        SpooledPush::new(self.destination.clone(), push.clone())
-    }
-
-    /// What is said of the push when it is not taken.
-    pub(crate) fn sentence(&self, stored: &Stored) -> String {
-        let shown = self.state.path().display();
-        match &stored.written {
-            Written::Nothing(why) => format!("the push is not kept: {why}"),
-            Written::OwnMetrics => format!("it waits in '{shown}' without the command's metrics: {FULL}"),
-            Written::Whole => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
-        }
-    }
-
-    /// Sends it, kept or not. The lines have to be said.
-    pub(crate) fn deliver(&self, sink: &Sink, mut stored: Stored, limits: Limits<'_>) -> DeliveryResult {
-        let deadline = if stored.written.waits() {
-            limits.deadline.patient_at_most(UNREACHABLE_WHERE_KEPT)
-        } else {
-            limits.deadline
+impl Verdict {
+    fn to_bytes(&self) -> Vec<u8> {
+        let (word, status, why) = match self {
+            Self::Partly { status, why } => ("partly", status, why),
+            Self::Refused { status, why } => ("refused", status, why),
         };
-        let limits = Limits { deadline, ..limits };
-        let sentence = self.sentence(&stored);
-        let mut said: Vec<String> = stored.note.take().into_iter().collect();
-        let handed = self.send(stored, sink, limits);
-        said.extend(handed.said);
-        said.extend((!is_settled(&handed.result)).then_some(sentence));
-        DeliveryResult { said, ..handed }
+        let mut text = format!("{word} {}\n", status.unwrap_or_default());
+        let _ = write!(text, "{why}");
+        text.into_bytes()
     }
 
-    /// Waits until nobody else sends a push of this group: an older one that is still on its way must not arrive after this one.
-    /// What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
-    fn kind(&self, name: &str, written: &Written, limits: Limits<'_>) -> Result<Lock, NoLock> {
-        let quarter = Deadline::after(self.spool.budget.min(limits.deadline.left()) / 4);
-        let until = if written.waits() { limits.deadline } else { quarter };
-        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
-        self.state.lock_while(&send_lock(name), || !until.passed() && !stopped())
-    }
-
-    /// Whoever gets the lock late may find that another run has sent it, or has put a newer one over it.
-    fn send(&self, stored: Stored, sink: &Sink, limits: Limits<'_>) -> DeliveryResult {
-        let Stored { mut waiting, mut own, inherited, written, .. } = stored;
-        let name = waiting.name();
-        let lock = match self.kind(&name, &written, limits) {
-            Err(NoLock::Busy(_)) if written.waits() => {
-                return Err(sink.given_up(Fault::Timeout(Phase::PushKind))).into();
-            }
-            lock => lock.ok(),
-        };
-        let there = self.state.look(&name).ok().flatten();
-        let newer = there.as_ref().filter(|there| there.token > waiting.token);
-        let notes = if written.waits() { self.state.notes(&name) } else { Vec::new() };
-        if let Some(known) = known(&notes, waiting.token, sink) {
-            // One that stays is not sent again.
-            let _ = self.state.discard(&waiting);
-            return known.into();
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, why) = text.split_once('\n')?;
+        let (word, status) = head.split_once(' ')?;
+        let (status, why) = (status.parse().ok().filter(|status| *status != 0), why.to_owned());
+        match word {
+            "partly" => Some(Self::Partly { status, why }),
+            "refused" => Some(Self::Refused { status, why }),
+            _ => None,
         }
-        // What was refused is in nothing that was stored later.
-        let is_noted = notes.iter().any(|note| waiting.token <= note.token);
-        if let Some(newer) = newer.filter(|_| written.waits() && !is_noted) {
-            return self.send_newer(newer.clone(), lock.as_ref(), sink, limits);
-        }
-        for push in [&mut own, &mut waiting] {
-            match &lock {
-                // What waits has its counts from when it was stored, and may be sent again with these.
-                Some(_) if there.is_some() && newer.is_none() && written.waits() => {}
-                // Others may have been counted, and have sent their pushes, while this one waited for its kind.
-                Some(_) if newer.is_none() => self.spool.recount(&self.state, push),
-                _ => self.spool.uncount(push),
-            }
-        }
-        // What waits may be less than what there is to send.
-        let mut handed = waiting.deliver(sink, limits);
-        if inherited == Inherited::Metrics && is_settled(&handed.result) && !is_whole(&handed.result) {
-            handed = self.send_alone(handed, &own, lock.as_ref(), sink, limits);
-        }
-        // Without the lock an older push may still be on its way: then what waits is repeated by the next run.
-        if let Some(lock) = lock.filter(|_| is_settled(&handed.result)) {
-            let _ = self.state.settle(&lock, &waiting, &handed.result);
-        }
-        handed
-    }
-
-    /// Sends a newer run's push, in which this run's is. Where not all of it is taken it stays: that run has more to say.
-    fn send_newer(
-        &self,
-        mut newer: SpooledPush,
-        lock: Option<&Lock>,
-        sink: &Sink,
-        limits: Limits<'_>,
-    ) -> DeliveryResult {
-        if lock.is_none() {
-            self.spool.uncount(&mut newer);
-        }
-        let handed = newer.deliver(sink, limits);
-        if let Some(lock) = lock.filter(|_| is_whole(&handed.result)) {
-            let _ = self.state.settle(lock, &newer, &handed.result);
-        }
-        handed
-    }
-
-    /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
-    pub(crate) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
-        let own = self.waiting(push);
-        let Ok(_lock) = self.state.lock_within(&send_lock(&own.name()), Duration::ZERO) else { return };
-        let mut newest = own.clone();
-        self.spool.recount(&self.state, &mut newest);
-        if newest.push.own == own.push.own {
-            sink.deliver(push, PushKind::Final, limits);
-        }
-    }
-
-    /// What was refused may be what had waited: this run's push must not go with it.
-    fn send_alone(
-        &self,
-        refused: DeliveryResult,
-        own: &SpooledPush,
-        lock: Option<&Lock>,
-        sink: &Sink,
-        limits: Limits<'_>,
-    ) -> DeliveryResult {
-        let alone = sink.deliver(&own.push, PushKind::Final, limits);
-        let unanswered = refused.unanswered || alone.unanswered;
-        if !is_settled(&alone.result) {
-            return DeliveryResult { unanswered, ..alone };
-        }
-        if alone.result.is_err() || refused.result.is_ok() && !is_whole(&alone.result) {
-            return DeliveryResult { unanswered, ..refused };
-        }
-        if let Some(lock) = lock {
-            self.state.note(&own.name(), lock, Note { token: own.token.saturating_sub(1), ..fate(&refused.result) });
-        }
-        let group = own.group();
-        let why = match refused.result {
-            Ok(delivered) => delivered.refused(&sink.name()).unwrap_or_default(),
-            Err(failure) => failure.to_string(),
-        };
-        DeliveryResult { said: vec![dropped(&group, why)], unanswered, ..alone }
     }
 }
 
-/// What became of a push that somebody else has sent; `None` where it has to be sent.
-fn known(notes: &[Note], token: u64, sink: &Sink) -> Option<Result<Delivered, Failure>> {
-    let first = notes.iter().position(|note| token <= note.token)?;
-    let (note, later) = (notes.get(first)?, notes.get(first..)?);
-    let is_covered = later.iter().any(|note| note.token > token && note.fate != Fate::Refused);
-    let own_only = match note.fate {
-        Fate::Whole => None,
-        Fate::Light if is_covered => Some(format!("{OWN_ALONE}: together with a newer push of this group")),
-        Fate::Refused if is_covered => return Some(Err(sink.given_up(Fault::Superseded))),
-        Fate::Light | Fate::Refused => return None,
-    };
-    let notes = vec!["another run has sent it".to_owned()];
-    Some(Ok(Delivered { status: note.status, own_only, notes, ..Delivered::default() }))
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Whether everything in a push was taken.
-fn is_whole(result: &Result<Delivered, Failure>) -> bool {
-    result.as_ref().is_ok_and(Delivered::is_whole)
+    use super::{Listing, Lock, QueueDir, Verdict};
+    use crate::delivery::spool::dir::SpoolPath;
+
+    fn queue() -> (tempfile::TempDir, QueueDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let queue = state.group_named("0".repeat(32)).queue(&"1".repeat(16));
+        fs::create_dir_all(&queue.path).unwrap();
+        (directory, queue)
+    }
+
+    #[test]
+    fn files_are_listed_by_number_and_strangers_are_left_alone() {
+        let (_directory, queue) = queue();
+        for name in
+            ["0000000010.push", "0000000009.push", "10000000000.push", "notes.push", "1.push", "0000000009.refused"]
+        {
+            fs::write(queue.path.join(name), "").unwrap();
+        }
+        let Listing { pushes, verdicts } = queue.list().unwrap();
+        let last: Vec<u64> = pushes.iter().map(|file| *file.numbers.end()).collect();
+        assert_eq!((last, verdicts.len()), (vec![9, 10, 10_000_000_000], 1));
+    }
+
+    /// Killed after the merged file was there and before the two were gone.
+    #[test]
+    fn what_was_merged_is_not_there_twice() {
+        let (_directory, queue) = queue();
+        for name in ["0000000003.push", "0000000004.push", "0000000003-0000000004.push", "0000000005.push"] {
+            fs::write(queue.path.join(name), "").unwrap();
+        }
+        let listing = queue.list().unwrap();
+        assert_eq!((listing.pushes.len(), listing.highest()), (2, Some(5)));
+        assert!(listing.has(3) && listing.has(4) && !listing.has(6));
+        queue.tidy(&Lock::now(&queue.lock_path()).unwrap());
+        assert!(!queue.path.join("0000000003.push").exists() && queue.path.join("0000000003-0000000004.push").exists());
+    }
+
+    #[test]
+    fn a_verdict_is_read_by_its_owner_once() {
+        let (_directory, queue) = queue();
+        fs::write(queue.path.join("0000000003.push"), "").unwrap();
+        let file = queue.list().unwrap().pushes.remove(0);
+        let verdict = Verdict::Refused { status: Some(400), why: "no\nreally".to_owned() };
+        file.leave_verdict(&verdict);
+        let listing = queue.list().unwrap();
+        assert_eq!((listing.verdict(4), listing.verdict(3)), (None, Some(verdict)));
+        assert_eq!(queue.list().unwrap().verdict(3), None);
+    }
 }

@@ -121,13 +121,22 @@ struct Shared {
 impl FakeGateway {
     /// Starts to listen and to play the script.
     pub(crate) fn start(script: impl IntoIterator<Item = Reply>) -> Self {
+        Self::play(script, false)
+    }
+
+    /// The same for pushes alone: who asks what the gateway holds gets 404, which is no part of the script.
+    pub(crate) fn without_api(script: impl IntoIterator<Item = Reply>) -> Self {
+        Self::play(script, true)
+    }
+
+    fn play(script: impl IntoIterator<Item = Reply>, hides_api: bool) -> Self {
         let script: Vec<Reply> = script.into_iter().collect();
         assert!(!script.is_empty(), "a script with at least one reply");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on 127.0.0.1");
         let gateway =
             Self { address: listener.local_addr().expect("a bound address"), shared: Arc::new(Shared::default()) };
         let shared = Arc::clone(&gateway.shared);
-        thread::spawn(move || accept(&listener, &script, &shared));
+        thread::spawn(move || accept(&listener, (&script, hides_api), &shared));
         gateway
     }
 
@@ -169,11 +178,29 @@ impl Drop for FakeGateway {
     }
 }
 
-fn accept(listener: &TcpListener, script: &[Reply], shared: &Arc<Shared>) {
+/// Whether a client asks for the gateway's groups. It sends its request at once.
+fn asks_for_groups(stream: &TcpStream) -> bool {
+    const ASKS: &[u8] = b"GET /api/v1";
+    let mut start = [0; ASKS.len()];
+    let in_time = stream.set_read_timeout(Some(Duration::from_secs(1)));
+    let read = in_time.and_then(|()| stream.peek(&mut start)).and_then(|_| stream.set_read_timeout(None));
+    read.is_ok() && start == ASKS
+}
+
+fn refuse_api(mut stream: TcpStream) -> io::Result<()> {
+    let _ = stream.read(&mut [0; 4096])?;
+    stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+fn accept(listener: &TcpListener, (script, hides_api): (&[Reply], bool), shared: &Arc<Shared>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         if shared.ended.load(Ordering::SeqCst) {
             return;
+        }
+        if hides_api && asks_for_groups(&stream) {
+            thread::spawn(move || refuse_api(stream).ok());
+            continue;
         }
         let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let reply = script[(*connections).min(script.len() - 1)].clone();

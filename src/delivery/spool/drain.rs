@@ -1,0 +1,349 @@
+//! Sending what waits, for whoever does it: a run at its end, its heartbeats, runs of other groups, `flush`. All that waits is sent as
+//! one push, under the lock of the queue, so that no push of a group overtakes another.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
+use crate::delivery::spool::lock::Lock;
+use crate::delivery::spool::merge::merge;
+use crate::delivery::spool::outage::Outage;
+use crate::delivery::spool::queue::{QueueDir, QueueFile, Verdict};
+use crate::delivery::spool::start_times::StartTimes;
+use crate::delivery::timing::LONGEST_WAIT;
+use crate::http::error::{Failure, Fault};
+use crate::sink::delivered::Delivered;
+use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
+
+/// So many files stay in a queue: more than that are merged into one.
+const MOST_FILES: usize = 8;
+
+/// What came of sending what waits.
+#[derive(Debug, Default)]
+pub(crate) struct Drained {
+    /// What the sink said of the newest push, or of this run's own; none where nothing was sent.
+    pub(crate) result: Option<Result<Delivered, Failure>>,
+    /// What was sent, for messages.
+    pub(crate) sent: Option<SpooledPush>,
+    /// The gateway may still apply it.
+    pub(crate) unanswered: bool,
+    /// A push that was given up before may still be applied: this one, which was taken, is sent again after a moment.
+    pub(crate) repeats: bool,
+    /// Everything waits on, for this reason.
+    pub(crate) outage: Option<Outage>,
+    /// What has to be said besides, one line each.
+    pub(crate) said: Vec<String>,
+}
+
+/// The push of the run that sends.
+#[derive(Debug)]
+pub(crate) struct OwnPush {
+    /// The number of its file, where it has one.
+    pub(crate) number: Option<u64>,
+    pub(crate) push: SpooledPush,
+}
+
+/// One push of those that are sent.
+#[derive(Debug)]
+struct Entry {
+    file: Option<QueueFile>,
+    bytes: u64,
+    push: SpooledPush,
+    is_own: bool,
+}
+
+/// How much of a push was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acceptance {
+    /// All of it.
+    Whole,
+    /// The run's own metrics, and not all of the command's.
+    Partly,
+    /// Nothing, and it would be the same another time.
+    Refused,
+    /// Nothing: another time it may be taken.
+    Pending,
+}
+
+impl Acceptance {
+    fn of(result: &Result<Delivered, Failure>) -> Self {
+        match result {
+            Ok(delivered) if delivered.is_whole() => Self::Whole,
+            Ok(_) => Self::Partly,
+            Err(failure) if failure.fault.keeps() => Self::Pending,
+            Err(_) => Self::Refused,
+        }
+    }
+}
+
+/// What is noted beside the lock under which a queue is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SendNote {
+    /// The newest push that need not be sent any more.
+    taken: u64,
+    /// What the sink answered.
+    pub(crate) status: Option<u16>,
+    /// When a push was given up unanswered, by the wall's clock: the sink may still apply it.
+    pub(crate) unanswered: Option<SystemTime>,
+}
+
+impl SendNote {
+    pub(crate) fn read(lock: &Lock) -> Self {
+        let note = lock.note();
+        let mut numbers = note.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap_or_default());
+        let mut next = || numbers.next().unwrap_or_default();
+        let (taken, status, unanswered) = (next(), next(), next());
+        Self {
+            taken,
+            status: u16::try_from(status).ok().filter(|status| *status > 0),
+            unanswered: (unanswered > 0).then(|| UNIX_EPOCH + Duration::from_secs(unanswered)),
+        }
+    }
+
+    fn write(self, lock: &Lock) {
+        let since = self.unanswered.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
+        lock.write_note(&format!("{} {} {since}", self.taken, self.status.unwrap_or_default()));
+    }
+}
+
+impl Verdict {
+    /// What is left for the run whose push got this answer; nothing where all of it was taken.
+    fn of(result: &Result<Delivered, Failure>) -> Option<Self> {
+        let status = status_of(result);
+        match result {
+            Ok(delivered) if delivered.is_whole() => None,
+            Ok(Delivered { own_only, left_out, .. }) => {
+                let why = own_only.clone().unwrap_or_else(|| left_out.join("; "));
+                Some(Self::Partly { status, why })
+            }
+            Err(failure) => Some(Self::Refused { status, why: failure.to_string() }),
+        }
+    }
+}
+
+fn status_of(result: &Result<Delivered, Failure>) -> Option<u16> {
+    match result {
+        Ok(Delivered { status, .. }) => *status,
+        Err(Failure { fault: Fault::Status { status, .. }, .. }) => Some(*status),
+        Err(_) => None,
+    }
+}
+
+/// Whoever sends what waits in a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain<'d> {
+    pub(crate) queue: &'d QueueDir,
+    pub(crate) sink: &'d Sink,
+    pub(crate) limits: Limits<'d>,
+    /// When the runs began that the gateway has the metrics of.
+    pub(crate) start_times: &'d StartTimes,
+    /// When the run began that sends, in seconds since 1970: its heartbeats are not newer than what waits of its group.
+    pub(crate) started: Option<f64>,
+}
+
+impl Drain<'_> {
+    /// Sends everything that waits in the queue, and the own push, as one.
+    pub(crate) fn run(self, lock: &Lock, own: Option<OwnPush>) -> Drained {
+        let mut drained = Drained::default();
+        self.queue.tidy(lock);
+        let mut entries = self.read(own, &mut drained.said);
+        self.drop_outdated(&mut entries, &mut drained.said);
+        let pushes = entries.iter().map(|entry| entry.push.clone());
+        let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else {
+            self.queue.note_empty();
+            return drained;
+        };
+        let first = self.deliver(&merged.push, &mut drained);
+        drained.sent = Some(merged.clone());
+        match Acceptance::of(&first) {
+            Acceptance::Whole => self.settle(lock, &entries, &first, &mut drained),
+            Acceptance::Pending => self.leave(lock, entries, &mut drained),
+            _ => return self.send_newest_alone(lock, (entries, &merged), first, drained),
+        }
+        drained.result = Some(first);
+        drained
+    }
+
+    fn deliver(&self, push: &Push, drained: &mut Drained) -> Result<Delivered, Failure> {
+        let DeliveryResult { result, unanswered, said } = self.sink.deliver(push, PushKind::Final, self.limits);
+        drained.unanswered |= unanswered;
+        drained.said.extend(said);
+        result
+    }
+
+    /// What waits, oldest first. The own push is not read again.
+    fn read(&self, mut own: Option<OwnPush>, said: &mut Vec<String>) -> Vec<Entry> {
+        let files = self.queue.list().map(|listing| listing.pushes).unwrap_or_default();
+        // A run says of files that it cannot read when it is counted.
+        let is_run = own.is_some();
+        let mut entries = Vec::new();
+        for file in files {
+            let is_own = |own: &mut OwnPush| own.number.is_some_and(|own| file.numbers.clone().eq(own..=own));
+            if let Some(OwnPush { push, .. }) = own.take_if(is_own) {
+                let bytes = std::fs::symlink_metadata(&file.path).map_or(0, |metadata| metadata.len());
+                entries.push(Entry { file: Some(file), bytes, push, is_own: true });
+                continue;
+            }
+            match self.queue.read_or_discard(&file) {
+                Ok(found) => {
+                    let entry = |(push, bytes)| Entry { file: Some(file), bytes, push, is_own: false };
+                    entries.extend(found.map(entry));
+                }
+                Err(why) if !is_run || why.contains("is damaged") => said.push(why),
+                Err(_) => {}
+            }
+        }
+        // It has no file, or it was merged with others: there is nothing newer of this process.
+        entries.extend(own.filter(|own| own.number.is_none()).map(|OwnPush { push, .. }| Entry {
+            file: None,
+            bytes: 0,
+            push,
+            is_own: true,
+        }));
+        entries
+    }
+
+    /// Drops what waits of a run that is over for long where the gateway has the metrics of a newer run, which another host or
+    /// another directory has sent.
+    fn drop_outdated(&self, entries: &mut Vec<Entry>, said: &mut Vec<String>) {
+        let waited = |entry: &Entry| !entry.is_own && !entry.push.owner.is_alive();
+        let Some(asked) = entries.iter().filter(|entry| waited(entry)).find_map(|entry| entry.push.start()) else {
+            return;
+        };
+        let key = &entries.first().map(|entry| entry.push.push.key.clone());
+        let there = key.as_ref().and_then(|key| self.start_times.ask(self.sink, asked.0, key, self.limits));
+        let Some(there) = there else { return };
+        let starts = |entry: &Entry| entry.push.start().map(|(_, start)| start);
+        #[expect(clippy::float_cmp, reason = "both were read from the same text")]
+        let is_ours = |start: f64| start == there;
+        if self.started.is_some_and(is_ours) || entries.iter().filter_map(starts).any(is_ours) {
+            return;
+        }
+        let (outdated, current): (Vec<Entry>, Vec<Entry>) = std::mem::take(entries)
+            .into_iter()
+            .partition(|entry| waited(entry) && starts(entry).is_some_and(|start| start < there));
+        for entry in outdated {
+            said.push(dropped(&entry.push.group(), "the gateway has the metrics of a newer run"));
+            said.extend(self.release([&entry]));
+        }
+        *entries = current;
+    }
+
+    /// What was refused may be what had waited: the newest push must not go with it.
+    fn send_newest_alone(
+        &self,
+        lock: &Lock,
+        (entries, merged): (Vec<Entry>, &SpooledPush),
+        first: Result<Delivered, Failure>,
+        mut drained: Drained,
+    ) -> Drained {
+        if merged.deletes && first.is_err() {
+            // A gateway that was up would have deleted the group, whatever it says of the newer push.
+            let deleted = self.deliver(&Push::deletion(merged.push.key.clone()), &mut drained);
+            if Acceptance::of(&deleted) == Acceptance::Pending {
+                self.leave(lock, entries, &mut drained);
+                return Drained { result: Some(deleted), ..drained };
+            }
+        }
+        let Some((newest, older)) = entries.split_last().filter(|(_, older)| !older.is_empty()) else {
+            self.settle(lock, &entries, &first, &mut drained);
+            return Drained { result: Some(first), ..drained };
+        };
+        let second = self.deliver(&newest.push.push, &mut drained);
+        if Acceptance::of(&second) == Acceptance::Pending {
+            self.leave(lock, entries, &mut drained);
+            return Drained { result: Some(second), ..drained };
+        }
+        let is_first_enough = |first: &Delivered| first.own_only.is_none();
+        if Acceptance::of(&second) != Acceptance::Whole && first.as_ref().is_ok_and(is_first_enough) {
+            // What was left out was the newest's own too: nothing else of the older ones was.
+            self.settle(lock, &entries, &first, &mut drained);
+            return Drained { result: Some(first), ..drained };
+        }
+        self.settle(lock, older, &first, &mut drained);
+        self.settle(lock, std::slice::from_ref(newest), &second, &mut drained);
+        let is_own_older = older.iter().any(|entry| entry.is_own);
+        if older.iter().any(|entry| !entry.is_own) {
+            let why = match &first {
+                Ok(delivered) => delivered.refused(&self.sink.name()).unwrap_or_default(),
+                Err(failure) => failure.to_string(),
+            };
+            drained.said.push(dropped(&newest.push.group(), why));
+        }
+        Drained { result: Some(if is_own_older { first } else { second }), ..drained }
+    }
+
+    /// Removes what need not wait any more, and leaves a verdict for who waits to know where it was refused.
+    fn settle(&self, lock: &Lock, entries: &[Entry], result: &Result<Delivered, Failure>, drained: &mut Drained) {
+        let verdict = Verdict::of(result);
+        let result_status = status_of(result);
+        let strangers = entries.iter().filter(|entry| !entry.is_own && entry.push.owner.is_alive());
+        for file in strangers.filter_map(|entry| entry.file.as_ref()) {
+            if let Some(verdict) = &verdict {
+                file.leave_verdict(verdict);
+            }
+        }
+        let number = entries.iter().filter_map(|entry| Some(*entry.file.as_ref()?.numbers.end())).max();
+        let before = SendNote::read(lock);
+        let taken = number.unwrap_or_default().max(before.taken);
+        SendNote { taken, status: result_status.or(before.status), unanswered: None }.write(lock);
+        drained.said.extend(self.release(entries));
+        self.queue.note_answer();
+        self.queue.note_empty();
+    }
+
+    /// Removes files; what is said where one stays.
+    fn release<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Option<String> {
+        let files = entries.into_iter().filter_map(|entry| Some((entry.file.as_ref()?.path.clone(), entry.bytes)));
+        let stays = |why| format!("what was sent stays, and will be sent again: {why}");
+        self.queue.group.state.release(files).err().map(stays)
+    }
+
+    /// Everything stays, in few files and not for ever.
+    fn leave(&self, lock: &Lock, entries: Vec<Entry>, drained: &mut Drained) {
+        let is_old = |entry: &Entry| !entry.is_own && entry.push.since.age().is_some_and(|age| age > LONGEST_WAIT);
+        let (old, mut entries): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(is_old);
+        for entry in old {
+            drained.said.push(dropped(&entry.push.group(), "it has waited for a month"));
+            drained.said.extend(self.release([&entry]));
+        }
+        if entries.len() > MOST_FILES {
+            let oldest: Vec<Entry> = entries.drain(..=entries.len() - MOST_FILES).collect();
+            drained.said.extend(self.merge_files(&oldest).err());
+        }
+        if drained.unanswered {
+            SendNote { unanswered: Some(SystemTime::now()), ..SendNote::read(lock) }.write(lock);
+        }
+        drained.outage = Some(self.queue.note_waiting());
+    }
+
+    /// Puts one file into the place of these.
+    fn merge_files(&self, oldest: &[Entry]) -> Result<(), String> {
+        let state = &self.queue.group.state;
+        let numbers = |entry: &Entry| entry.file.as_ref().map(|file| file.numbers.clone());
+        let (Some(first), Some(last)) = (oldest.first().and_then(numbers), oldest.last().and_then(numbers)) else {
+            return Ok(());
+        };
+        let since = oldest.last().map(|entry| entry.push.since.clone());
+        let merged = oldest.iter().map(|entry| entry.push.clone()).reduce(|older, newer| merge(&older, newer));
+        let Some(mut merged) = merged else { return Ok(()) };
+        merged.since = since.unwrap_or(merged.since);
+        let write = || {
+            let mut writer = EntryWriter::begin(&self.queue.path, &merged, || ())?;
+            writer.finish(&crate::exposition::encode(merged.push.own.families()))?;
+            Ok(writer)
+        };
+        let writer = write().map_err(|error| state.trouble(&error))?;
+        // Where there is no room for a moment the files stay as they are.
+        let name = format!("{:010}-{:010}", first.start(), last.end());
+        if self.queue.persist(writer, &name).is_ok() {
+            self.release(oldest).map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is said of a push that waited and is not sent in full.
+#[must_use]
+pub(crate) fn dropped(group: &str, why: impl std::fmt::Display) -> String {
+    format!("a push of {group} that had waited is dropped: {why}")
+}

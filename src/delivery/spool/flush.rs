@@ -1,0 +1,133 @@
+//! What `pushwrap flush` does with a state directory: every queue of every group, what older versions left, and the runs that were
+//! killed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use nix::unistd::geteuid;
+
+use crate::delivery::spool::counts::RunsFile;
+use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory};
+use crate::delivery::spool::drain::{Drain, Drained};
+use crate::delivery::spool::entry::SpooledPush;
+use crate::delivery::spool::lock::{Lock, NoLock, Patience};
+use crate::delivery::spool::merge::merge;
+use crate::delivery::spool::old::{adopt, old_groups};
+use crate::delivery::spool::queue::{QueueDir, Unusable};
+use crate::delivery::spool::start_times::StartTimes;
+use crate::delivery::timing::LOCK_WAIT;
+use crate::sink::{Limits, Sink};
+
+impl SpoolDir {
+    /// The queues in which something waits and that belong to this user, those that wait longest first.
+    ///
+    /// # Errors
+    /// Why the directory cannot be read.
+    pub(crate) fn queues(&self) -> Result<Vec<QueueDir>, String> {
+        let mut queues: Vec<(SystemTime, QueueDir)> = Vec::new();
+        for queue in self.all_queues()?.into_iter().filter(|queue| owner(&queue.path).is_none_or(is_own)) {
+            let files = queue.list().map_err(|error| self.trouble(&error))?.pushes;
+            let since = files.first().and_then(|file| fs::symlink_metadata(&file.path).ok()?.modified().ok());
+            queues.extend(since.map(|since| (since, queue)));
+        }
+        queues.sort_by_key(|(since, _)| *since);
+        Ok(queues.into_iter().map(|(_, queue)| queue).collect())
+    }
+
+    fn all_queues(&self) -> Result<Vec<QueueDir>, String> {
+        let groups = self.groups().map_err(|error| self.trouble(&error))?;
+        Ok(groups.iter().flat_map(|group| group.queues().unwrap_or_default()).collect())
+    }
+
+    /// What has to be said of pushes that wait here and belong to others.
+    pub(crate) fn strangers(&self) -> Option<String> {
+        let queues = self.all_queues().ok()?;
+        let owners = queues.iter().filter_map(|queue| owner(&queue.path));
+        let stranger = owners.into_iter().find(|uid| !is_own(*uid))?;
+        Some(format!("'{}' has a push that {}", self.path().display(), belongs_to(stranger)))
+    }
+
+    /// Takes over what older versions left, and counts the runs that were killed. What is returned has to be said.
+    pub(crate) fn take_over(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        for (name, destinations) in old_groups(self).unwrap_or_default() {
+            let group = self.group_named(name);
+            let made = make_directory(&group.path).map_err(|error| self.trouble(&error));
+            said.extend(
+                made.and_then(|()| locked(&group, || adopt(&group, &destinations))).unwrap_or_else(|why| vec![why]),
+            );
+        }
+        for group in self.groups().unwrap_or_default() {
+            if group.has_marks() {
+                said.extend(locked(&group, || count_lost(&group)).unwrap_or_else(|why| vec![why]));
+            }
+        }
+        said
+    }
+}
+
+fn locked<T>(group: &GroupDir, work: impl FnOnce() -> T) -> Result<T, String> {
+    let lock = Lock::acquire(&group.file("lock"), Patience::of(LOCK_WAIT), || true);
+    lock.map(|_lock| work()).map_err(NoLock::reason)
+}
+
+fn count_lost(group: &GroupDir) -> Vec<String> {
+    let count = || {
+        let mut runs = RunsFile::read(group)?.unwrap_or_default();
+        let lost = runs.add_lost(group)?;
+        if !lost.is_empty() {
+            runs.write(group)?;
+        }
+        Ok::<_, std::io::Error>(lost)
+    };
+    match count() {
+        Ok(lost) => lost.iter().map(|run| run.sentence("a job")).collect(),
+        Err(error) => vec![group.state.trouble(&error)],
+    }
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    fs::symlink_metadata(path).ok().map(|metadata| metadata.uid())
+}
+
+fn is_own(user: u32) -> bool {
+    user == geteuid().as_raw()
+}
+
+impl QueueDir {
+    /// What would be sent, and what has to be said of files that would not. Nothing is changed.
+    pub(crate) fn peek(&self) -> (Option<SpooledPush>, Vec<String>) {
+        let mut said = Vec::new();
+        let mut pushes = Vec::new();
+        for file in self.list().map(|listing| listing.pushes).unwrap_or_default() {
+            match self.read(&file) {
+                Ok(found) => pushes.extend(found.map(|(push, _)| push)),
+                Err(Unusable::Damaged(why, _) | Unusable::Unreadable(why)) => said.push(why),
+            }
+        }
+        (pushes.into_iter().reduce(|older, newer| merge(&older, newer)), said)
+    }
+
+    /// Removes what is damaged, where nothing else is there. What is returned has to be said.
+    pub(crate) fn discard_damaged(&self) -> Vec<String> {
+        let Some(lock) = Lock::now(&self.lock_path()) else { return Vec::new() };
+        self.tidy(&lock);
+        let files = self.list().map(|listing| listing.pushes).unwrap_or_default();
+        files.iter().filter_map(|file| self.read_or_discard(file).err()).collect()
+    }
+
+    /// Sends what waits, unless another pushwrap sends it for longer than `patience`: then `None`. The limits are asked for when it
+    /// is sent.
+    pub(crate) fn flush<'l>(
+        &self,
+        sink: &Sink,
+        patience: Duration,
+        start_times: &StartTimes,
+        limits: impl FnOnce() -> Limits<'l>,
+    ) -> Option<Drained> {
+        let lock = Lock::acquire(&self.lock_path(), Patience::of(patience), || true).ok()?;
+        Some(Drain { queue: self, sink, limits: limits(), start_times, started: None }.run(&lock, None))
+    }
+}

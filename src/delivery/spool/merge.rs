@@ -1,0 +1,95 @@
+//! Pushes of one group that wait are sent as one: the one that leaves at the gateway what all of them would have left.
+
+use crate::delivery::spool::entry::{SinkKind, SpooledPush};
+use crate::exposition::{Family, OwnedFamilies};
+use crate::sink::merge::surviving;
+use crate::sink::{Method, Push};
+
+/// The newer push with what the gateway would hold besides after the older one. A PUT or DELETE cuts off what stands before it. A
+/// receiver of remote write gives what it is told the time of now, so there only what lasts is told again: the last success.
+pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
+    let is_gateway = newer.destination.kind == SinkKind::Pushgateway;
+    let deletes = newer.deletes || is_gateway && (older.deletes || older.push.method == Method::Delete);
+    if is_gateway && newer.push.method != Method::Add {
+        return SpooledPush { deletes, ..newer };
+    }
+    // A PUT, and what a POST puts over it; a DELETE, and what a POST puts into the void.
+    let is_add = !is_gateway || older.push.method == Method::Add;
+    let method = if is_add { Method::Add } else { Method::Replace };
+    let is_void = is_gateway && older.push.method == Method::Delete;
+    let stays =
+        |family: &Family<'_>| !is_void && (is_gateway || older.lasting.iter().any(|name| name == family.name()));
+    let together = |newest: &OwnedFamilies, before: &OwnedFamilies| {
+        OwnedFamilies::of(vec![newest.clone(), before.clone()], |parts| {
+            let [newest, before] = parts else { return Vec::new() };
+            let remaining = surviving(before.families(), newer.push.families()).filter(|family| stays(family));
+            newest.families().iter().chain(remaining).cloned().collect()
+        })
+    };
+    let own = together(&newer.push.own, &older.push.own);
+    let command = together(&newer.push.command, &older.push.command);
+    let push = Push { method, own, command, key: newer.push.key.clone() };
+    SpooledPush { push, deletes, ..newer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge;
+    use crate::delivery::spool::entry::{Destination, SinkKind, SpooledPush, families};
+    use crate::exposition::encode;
+    use crate::grouping::GroupingKey;
+    use crate::sink::{Method, Push};
+
+    fn spooled(kind: SinkKind, method: Method, [own, command]: [&str; 2]) -> SpooledPush {
+        let destination = Destination { kind, url: "http://gw".to_owned() };
+        let key = GroupingKey::held(vec![("job".to_owned(), "a".to_owned())]).unwrap();
+        let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
+        SpooledPush::new(destination, push, vec!["last".to_owned()])
+    }
+
+    const OLD: [&str; 2] = ["# TYPE last gauge\nlast 5\n", "# TYPE x gauge\nx 1\n# TYPE h_sum gauge\nh_sum 1\n"];
+    const NEW: [&str; 2] = [
+        "# TYPE own gauge\nown 1\n",
+        "# TYPE x gauge\nx 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n",
+    ];
+
+    /// What would be sent: method, own metrics, command's metrics.
+    fn both(kind: SinkKind, before: Method, after: Method) -> (Method, String, String) {
+        let merged = merge(&spooled(kind, before, OLD), spooled(kind, after, NEW));
+        let text =
+            |families: &crate::exposition::OwnedFamilies| String::from_utf8(encode(families.families())).unwrap();
+        (merged.push.method, text(&merged.push.own), text(&merged.push.command))
+    }
+
+    #[test]
+    fn two_pushes_become_the_one_that_does_at_the_gateway_what_both_would_have_done() {
+        use Method::{Add, Delete, Replace};
+        let (alone, over) = (NEW[0].to_owned(), format!("{}{}", NEW[0], OLD[0]));
+        for (before, after, method, own) in [
+            (Add, Add, Add, &over),
+            (Replace, Add, Replace, &over),
+            (Delete, Add, Replace, &alone),
+            (Add, Replace, Replace, &alone),
+            (Delete, Replace, Replace, &alone),
+            (Add, Delete, Delete, &alone),
+            (Replace, Delete, Delete, &alone),
+        ] {
+            let did = both(SinkKind::Pushgateway, before, after);
+            assert_eq!(did, (method, own.clone(), NEW[1].to_owned()), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_not_forgotten() {
+        let of = |method| spooled(SinkKind::Pushgateway, method, OLD);
+        assert!(merge(&of(Method::Delete), of(Method::Add)).deletes);
+        assert!(merge(&merge(&of(Method::Delete), of(Method::Add)), of(Method::Add)).deletes);
+        assert!(!merge(&of(Method::Replace), of(Method::Add)).deletes);
+    }
+
+    #[test]
+    fn remote_write_is_told_nothing_old_but_the_last_success() {
+        let own = format!("{}{}", NEW[0], OLD[0]);
+        assert_eq!(both(SinkKind::RemoteWrite, Method::Add, Method::Add), (Method::Add, own, NEW[1].to_owned()));
+    }
+}

@@ -1,0 +1,107 @@
+//! What an older version left in a state directory: `GROUP.runs`, `GROUP.lock`, `GROUP-DEST.push` and `GROUP-DEST.send`, all in one
+//! directory. It is read once: the counts go on, and a push waits as one that is older than all others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::delivery::spool::counts::{RunsFile, counts_of};
+use crate::delivery::spool::digest::digest;
+use crate::delivery::spool::dir::{GroupDir, SpoolDir, is_hex, make_directory, names, read, remove};
+use crate::delivery::spool::entry::{Destination, EntryWriter, Since, SinkKind, SpooledPush, families, split_head};
+use crate::delivery::spool::process::Process;
+use crate::exposition::{OwnedFamilies, encode};
+use crate::sink::{Method, Push};
+
+/// Takes over what an older version left of this group for these destinations, and returns what has to be said. The lock of the
+/// group is held.
+pub(crate) fn adopt(group: &GroupDir, destinations: &[String]) -> Vec<String> {
+    let mut said = Vec::new();
+    if !group.file("runs").exists() {
+        said.extend(adopt_runs(group).err().map(|error| group.state.trouble(&error)));
+    }
+    for destination in destinations {
+        said.extend(adopt_push(group, destination).err().map(|error| group.state.trouble(&error)));
+    }
+    said
+}
+
+/// What an older version left of all groups: their names, and the destinations for which pushes wait.
+pub(crate) fn old_groups(state: &SpoolDir) -> io::Result<BTreeMap<String, Vec<String>>> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in names(state.path())? {
+        let Some((stem, ending)) = name.rsplit_once('.') else { continue };
+        match stem.split_once('-') {
+            Some((group, destination)) if ending == "push" && is_hex(group, 32) && is_hex(destination, 16) => {
+                groups.entry(group.to_owned()).or_default().push(destination.to_owned());
+            }
+            None if ending == "runs" && is_hex(stem, 32) => drop(groups.entry(stem.to_owned()).or_default()),
+            _ => {}
+        }
+    }
+    Ok(groups)
+}
+
+fn adopt_runs(group: &GroupDir) -> io::Result<()> {
+    let path = |ending: &str| group.state.path().join(format!("{}.{ending}", group.name));
+    let Some(content) = read(&path("runs"))? else { return Ok(()) };
+    let text = String::from_utf8_lossy(&content);
+    let number = |name: &'static str| {
+        text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).find_map(|value| value.parse().ok())
+    };
+    if text.starts_with("pushwrap runs 1\n")
+        && let Some(counts) = counts_of(number)
+    {
+        RunsFile::of(counts).write(group)?;
+    }
+    remove(&path("runs"))?;
+    remove(&path("lock"))
+}
+
+fn adopt_push(group: &GroupDir, destination: &str) -> io::Result<()> {
+    let path = |ending: &str| group.state.path().join(format!("{}-{destination}.{ending}", group.name));
+    let Some(content) = read(&path("push"))? else { return Ok(()) };
+    if let Some(push) = parse(&content) {
+        let queue = group.queue(destination);
+        make_directory(&group.path)?;
+        make_directory(&queue.path)?;
+        let mut writer = EntryWriter::begin(&queue.path, &push, || ())?;
+        writer.finish(&encode(push.push.own.families()))?;
+        // Its room is taken already: a rename changes nothing.
+        writer.persist(&queue.path.join("0000000000.push"))?;
+    }
+    fs::remove_file(path("push"))?;
+    remove(&path("send"))
+}
+
+/// The push of an old file; `None` for what is damaged.
+fn parse(bytes: &[u8]) -> Option<SpooledPush> {
+    let (sum, rest) = bytes.strip_prefix(b"pushwrap push 1\nsum ")?.split_at_checked(32)?;
+    let rest = rest.strip_prefix(b"\n").filter(|rest| digest(&[rest]).as_bytes() == sum)?;
+    let (head, content) = split_head(rest)?;
+    let (body, light) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
+    let (body, light) = (
+        families(body),
+        ["fallback_body", "salvage", "light"].into_iter().find_map(|name| head.one(name)).map(|_| families(light)),
+    );
+    let is_own = |name: &str| light.as_ref().is_none_or(|light| light.families().iter().any(|own| own.name() == name));
+    let part = |own: bool| {
+        OwnedFamilies::of(vec![body.clone()], |parts| {
+            let all = parts.iter().flat_map(OwnedFamilies::families);
+            all.filter(|family| is_own(family.name()) == own).cloned().collect()
+        })
+    };
+    let (own, command) = (part(true), part(false));
+    let lasts = |name: &str| name.ends_with("success") || name.ends_with("last_success_timestamp_seconds");
+    let lasting = own.families().iter().map(|family| family.name().to_owned()).filter(|name| lasts(name)).collect();
+    let method = head.method()?;
+    Some(SpooledPush {
+        destination: Destination { kind: SinkKind::from_name(head.one("door")?)?, url: head.one("url")?.to_owned() },
+        since: Since::at(UNIX_EPOCH + Duration::from_secs(head.one("since")?.parse().ok()?)),
+        deletes: head.one("deletion").is_some() && method != Method::Delete,
+        push: Push { method, key: head.key()?, own, command },
+        lasting,
+        owner: Process::from_text("0 0")?,
+    })
+}

@@ -1,0 +1,60 @@
+//! What the whole directory knows of a destination, so that a run need not look at every group: which groups wait for it, and
+//! whether it has been said that it does not take pushes.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use crate::delivery::spool::dir::{SpoolDir, is_hex, make_directory, names, remove};
+use crate::delivery::spool::queue::QueueDir;
+
+/// The file that says that an outage has been reported.
+const REPORTED: &str = "reported";
+
+/// That a destination does not take pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// Nobody has said so yet.
+    New,
+    /// An earlier run has said so.
+    Known,
+}
+
+impl SpoolDir {
+    fn waiting_for(&self, destination: &str) -> PathBuf {
+        self.path().join("waiting").join(destination)
+    }
+
+    /// The groups that are known to wait for this destination.
+    pub(crate) fn groups_waiting_for(&self, destination: &str) -> Vec<QueueDir> {
+        let names = names(&self.waiting_for(destination)).unwrap_or_default().into_iter();
+        names.filter(|name| is_hex(name, 32)).map(|name| self.group_named(name).queue(destination)).collect()
+    }
+}
+
+impl QueueDir {
+    /// Notes that this group waits for a destination that does not take pushes.
+    pub(crate) fn note_waiting(&self) -> Outage {
+        let directory = self.group.state.waiting_for(&self.name);
+        let create =
+            |name: &str| OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(name));
+        let made = make_directory(&self.group.state.path().join("waiting")).and_then(|()| make_directory(&directory));
+        // What cannot be noted is found by the next run of the group, and by 'flush'.
+        let _ = made.and_then(|()| create(&self.group.name));
+        match create(REPORTED) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Outage::Known,
+            _ => Outage::New,
+        }
+    }
+
+    /// The destination has taken a push: the next failure begins another outage.
+    pub(crate) fn note_answer(&self) {
+        let _ = remove(&self.group.state.waiting_for(&self.name).join(REPORTED));
+    }
+
+    /// Nothing of this group waits any more.
+    pub(crate) fn note_empty(&self) {
+        let _ = remove(&self.group.state.waiting_for(&self.name).join(&self.group.name));
+    }
+}

@@ -1,0 +1,192 @@
+//! What a run sends of the state directory: its own push with everything that waits of its group, what waits before a heartbeat,
+//! and for a moment what waits of other groups.
+
+use std::time::SystemTime;
+
+use crate::delivery::spool::drain::{Drain, Drained, OwnPush, SendNote};
+use crate::delivery::spool::entry::{Destination, SpooledPush};
+use crate::delivery::spool::lock::{Lock, NoLock, Patience};
+use crate::delivery::spool::queue::{QueueDir, Verdict};
+use crate::delivery::spool::room::FULL;
+use crate::delivery::spool::start_times::StartTimes;
+use crate::delivery::spool::store::{Receipt, RunRecord, SpoolOptions, StoredPush, read_runs};
+use crate::delivery::timing::{FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT};
+use crate::http::deadline::Deadline;
+use crate::http::error::{Fault, Phase};
+use crate::sink::delivered::{Delivered, OWN_ALONE};
+use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
+
+impl StoredPush {
+    /// What is said of the push when it is not taken.
+    pub(crate) fn sentence(&self) -> String {
+        let shown = self.queue.group.state.path().display();
+        match &self.receipt {
+            Receipt::Nothing(why) => format!("the push is not kept: {why}"),
+            Receipt::OwnOnly(_) => format!("it waits in '{shown}' without the command's metrics: {FULL}"),
+            Receipt::Whole(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
+        }
+    }
+
+    /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
+    pub(crate) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
+        let Some(_lock) = Lock::now(&self.queue.lock_path()) else { return };
+        let newest = read_runs(&self.queue.group, &mut Vec::new()).map(|runs| runs.last).ok();
+        if self.receipt.number().is_none_or(|number| newest == Some(number)) {
+            sink.deliver(push, PushKind::Final, limits);
+        }
+    }
+}
+
+impl SpoolOptions {
+    /// Whether a final push to this sink waits when it fails, where the directory can be used.
+    pub(crate) fn keeps(&self, sink: &Sink) -> bool {
+        self.state_dir.is_wanted() && Destination::of(sink).is_some()
+    }
+
+    fn queue(&self, sink: &Sink) -> Option<QueueDir> {
+        let destination = Destination::of(sink)?;
+        Some(self.state_dir.open_existing().ok()?.group(&self.key).queue(&destination.name()))
+    }
+
+    /// Sends the final push of a run, kept or not, with what waits of its group.
+    pub(crate) fn deliver(
+        &self,
+        sink: &Sink,
+        push: &Push,
+        (record, stored): (&RunRecord, &StoredPush),
+        limits: Limits<'_>,
+    ) -> Drained {
+        let deadline = match stored.receipt.number() {
+            Some(_) => limits.deadline.patient_at_most(UNREACHABLE_WHERE_KEPT),
+            None => limits.deadline,
+        };
+        let mut drained = self.send(sink, push, (record, stored), Limits { deadline, ..limits });
+        if drained.outage.is_some() || drained.result.as_ref().is_some_and(|result| !is_settled(result)) {
+            drained.said.push(stored.sentence());
+        }
+        if stored.receipt.number().is_none() {
+            // What is lost is said each time.
+            drained.outage = None;
+        }
+        drained
+    }
+
+    fn send(
+        &self,
+        sink: &Sink,
+        push: &Push,
+        (record, StoredPush { queue, receipt }): (&RunRecord, &StoredPush),
+        limits: Limits<'_>,
+    ) -> Drained {
+        let number = receipt.number();
+        // What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
+        let left = limits.deadline.left();
+        let patience = if number.is_some() { left } else { self.budget.min(left) / 4 };
+        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
+        let lock = match Lock::acquire(&queue.lock_path(), Patience::of(patience), || !stopped()) {
+            Err(NoLock::Busy(_)) if number.is_some() => {
+                let result = Err(sink.given_up(Fault::Timeout(Phase::PushKind)));
+                return Drained { result: Some(result), ..Drained::default() };
+            }
+            Err(_) => {
+                // It may arrive after others with higher counts.
+                let push = Push { own: record.uncounted.clone(), ..push.clone() };
+                let DeliveryResult { result, unanswered, said } = sink.deliver(&push, PushKind::Final, limits);
+                return Drained { result: Some(result), unanswered, said, ..Drained::default() };
+            }
+            Ok(lock) => lock,
+        };
+        let note = SendNote::read(&lock);
+        if let Some(known) = number.and_then(|number| known(queue, number, &note, sink)) {
+            return Drained { result: Some(known), ..Drained::default() };
+        }
+        let Some(destination) = Destination::of(sink) else { return Drained::default() };
+        let own = SpooledPush::new(destination, push.clone(), self.lasting.clone());
+        let started = own.start().map(|(_, start)| start);
+        let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };
+        let drained = drain.run(&lock, Some(OwnPush { number, push: own }));
+        let was_unanswered = note.unanswered.is_some_and(is_recent);
+        Drained { repeats: was_unanswered, ..drained }
+    }
+
+    /// Sends what an older run of the same group left, before a push that keeps nothing: sent after it, it would stand over it.
+    /// It gets half of the time at most, and is not waited for where somebody else sends it.
+    pub(crate) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Drained> {
+        let queue = self.queue(sink)?;
+        // Nothing is made where nothing waits.
+        queue.list().ok().filter(|listing| !listing.pushes.is_empty())?;
+        let lock = Lock::now(&queue.lock_path())?;
+        let limits = Limits { deadline: limits.deadline.earlier(limits.deadline.left() / 2), ..limits };
+        let started = own.own.families().iter().find(|family| family.name().ends_with("start_timestamp_seconds"));
+        let started = started.and_then(|family| Some(family.samples().first()?.number()));
+        let drain = Drain { queue: &queue, sink, limits, start_times: &StartTimes::default(), started };
+        Some(drain.run(&lock, None)).filter(|drained| drained.result.is_some() || !drained.said.is_empty())
+    }
+
+    /// Sends what other groups wait to send to the same sink, for a fraction of a second. The first failure ends it.
+    pub(crate) fn send_others(&self, sink: &Sink, limits: Limits<'_>) -> Vec<Drained> {
+        let Some(own) = self.queue(sink) else { return Vec::new() };
+        let deadline = Deadline::after(FOR_OTHER_GROUPS.min(limits.deadline.left()));
+        let (limits, start_times) = (Limits { deadline, ..limits }, StartTimes::default());
+        let mut all = Vec::new();
+        for queue in own.group.state.groups_waiting_for(&own.name) {
+            if queue.group.name == own.group.name {
+                continue;
+            }
+            if deadline.left() < LEAST_FOR_SPOOLED || limits.cancel.until().is_some() {
+                break;
+            }
+            let Some(lock) = Lock::now(&queue.lock_path()) else { continue };
+            let drained =
+                Drain { queue: &queue, sink, limits, start_times: &start_times, started: None }.run(&lock, None);
+            let goes_on = drained.outage.is_none();
+            all.push(drained);
+            if !goes_on {
+                break;
+            }
+        }
+        all
+    }
+}
+
+/// Whether a push need not wait any more.
+fn is_settled(result: &Result<Delivered, crate::http::error::Failure>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(failure) => !failure.fault.keeps(),
+    }
+}
+
+fn is_recent(at: SystemTime) -> bool {
+    let now = SystemTime::now();
+    let apart = now.duration_since(at).unwrap_or_else(|error| error.duration());
+    apart < UNANSWERED_FOR_AT_MOST
+}
+
+/// What became of a push that another run has sent; `None` where it waits.
+fn known(
+    queue: &QueueDir,
+    number: u64,
+    note: &SendNote,
+    sink: &Sink,
+) -> Option<Result<Delivered, crate::http::error::Failure>> {
+    let listing = queue.list().ok()?;
+    let whole =
+        |status| Delivered { status, notes: vec!["another run has sent it".to_owned()], ..Delivered::default() };
+    match listing.verdict(number) {
+        Some(Verdict::Partly { status, why }) => {
+            let together = "together with a newer push of this group";
+            Some(Ok(match why.strip_prefix(OWN_ALONE) {
+                Some(why) => Delivered { own_only: Some(format!("{OWN_ALONE}, {together}{why}")), ..whole(status) },
+                None => Delivered { left_out: vec![format!("{why}, {together}")], ..whole(status) },
+            }))
+        }
+        Some(Verdict::Refused { status: Some(status), why }) => {
+            let text = format!("refused together with a newer push of this group: {why}");
+            Some(Err(sink.given_up(Fault::Status { status, text, retry_after: None })))
+        }
+        Some(Verdict::Refused { status: None, .. }) => Some(Err(sink.given_up(Fault::Superseded))),
+        None if listing.has(number) => None,
+        None => Some(Ok(whole(note.status))),
+    }
+}
