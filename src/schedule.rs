@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(schedule.next(at(start), &zone(name)), Some(at(next)), "{row}");
             count += 1;
         }
-        assert_eq!(count, 200);
+        assert_eq!(count, 153);
     }
 
     #[test]
