@@ -141,10 +141,8 @@ fn what_a_receiver_does_not_take_waits_and_is_sent_later() {
     let url = format!("{}/api/v1/write", fake.url());
     let call = to(&url).arg("--state-dir").arg(state.path());
     call.run(["sh", "-c", "exit 6"]).exit(6).stderr_has("401").stderr_has("it waits in");
-    let mut entries = fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().path());
-    let file = entries.find(|path| path.extension().is_some_and(|end| end == "push")).unwrap();
-    let text = fs::read_to_string(file).unwrap();
-    assert!(text.contains("door remote-write\n") && text.contains("label zone=eu\n"), "{text}");
+    let text = fs::read_to_string(&super::state::files(state.path(), ".push")[0]).unwrap();
+    assert!(text.contains("kind remote-write\n") && text.contains("label zone=eu\n"), "{text}");
     let flush = Pushwrap::new().args(["flush", "--state-dir"]).arg(state.path()).call().exit(0).stderr("");
     flush.stdout_has(&format!("{{job=\"j\", zone=\"eu\"}} written to '{url}' (stored "));
     let sent = fake.wait_for_requests(2).remove(1);
