@@ -60,6 +60,8 @@ impl Socket {
 }
 
 fn connect_one(address: SocketAddr, timer: &Timer) -> io::Result<TcpStream> {
+    // A connection that is begun is seen by the server, whatever becomes of it.
+    timer.check()?;
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
