@@ -8,8 +8,8 @@ use crate::exposition::{CONTENT_TYPE, encode};
 use crate::http::Endpoint;
 use crate::http::auth::{Credentials, Password};
 use crate::http::exchange::{TEXT, USER_AGENT};
+use crate::sink::push::{Method, Push};
 use crate::sink::remote_write::{self, RemoteWrite};
-use crate::sink::{Method, Push};
 
 /// Prints the request on standard error and says how to replay it.
 pub fn print_request(gateway: &Endpoint, push: &Push, console: Console) {
