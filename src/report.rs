@@ -230,6 +230,15 @@ pub fn compose_skipped(identity: &RunIdentity, end: &RunEnd, counts: Option<RunC
     report.families
 }
 
+/// The counts alone, for runs that were killed.
+#[must_use]
+pub fn compose_counts(prefix: &str, counts: RunCounts) -> Vec<Family<'static>> {
+    let identity = RunIdentity { prefix: prefix.to_owned(), ..RunIdentity::default() };
+    let mut report = Composer { identity: &identity, families: Vec::new() };
+    report.counts(counts);
+    report.families
+}
+
 struct Composer<'i> {
     identity: &'i RunIdentity,
     families: Vec<Family<'static>>,

@@ -185,10 +185,9 @@ pub struct SinkOptions {
     pub remote_write: Option<String>,
     /// Keep failed pushes and run counts here
     ///
-    /// A push that failed waits there and goes out with the next run or with pushwrap flush: one for each gateway and
-    /// group, in which newer runs are put over older ones, without credentials. Runs are counted there too. The directory
-    /// is for one user. Without it /var/lib/pushwrap, where that
-    /// exists and is writable; 'none' keeps nothing.
+    /// The push of a run is written there before it is sent, a file for each run, without credentials. One that failed waits for
+    /// the next run or pushwrap flush, which merge what waits of a group into one push. Runs are counted there too. The directory
+    /// is for one user. Without it /var/lib/pushwrap, where that exists and is writable; 'none' keeps nothing.
     #[arg(long, help_heading = "How", value_name = "DIR", hide_short_help = true)]
     pub state_dir: Option<PathBuf>,
 }

@@ -8,6 +8,7 @@ use crate::config::FlushConfig;
 use crate::console::Console;
 use crate::delivery::{Destination, QueueDir, SinkKind, SpoolDir, SpooledPush, StartTimes, dropped};
 use crate::http::{Cancel, Deadline};
+use crate::report::compose_counts;
 use crate::sink::{Limits, Sink};
 
 /// Sends what waits for the gateways that are named, or for all where none is, and says what came of it. The exit status: 0, or
@@ -50,7 +51,8 @@ struct Flush<'c> {
 impl Flush<'_> {
     fn all(&mut self) {
         if !self.config.dry_run {
-            for line in self.state.take_over() {
+            let compose = |prefix: &str, counts| compose_counts(prefix, counts).into();
+            for line in self.state.take_over(compose) {
                 self.console.warn(line);
             }
         }

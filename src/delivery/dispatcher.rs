@@ -393,7 +393,7 @@ impl Drop for Dispatcher {
 fn run_worker(shared: &Shared, gateway: usize) {
     let is_marked = gateway == 0 && shared.state().is_marked;
     if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
-        spool.leave_mark();
+        spool.leave_mark(&shared.sinks);
     }
     while let Some((job, cancel)) = next_job(shared, gateway) {
         let performed = perform(shared, gateway, &job, &cancel);
@@ -593,8 +593,8 @@ mod tests {
     /// A dispatcher to a gateway that is down, with a state directory.
     fn keeping(directory: &tempfile::TempDir) -> Dispatcher {
         let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().key.clone());
-        let (lasting, budget, run) = (Vec::new(), Duration::from_secs(1), Arc::default());
-        let spool = SpoolOptions { state_dir, key, lasting, budget, run };
+        let (prefix, lasting, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
+        let spool = SpoolOptions { state_dir, key, prefix, lasting, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
     }
 

@@ -94,7 +94,8 @@ impl ReportBuilder {
     fn spool(&self) -> Option<SpoolOptions> {
         let (key, run) = (self.key.clone()?, Arc::clone(&self.run));
         let lasting = self.identity.lasting_names();
-        Some(SpoolOptions { state_dir: self.state_dir.clone(), key, lasting, budget: self.budget, run })
+        let (state_dir, prefix) = (self.state_dir.clone(), self.identity.prefix.clone());
+        Some(SpoolOptions { state_dir, key, prefix, lasting, budget: self.budget, run })
     }
 
     /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the

@@ -5,6 +5,7 @@ mod harness;
 
 mod alerts;
 mod alerts_live;
+mod counts;
 mod delivery;
 mod delivery_dispatcher;
 mod delivery_explained;

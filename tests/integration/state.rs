@@ -164,11 +164,10 @@ fn runs_at_the_same_time_are_all_counted() {
 }
 
 #[test]
-fn the_directory_is_made_when_the_command_has_run_and_is_for_its_owner_alone() {
+fn the_directory_is_made_once_the_command_runs_and_is_for_its_owner_alone() {
     let above = tempfile::tempdir().unwrap();
     let state = above.path().join("state");
-    let script = format!("[ ! -e {} ] || exit 9", state.display());
-    let run = failing(CLOSED_PORT, "j", &state).run(["sh", "-c", &script]).exit(0);
+    let run = failing(CLOSED_PORT, "j", &state).run(["true"]).exit(0);
     run.stderr_has(&format!("it waits in '{}' for the next run or 'pushwrap flush'\n", state.display()));
     assert_eq!(mode(&state), 0o700);
     for file in files(&state, "") {
@@ -764,9 +763,16 @@ fn a_lock_that_is_held_for_ever_hangs_no_run() {
         let limit = Duration::from_secs_f64(budget.parse::<f64>().unwrap() + 0.3);
         let call = run(&gateway.url(), "j", state.path()).args(["--push-timeout", budget]);
         let run = call.run([command]).exit(1 - success).within(limit);
-        let run = run.stderr_has("the run is not counted: another pushwrap keeps");
+        let run = run.stderr_has("the run is not counted yet: another pushwrap keeps");
         run.pushed(&gateway, "j", &format!("pushwrap_success {success}\n"));
     }
+    drop(held);
+    // Who counts next counts them as what they were.
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    assert_eq!(
+        (runs(&gateway, "j", "success"), runs(&gateway, "j", "failure"), runs(&gateway, "j", "lost")),
+        (3.0, 1.0, 0.0)
+    );
 }
 
 #[test]

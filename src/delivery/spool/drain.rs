@@ -327,12 +327,7 @@ impl Drain<'_> {
         let merged = oldest.iter().map(|entry| entry.push.clone()).reduce(|older, newer| merge(&older, newer));
         let Some(mut merged) = merged else { return Ok(()) };
         merged.since = since.unwrap_or(merged.since);
-        let write = || {
-            let mut writer = EntryWriter::begin(&self.queue.path, &merged, || ())?;
-            writer.finish(&crate::exposition::encode(merged.push.own.families()))?;
-            Ok(writer)
-        };
-        let writer = write().map_err(|error| state.trouble(&error))?;
+        let writer = EntryWriter::of(&self.queue.path, &merged).map_err(|error| state.trouble(&error))?;
         // Where there is no room for a moment the files stay as they are.
         let name = format!("{:010}-{:010}", first.start(), last.end());
         if self.queue.persist(writer, &name).is_ok() {

@@ -70,9 +70,19 @@ impl Destination {
         Some(Self { kind, url })
     }
 
+    /// `pushgateway http://gateway:9091`
+    pub(crate) fn to_text(&self) -> String {
+        format!("{} {}", self.kind.name(), self.url)
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let (kind, url) = text.split_once(' ')?;
+        Some(Self { kind: SinkKind::from_name(kind)?, url: url.to_owned() })
+    }
+
     /// The name of its directories.
     pub(crate) fn name(&self) -> String {
-        let mut name = digest(&[self.kind.name().as_bytes(), b" ", self.url.as_bytes()]);
+        let mut name = digest(&[self.to_text().as_bytes()]);
         name.truncate(16);
         name
     }
@@ -170,9 +180,7 @@ impl SpooledPush {
         let mut head = format!("{HEAD}since {wall}\nuptime {} {}\n", since.uptime.as_secs(), since.boot);
         let _ = writeln!(head, "owner {}\nkind {}\nurl {}", owner.to_text(), destination.kind.name(), destination.url);
         let _ = writeln!(head, "method {}", push.method.name());
-        for (name, value) in push.key.labels() {
-            let _ = writeln!(head, "label {name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
-        }
+        head.push_str(&label_lines(&push.key));
         for name in lasting {
             let _ = writeln!(head, "lasting {name}");
         }
@@ -207,6 +215,13 @@ impl SpooledPush {
     }
 }
 
+/// The lines of a key's labels.
+pub(crate) fn label_lines(key: &GroupingKey) -> String {
+    let line =
+        |(name, value): &(String, String)| format!("label {name}={}\n", utf8_percent_encode(value, NON_ALPHANUMERIC));
+    key.labels().iter().map(line).collect()
+}
+
 /// The families of text that we have written.
 pub(crate) fn families(text: &[u8]) -> OwnedFamilies {
     OwnedFamilies::read(vec![Source::new("a push that waited", text.to_vec())], &Context::default()).0
@@ -222,6 +237,10 @@ pub(crate) fn split_head(bytes: &[u8]) -> Option<(Head<'_>, &[u8])> {
 pub(crate) struct Head<'t>(&'t str);
 
 impl<'t> Head<'t> {
+    pub(crate) fn of(text: &'t str) -> Self {
+        Self(text)
+    }
+
     pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &'t str> {
         self.0.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(' '))
     }
@@ -265,6 +284,13 @@ impl EntryWriter {
             }
             progress();
         }
+        Ok(writer)
+    }
+
+    /// Writes a whole push, own metrics and all.
+    pub(crate) fn of(directory: &Path, push: &SpooledPush) -> io::Result<Self> {
+        let mut writer = Self::begin(directory, push, || ())?;
+        writer.finish(&encode(push.push.own.families()))?;
         Ok(writer)
     }
 

@@ -1,6 +1,7 @@
 //! What `pushwrap flush` does with a state directory: every queue of every group, what older versions left, and the runs that were
 //! killed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -8,17 +9,21 @@ use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
-use crate::delivery::spool::counts::RunsFile;
 use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory};
 use crate::delivery::spool::drain::{Drain, Drained};
-use crate::delivery::spool::entry::SpooledPush;
+use crate::delivery::spool::entry::{Destination, EntryWriter, SpooledPush};
 use crate::delivery::spool::lock::{Lock, NoLock, Patience};
+use crate::delivery::spool::mark::{CountsPush, DeadRun};
 use crate::delivery::spool::merge::merge;
 use crate::delivery::spool::old::{adopt, old_groups};
 use crate::delivery::spool::queue::{QueueDir, Unusable};
+use crate::delivery::spool::room::NoRoom;
 use crate::delivery::spool::start_times::StartTimes;
+use crate::delivery::spool::store::read_runs;
 use crate::delivery::timing::LOCK_WAIT;
-use crate::sink::{Limits, Sink};
+use crate::exposition::OwnedFamilies;
+use crate::outcome::RunCounts;
+use crate::sink::{Limits, Method, Push, Sink};
 
 impl SpoolDir {
     /// The queues in which something waits and that belong to this user, those that wait longest first.
@@ -49,8 +54,9 @@ impl SpoolDir {
         Some(format!("'{}' has a push that {}", self.path().display(), belongs_to(stranger)))
     }
 
-    /// Takes over what older versions left, and counts the runs that were killed. What is returned has to be said.
-    pub(crate) fn take_over(&self) -> Vec<String> {
+    /// Takes over what older versions left, and counts the runs that were killed: `compose` makes the metrics of a prefix and counts,
+    /// which then wait to be sent. What is returned has to be said.
+    pub(crate) fn take_over(&self, compose: impl Fn(&str, RunCounts) -> OwnedFamilies) -> Vec<String> {
         let mut said = Vec::new();
         for (name, destinations) in old_groups(self).unwrap_or_default() {
             let group = self.group_named(name);
@@ -61,7 +67,7 @@ impl SpoolDir {
         }
         for group in self.groups().unwrap_or_default() {
             if group.has_marks() {
-                said.extend(locked(&group, || count_lost(&group)).unwrap_or_else(|why| vec![why]));
+                said.extend(locked(&group, || count_lost(&group, &compose)).unwrap_or_else(|why| vec![why]));
             }
         }
         said
@@ -73,19 +79,40 @@ fn locked<T>(group: &GroupDir, work: impl FnOnce() -> T) -> Result<T, String> {
     lock.map(|_lock| work()).map_err(NoLock::reason)
 }
 
-fn count_lost(group: &GroupDir) -> Vec<String> {
-    let count = || {
-        let mut runs = RunsFile::read(group)?.unwrap_or_default();
-        let lost = runs.add_lost(group)?;
-        if !lost.is_empty() {
-            runs.write(group)?;
+fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamilies) -> Vec<String> {
+    let mut said = Vec::new();
+    let count = |said: &mut Vec<String>| {
+        let mut runs = read_runs(group, said)?;
+        let dead = runs.add_lost(group)?;
+        if dead.is_empty() {
+            return Ok(());
         }
-        Ok::<_, std::io::Error>(lost)
+        let queues = group.queues()?;
+        let highest = queues.iter().filter_map(|queue| queue.list().ok()?.highest()).max().unwrap_or(0);
+        runs.last = runs.last.max(highest) + 1;
+        runs.write(group)?;
+        said.extend(dead.iter().filter_map(DeadRun::sentence));
+        // They are in the same directory, so they have the same key.
+        let pushes = dead.iter().filter_map(|run| run.push.as_ref());
+        let to: BTreeMap<&Destination, &CountsPush> =
+            pushes.flat_map(|push| push.destinations.iter().map(move |destination| (destination, push))).collect();
+        for (destination, CountsPush { key, prefix, .. }) in to {
+            let (key, own) = (key.clone(), compose(prefix, runs.counts));
+            let push = Push { method: Method::Add, key, own, command: OwnedFamilies::default() };
+            let queue = group.queue(&destination.name());
+            make_directory(&queue.path)?;
+            let writer = EntryWriter::of(&queue.path, &SpooledPush::new(destination.clone(), push, Vec::new()))?;
+            if let Err(NoRoom::Failed(why)) = queue.persist(writer, &format!("{:010}", runs.last)) {
+                said.push(why);
+            }
+        }
+        runs.remove_marks(group);
+        Ok::<_, std::io::Error>(())
     };
-    match count() {
-        Ok(lost) => lost.iter().map(|run| run.sentence("a job")).collect(),
-        Err(error) => vec![group.state.trouble(&error)],
+    if let Err(error) = count(&mut said) {
+        said.push(group.state.trouble(&error));
     }
+    said
 }
 
 fn owner(path: &Path) -> Option<u32> {
@@ -129,5 +156,51 @@ impl QueueDir {
     ) -> Option<Drained> {
         let lock = Lock::acquire(&self.lock_path(), Patience::of(patience), || true).ok()?;
         Some(Drain { queue: self, sink, limits: limits(), start_times, started: None }.run(&lock, None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{CountsPush, Destination, OwnedFamilies, SpoolDir};
+    use crate::delivery::spool::dir::SpoolPath;
+    use crate::delivery::spool::entry::SinkKind;
+    use crate::delivery::spool::mark::Mark;
+    use crate::delivery::spool::process::Process;
+    use crate::exposition::Family;
+    use crate::grouping::GroupingKey;
+    use crate::outcome::RunCounts;
+
+    fn counts(prefix: &str, counts: RunCounts) -> OwnedFamilies {
+        vec![Family::gauge(format!("{prefix}lost"), "").sample(&[], counts.lost.to_string())].into()
+    }
+
+    /// What a killed process leaves of a run to this gateway.
+    fn leave_dead_mark(state: &SpoolDir) {
+        let key = GroupingKey::new("a", []).unwrap();
+        let group = state.group(&key);
+        let destination = Destination { kind: SinkKind::Pushgateway, url: "http://gw".to_owned() };
+        let push = CountsPush { key, prefix: "x_".to_owned(), destinations: vec![destination] };
+        let path = group.file(&Mark::leave(&group, &push).unwrap().name());
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace(&Process::own().to_text(), "0999999999 1 x")).unwrap();
+    }
+
+    #[test]
+    fn the_counts_of_a_run_are_stored_whose_process_was_killed_when_it_had_counted_and_not_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        leave_dead_mark(&state);
+        let group = state.groups().unwrap().pop().unwrap();
+        let mut runs = super::read_runs(&group, &mut Vec::new()).unwrap();
+        assert_eq!(runs.add_lost(&group).unwrap().len(), 1);
+        runs.write(&group).unwrap();
+        assert_eq!(state.take_over(counts), Vec::<String>::new());
+        let [queue] = state.queues().unwrap().try_into().unwrap();
+        let push = queue.peek().0.unwrap();
+        assert_eq!(push.push.own.families()[0].samples()[0].value(), "1");
+        assert_eq!(push.push.own.families()[0].name(), "x_lost");
+        assert!(!group.has_marks());
     }
 }

@@ -17,8 +17,10 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     let is_add = !is_gateway || older.push.method == Method::Add;
     let method = if is_add { Method::Add } else { Method::Replace };
     let is_void = is_gateway && older.push.method == Method::Delete;
+    // A push without a start tells of counts alone, and takes the place of nothing else.
+    let is_whole_kept = is_gateway || newer.start().is_none();
     let stays =
-        |family: &Family<'_>| !is_void && (is_gateway || older.lasting.iter().any(|name| name == family.name()));
+        |family: &Family<'_>| !is_void && (is_whole_kept || older.lasting.iter().any(|name| name == family.name()));
     let together = |newest: &OwnedFamilies, before: &OwnedFamilies| {
         OwnedFamilies::of(vec![newest.clone(), before.clone()], |parts| {
             let [newest, before] = parts else { return Vec::new() };
@@ -29,7 +31,8 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     let own = together(&newer.push.own, &older.push.own);
     let command = together(&newer.push.command, &older.push.command);
     let push = Push { method, own, command, key: newer.push.key.clone() };
-    SpooledPush { push, deletes, ..newer }
+    let lasting = if newer.lasting.is_empty() { older.lasting.clone() } else { newer.lasting };
+    SpooledPush { push, deletes, lasting, ..newer }
 }
 
 #[cfg(test)]
@@ -91,5 +94,21 @@ mod tests {
     fn remote_write_is_told_nothing_old_but_the_last_success() {
         let own = format!("{}{}", NEW[0], OLD[0]);
         assert_eq!(both(SinkKind::RemoteWrite, Method::Add, Method::Add), (Method::Add, own, NEW[1].to_owned()));
+    }
+
+    /// What `flush` tells of runs that were killed: nothing of the run that had ended before is lost by it.
+    #[test]
+    fn counts_alone_take_the_place_of_counts_alone() {
+        let ended = ["x_start_timestamp_seconds 1\nruns 1\nlast 5\n", "y 1\n"];
+        let merged = merge(
+            &spooled(SinkKind::RemoteWrite, Method::Add, ended),
+            spooled(SinkKind::RemoteWrite, Method::Add, ["runs 2\n", ""]),
+        );
+        let own = String::from_utf8(encode(merged.push.own.families())).unwrap();
+        for line in ["runs 2\n", "x_start_timestamp_seconds 1\n", "last 5\n"] {
+            assert!(own.contains(line), "{own}");
+        }
+        assert!(!own.contains("runs 1\n") && merged.lasting == ["last"], "{own}");
+        assert_eq!(encode(merged.push.command.families()), encode(families(b"y 1\n").families()));
     }
 }

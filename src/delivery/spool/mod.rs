@@ -7,6 +7,7 @@ pub(crate) mod drain;
 pub(crate) mod entry;
 pub(crate) mod flush;
 pub(crate) mod lock;
+pub(crate) mod mark;
 pub(crate) mod merge;
 pub(crate) mod old;
 pub(crate) mod outage;

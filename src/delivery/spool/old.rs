@@ -11,7 +11,7 @@ use crate::delivery::spool::digest::digest;
 use crate::delivery::spool::dir::{GroupDir, SpoolDir, is_hex, make_directory, names, read, remove};
 use crate::delivery::spool::entry::{Destination, EntryWriter, Since, SinkKind, SpooledPush, families, split_head};
 use crate::delivery::spool::process::Process;
-use crate::exposition::{OwnedFamilies, encode};
+use crate::exposition::OwnedFamilies;
 use crate::sink::{Method, Push};
 
 /// Takes over what an older version left of this group for these destinations, and returns what has to be said. The lock of the
@@ -66,8 +66,7 @@ fn adopt_push(group: &GroupDir, destination: &str) -> io::Result<()> {
         let queue = group.queue(destination);
         make_directory(&group.path)?;
         make_directory(&queue.path)?;
-        let mut writer = EntryWriter::begin(&queue.path, &push, || ())?;
-        writer.finish(&encode(push.push.own.families()))?;
+        let writer = EntryWriter::of(&queue.path, &push)?;
         // Its room is taken already: a rename changes nothing.
         writer.persist(&queue.path.join("0000000000.push"))?;
     }

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::delivery::spool::counts::{Mark, RunsFile};
+use crate::delivery::spool::counts::RunsFile;
 use crate::delivery::spool::dir::{GroupDir, SpoolPath, make_directory, sync_directory};
 use crate::delivery::spool::entry::{Destination, EntryWriter, SpooledPush};
 use crate::delivery::spool::lock::{Lock, Patience};
+use crate::delivery::spool::mark::{CountsPush, DeadRun, Mark};
 use crate::delivery::spool::old::adopt;
 use crate::delivery::spool::queue::QueueDir;
 use crate::delivery::spool::room::{FULL, NoRoom};
@@ -16,7 +17,7 @@ use crate::exposition::{Family, OwnedFamilies, encode};
 use crate::grouping::GroupingKey;
 use crate::outcome::{Outcome, RunCounts};
 use crate::sink::push::without_samples;
-use crate::sink::{Method, Push};
+use crate::sink::{Method, Push, Sink};
 
 /// What runs of one group keep, and where.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct SpoolOptions {
     pub state_dir: SpoolPath,
     /// The group.
     pub key: GroupingKey,
+    /// What the names of the run's own metrics begin with.
+    pub prefix: String,
     /// The families of an older push that a receiver of remote write is told again.
     pub lasting: Vec<String>,
     /// The budget of a push; locks may cost a part of it.
@@ -129,14 +132,15 @@ impl RunRecord {
 impl SpoolOptions {
     /// Leaves the mark of a run whose command has started, so that it is counted even where this process is killed. A run that
     /// cannot be marked is only not counted then.
-    pub(crate) fn leave_mark(&self) {
+    pub(crate) fn leave_mark(&self, sinks: &[Sink]) {
         let mut mark = self.run.mark.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*mark, MarkState::NotYet) {
             return;
         }
-        // The directory is made when the command has ended: only the very first run has no mark.
-        if let Ok(state) = self.state_dir.open_existing()
-            && let Ok(left) = Mark::leave(&state.group(&self.key))
+        let destinations = sinks.iter().filter_map(Destination::of).collect();
+        let push = CountsPush { key: self.key.clone(), prefix: self.prefix.clone(), destinations };
+        if let Ok(Some(state)) = self.state_dir.open()
+            && let Ok(left) = Mark::leave(&state.group(&self.key), &push)
         {
             *mark = MarkState::Left(left);
         }
@@ -163,7 +167,7 @@ impl SpoolOptions {
             Ok(lock) => self.record_locked(&lock, (&group, run), begun, (uncounted, &compose)),
             Err(why) => {
                 let why = why.reason();
-                let said = vec![format!("the run is not counted: {why}")];
+                let said = vec![self.leave_to_others(run.outcome, &why)];
                 let nothing =
                     |store: Store<'_>| StoredPush { queue: store.queue, receipt: Receipt::Nothing(why.clone()) };
                 let stored = begun.into_iter().map(|store| store.map(nothing)).collect();
@@ -188,12 +192,26 @@ impl SpoolOptions {
         let (own, number) = match &counted {
             Ok(runs) => (compose(Some(runs.counts)), runs.last),
             Err(why) => {
-                said.push(format!("the run is not counted: {}", group.state.trouble(why)));
+                said.push(self.leave_to_others(run.outcome, &group.state.trouble(why)));
                 (uncounted.clone(), highest + 1)
             }
         };
         let stored = begun.into_iter().map(|store| store.map(|store| store.finish(number, &own))).collect();
+        if let Ok(runs) = &counted {
+            runs.remove_marks(group);
+        }
         RunRecord { own, uncounted, stored, said }
+    }
+
+    /// Leaves a run that cannot be counted to who counts next, where it has a mark, and returns what is said of it.
+    fn leave_to_others(&self, outcome: Outcome, why: &str) -> String {
+        match &*self.run.mark.lock().unwrap_or_else(PoisonError::into_inner) {
+            MarkState::Left(mark) => {
+                mark.note(outcome);
+                format!("the run is not counted yet: {why}")
+            }
+            _ => format!("the run is not counted: {why}"),
+        }
     }
 
     /// Counts this run, and those that were killed since the last one.
@@ -205,13 +223,13 @@ impl SpoolOptions {
         said: &mut Vec<String>,
     ) -> std::io::Result<RunsFile> {
         let mut runs = read_runs(group, said)?;
-        let lost = runs.add_lost(group)?;
+        let dead = runs.add_lost(group)?;
         runs.last = runs.last.max(highest) + 1;
         let mut mark = self.run.mark.lock().unwrap_or_else(PoisonError::into_inner);
         runs.add(outcome, if let MarkState::Left(mark) = &*mark { Some(mark) } else { None });
         runs.write(group)?;
         *mark = MarkState::Over;
-        said.extend(lost.iter().map(|run| run.sentence(&self.key.to_string())));
+        said.extend(dead.iter().filter_map(DeadRun::sentence));
         Ok(runs)
     }
 }
