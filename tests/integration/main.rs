@@ -44,6 +44,7 @@ mod schedule;
 mod servers;
 mod skipped;
 mod state;
+mod state_old;
 mod state_turns;
 mod terminal;
 mod textfile;
