@@ -45,6 +45,7 @@ mod servers;
 mod skipped;
 mod state;
 mod state_old;
+mod state_pressure;
 mod state_turns;
 mod terminal;
 mod textfile;

@@ -1,6 +1,7 @@
 //! A run that did not run the job erases nothing of the run that does.
 
 use super::harness::{Pushgateway, Pushwrap, Version, wait_for};
+use super::state::{LateGateway, failing, flush, waiting};
 
 const SKIP: [&str; 2] = ["--skip-codes", "75"];
 
@@ -81,5 +82,20 @@ fn a_run_that_waited_for_the_lock_leaves_what_another_run_has_told_since() {
     assert_eq!(outcome(&gateway, "skipped"), None);
     assert_eq!(value(&gateway, "pushwrap_start_timestamp_seconds").as_deref(), Some("5"));
     assert_eq!(value(&gateway, "pushwrap_running").as_deref(), Some("1"), "the other run's");
+    assert!(value(&gateway, "pushwrap_last_skipped_timestamp_seconds").is_some());
+}
+
+/// A skip says less than what waits, and must not be put over it.
+#[test]
+fn a_skip_that_cannot_be_sent_is_kept_where_nothing_else_of_its_group_waits() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    let skip = || failing(&late.url(), "j", state.path()).args(SKIP).run(["sh", "-c", "exit 75"]).exit(75);
+    skip().stderr_has("it waits in");
+    failing(&late.url(), "j", state.path()).arg("-v").run(["false"]).exit(1).stderr_has("it waits in");
+    skip().stderr_has("the push is not kept: an older push of this group waits, and a skipped run says less\n");
+    assert_eq!(waiting(state.path()).len(), 2);
+    let gateway = late.start();
+    flush(state.path()).call().exit(0).stderr("");
+    assert_eq!(outcome(&gateway, "failure").as_deref(), Some("1"));
     assert!(value(&gateway, "pushwrap_last_skipped_timestamp_seconds").is_some());
 }

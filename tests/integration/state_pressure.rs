@@ -1,0 +1,194 @@
+//! The state directory under pressure: newer state at the gateway, pushes that were given up, large metrics, many waiting pushes of
+//! others, limits of size and age.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::signal::Signal::SIGKILL;
+
+use super::harness::fake::CLOSED_PORT;
+use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for};
+use super::state::{LateGateway, failing, files, flush, only_group, run, waiting};
+
+/// FNV-1a with 128 bits (draft-eastlake-fnv), which names directories and sums up files in a state directory.
+fn digest(bytes: &[u8]) -> String {
+    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    for byte in bytes {
+        hash = (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    format!("{hash:032x}")
+}
+
+/// Changes a push that waits as if it had been stored so.
+fn rewrite(push: &Path, change: impl FnOnce(String) -> String) -> Vec<u8> {
+    let text = fs::read_to_string(push).unwrap();
+    let content = change(text[..text.len() - 33].to_owned());
+    let sum = digest(content.as_bytes());
+    format!("{content}{sum}\n").into_bytes()
+}
+
+/// The gateway has the push, and pushwrap is killed before it knows.
+#[test]
+fn a_final_push_is_on_disk_before_it_is_sent() {
+    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let running = run(&fake.url(), "j", state.path()).textfile("n 1\n").spawn(["true"]);
+    wait_for("the push", || (fake.connections() == 1).then_some(()));
+    running.kill(SIGKILL);
+    running.wait().signal(9);
+    assert_eq!(waiting(state.path()).len(), 1);
+    flush(state.path()).call().exit(0).stdout_has("{job=\"j\"} pushed to").stderr("");
+    assert!(fake.requests().last().unwrap().body().contains("\nn 1\n"));
+}
+
+/// Another host, or another directory, has reported a newer run of the group since.
+#[test]
+fn a_push_that_waited_does_not_overwrite_what_a_newer_run_has_told() {
+    for option in [&[][..], &["--replace"], &["--delete-on-success"]] {
+        for by_flush in [true, false] {
+            let (late, here, there) = (LateGateway::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            failing(&late.url(), "j", here.path()).args(option).textfile("n 1\nold 1\n").run(["true"]).exit(0);
+            let gateway = late.start();
+            run(&gateway.url(), "j", there.path()).textfile("n 2\n").run(["sh", "-c", "exit 3"]).exit(3);
+            let dropped =
+                "a push of {job=\"j\"} that had waited is dropped: the gateway has the metrics of a newer run\n";
+            let code = if by_flush {
+                flush(here.path()).call().exit(1).stdout("").stderr_has(dropped);
+                Some(3.0)
+            } else {
+                run(&late.url(), "j", here.path()).run(["sh", "-c", "exit 4"]).exit(4).stderr_has(dropped);
+                Some(4.0)
+            };
+            let group = gateway.group([("job", "j")]).unwrap();
+            let number = |name: &str| group.number(name, []);
+            assert_eq!((number("n"), number("old")), (Some(2.0), None), "{option:?}");
+            assert_eq!(number("pushwrap_exit_code"), code, "{option:?}");
+            assert_eq!(waiting(here.path()), Vec::<PathBuf>::new());
+        }
+    }
+}
+
+/// The gateway may still apply what it left unanswered: after the next run's push, and then that one must come again.
+#[test]
+fn the_next_run_repeats_its_push_where_one_was_given_up_unanswered() {
+    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let one = |timeout: &str, metrics: &str| {
+        let call = run(&fake.url(), "j", state.path()).args(["--push-timeout", timeout]);
+        call.textfile(metrics).run(["true"]).exit(0)
+    };
+    one("1", "n 1\n").stderr_has("it waits in");
+    let before = fake.connections();
+    one("20", "n 2\n").stderr("");
+    let bodies: Vec<String> = fake.requests().iter().map(super::harness::fake::Request::body).collect();
+    let newer = bodies[before..].iter().filter(|body| body.contains("\nn 2\n")).count();
+    assert_eq!(newer, 2, "{bodies:#?}");
+    one("20", "n 3\n").stderr("");
+    assert_eq!(fake.connections(), before + 3, "that one was answered");
+}
+
+/// The command's metrics are on disk while somebody else has the lock, so that they do not cost others any of its time.
+#[test]
+fn large_metrics_are_written_before_the_lock_is_taken() {
+    let state = tempfile::tempdir().unwrap();
+    let gateway = Pushgateway::start(Version::Newest);
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let held = File::open(only_group(state.path()).join("lock")).unwrap();
+    held.lock().unwrap();
+    let large: String = (0..20_000).map(|n| format!("a_metric_with_a_name{{n=\"{n}\"}} 1\n")).collect();
+    let running = run(&gateway.url(), "j", state.path()).textfile(&large).spawn(["true"]);
+    wait_for("the unfinished push", || {
+        let names = files(state.path(), "").into_iter().filter(|path| path.to_string_lossy().contains("/.new-"));
+        names.filter_map(|path| fs::metadata(path).ok()).find(|file| file.len() >= large.len() as u64)
+    });
+    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
+    drop(held);
+    running.wait().exit(0).stderr("");
+    assert_eq!(gateway.group([("job", "j")]).unwrap().number("pushwrap_textfile_samples", []), Some(20_000.0));
+}
+
+/// Pushes of so many other jobs that wait for this gateway.
+fn leave_backlog(state: &Path, url: &str, jobs: usize) {
+    failing(url, "other", state).run(["true"]).exit(0);
+    let [push] = waiting(state).try_into().unwrap();
+    let queue = push.parent().unwrap().file_name().unwrap().to_owned();
+    let noted = state.join("waiting").join(&queue);
+    for job in 0..jobs {
+        let group = digest(format!("/metrics/job/job{job}").as_bytes());
+        let directory = state.join(&group).join(&queue);
+        fs::create_dir_all(&directory).unwrap();
+        let bytes = rewrite(&push, |text| text.replace("label job=other\n", &format!("label job=job{job}\n")));
+        fs::write(directory.join("0000000001.push"), bytes).unwrap();
+        fs::write(noted.join(group), "").unwrap();
+    }
+}
+
+#[test]
+fn ten_thousand_waiting_pushes_of_others_cost_a_run_a_fraction_of_a_second() {
+    let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
+    leave_backlog(state.path(), &late.url(), 10_000);
+    let gateway = late.start();
+    let took = |job: &str, state: &Path| {
+        let began = Instant::now();
+        run(&late.url(), job, state).run(["true"]).exit(0).stderr("");
+        began.elapsed()
+    };
+    let empty = tempfile::tempdir().unwrap();
+    let alone = took("alone", empty.path());
+    let limit = alone + Duration::from_millis(1500);
+    super::harness::within_limit(limit, || took("j", state.path()));
+    let sent = gateway.groups().len();
+    assert!((3..10_000).contains(&sent), "{sent} groups");
+    assert!(waiting(state.path()).len() > 5000, "flush does the rest");
+}
+
+/// 30 days by the clock of the wall, which was right when the push was stored. One that began in 1970 says nothing.
+#[test]
+fn a_push_is_dropped_after_a_month_and_not_because_the_clock_was_wrong() {
+    for (days, stays) in [(31, false), (29, true), (20_000, true)] {
+        let state = tempfile::tempdir().unwrap();
+        failing(CLOSED_PORT, "j", state.path()).run(["true"]).exit(0);
+        let [push] = waiting(state.path()).try_into().unwrap();
+        let then = SystemTime::now().checked_sub(Duration::from_hours(24 * days)).unwrap();
+        let since = then.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let clock = |line: &str| match line.split(' ').next() {
+            Some("since") => format!("since {since}\n"),
+            Some("uptime") => "uptime 1 another-boot\n".to_owned(),
+            _ => line.to_owned(),
+        };
+        fs::write(&push, rewrite(&push, |text| text.split_inclusive('\n').map(clock).collect())).unwrap();
+        let said = flush(state.path()).args(["--push-timeout", "1"]).call().exit(1);
+        let dropped = said.stderr.contains("is dropped: it has waited for a month");
+        assert_eq!(
+            (dropped, waiting(state.path()).len()),
+            (!stays, usize::from(stays)),
+            "{days} days: {}",
+            said.stderr
+        );
+    }
+}
+
+/// So much room is left that some of forty runs fit with what their commands wrote.
+#[test]
+fn forty_runs_at_once_leave_no_more_than_64_mib() {
+    const LIMIT: u64 = 64 << 20;
+    let state = tempfile::tempdir().unwrap();
+    let other = state.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
+    File::create(other).unwrap().set_len(LIMIT - 500_000).unwrap();
+    let large: String = (0..1000).map(|n| format!("a_metric_with_a_long_name{{n=\"{n}\"}} 1\n")).collect();
+    let large = &large;
+    let whole: usize = thread::scope(|scope| {
+        let directory = state.path();
+        let one = move |job: usize| {
+            let call = failing(CLOSED_PORT, &format!("job{job}"), directory).arg("-v").textfile(large);
+            call.run(["true"]).exit(0).stderr
+        };
+        let runs: Vec<_> = (0..40).map(|job| scope.spawn(move || one(job))).collect();
+        let said = runs.into_iter().map(|run| run.join().unwrap());
+        said.filter(|said| said.contains("' for the next run or 'pushwrap flush'\n")).count()
+    });
+    let bytes: u64 = waiting(state.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(bytes <= LIMIT && (1..40).contains(&whole), "{bytes} bytes, {whole} whole");
+}
