@@ -29,6 +29,10 @@ fn rewrite(push: &Path, change: impl FnOnce(String) -> String) -> Vec<u8> {
     format!("{content}{sum}\n").into_bytes()
 }
 
+fn samples(number: usize) -> String {
+    (0..number).fold(String::new(), |text, n| text + &format!("a_metric_with_a_long_name{{n=\"{n}\"}} 1\n"))
+}
+
 /// The gateway has the push, and pushwrap is killed before it knows.
 #[test]
 fn a_final_push_is_on_disk_before_it_is_sent() {
@@ -97,7 +101,7 @@ fn large_metrics_are_written_before_the_lock_is_taken() {
     run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
     let held = File::open(only_group(state.path()).join("lock")).unwrap();
     held.lock().unwrap();
-    let large: String = (0..20_000).map(|n| format!("a_metric_with_a_name{{n=\"{n}\"}} 1\n")).collect();
+    let large = samples(20_000);
     let running = run(&gateway.url(), "j", state.path()).textfile(&large).spawn(["true"]);
     wait_for("the unfinished push", || {
         let names = files(state.path(), "").into_iter().filter(|path| path.to_string_lossy().contains("/.new-"));
@@ -177,8 +181,7 @@ fn forty_runs_at_once_leave_no_more_than_64_mib() {
     let state = tempfile::tempdir().unwrap();
     let other = state.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
     File::create(other).unwrap().set_len(LIMIT - 500_000).unwrap();
-    let large: String = (0..1000).map(|n| format!("a_metric_with_a_long_name{{n=\"{n}\"}} 1\n")).collect();
-    let large = &large;
+    let large = &samples(1000);
     let whole: usize = thread::scope(|scope| {
         let directory = state.path();
         let one = move |job: usize| {
@@ -191,4 +194,29 @@ fn forty_runs_at_once_leave_no_more_than_64_mib() {
     });
     let bytes: u64 = waiting(state.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert!(bytes <= LIMIT && (1..40).contains(&whole), "{bytes} bytes, {whole} whole");
+}
+
+/// A gateway that no job pushes to any more leaves no files for ever.
+#[test]
+fn flush_removes_the_lock_of_a_gateway_that_is_not_used_any_more() {
+    let (gateway, state) = (Pushgateway::start(Version::Newest), tempfile::tempdir().unwrap());
+    for url in [gateway.url(), CLOSED_PORT.to_owned()] {
+        failing(&url, "j", state.path()).run(["true"]).exit(0);
+    }
+    let queues = || -> usize {
+        let names = fs::read_dir(only_group(state.path())).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.is_dir()).count()
+    };
+    flush(state.path()).args(["--url", &gateway.url()]).call().exit(0);
+    assert_eq!(queues(), 2, "it was used a moment ago");
+    for lock in files(state.path(), "/lock") {
+        File::open(lock).unwrap().set_modified(SystemTime::now() - Duration::from_hours(2)).unwrap();
+    }
+    flush(state.path()).args(["--url", &gateway.url()]).call().exit(0);
+    assert_eq!((queues(), waiting(state.path()).len()), (1, 1), "what waits stays");
+    run(&gateway.url(), "j", state.path()).run(["true"]).exit(0).stderr("").pushed(
+        &gateway,
+        "j",
+        "pushwrap_runs_total{outcome=\"success\"} 3\n",
+    );
 }

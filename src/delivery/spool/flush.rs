@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
-use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory};
+use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory, names, remove};
 use crate::delivery::spool::drain::{Drain, Drained};
 use crate::delivery::spool::entry::{Destination, EntryWriter, SpooledPush};
 use crate::delivery::spool::lock::{Lock, NoLock, Patience};
@@ -22,6 +22,7 @@ use crate::delivery::spool::start_times::StartTimes;
 use crate::delivery::spool::store::read_runs;
 use crate::delivery::timing::LOCK_WAIT;
 use crate::exposition::OwnedFamilies;
+use crate::files::is_abandoned;
 use crate::outcome::RunCounts;
 use crate::sink::{Limits, Method, Push, Sink};
 
@@ -69,6 +70,7 @@ impl SpoolDir {
             if group.has_marks() {
                 said.extend(locked(&group, || count_lost(&group, &compose)).unwrap_or_else(|why| vec![why]));
             }
+            group.queues().unwrap_or_default().iter().for_each(QueueDir::remove_unused);
         }
         said
     }
@@ -135,6 +137,18 @@ impl QueueDir {
             }
         }
         (pushes.into_iter().reduce(|older, newer| merge(&older, newer)), said)
+    }
+
+    /// Removes the directory where nothing waits and nobody has sent anything for long: its destination may be gone.
+    fn remove_unused(&self) {
+        let is_old = fs::symlink_metadata(self.lock_path()).is_ok_and(|metadata| is_abandoned(&metadata));
+        if is_old && let Some(lock) = Lock::now(&self.lock_path()) {
+            self.tidy(&lock);
+            if names(&self.path).is_ok_and(|names| names == ["lock"]) {
+                // A run that comes in between makes them anew.
+                let _ = remove(&self.lock_path()).and_then(|()| fs::remove_dir(&self.path));
+            }
+        }
     }
 
     /// Removes what is damaged, where nothing else is there. What is returned has to be said.

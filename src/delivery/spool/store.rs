@@ -262,9 +262,16 @@ impl<'s> Store<'s> {
         let (method, key, command) = (run.method, options.key.clone(), run.command.clone());
         let push = Push { method, key, own: OwnedFamilies::default(), command };
         let push = SpooledPush::new(destination.clone(), push, options.lasting.clone());
-        let writer = make_directory(&group.path)
-            .and_then(|()| make_directory(&queue.path))
-            .and_then(|()| EntryWriter::begin(&queue.path, &push, || options.run.tick()));
+        let write = || {
+            make_directory(&group.path)?;
+            make_directory(&queue.path)?;
+            EntryWriter::begin(&queue.path, &push, || options.run.tick())
+        };
+        let writer = match write() {
+            // `flush` has removed the directory in between.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => write(),
+            writer => writer,
+        };
         Self { options, queue, push, is_skip: run.outcome == Outcome::Skipped, writer }
     }
 
