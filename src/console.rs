@@ -41,6 +41,13 @@ impl Console {
             say(message);
         }
     }
+
+    /// Says what was tried; only with `-vv`. The message is made where it is said.
+    pub fn debug<D: Display>(self, message: impl FnOnce() -> D) {
+        if self.0 >= Volume::Debug {
+            say(message());
+        }
+    }
 }
 
 /// Whether text may be coloured: for terminals that show it, unless somebody wants none (<https://no-color.org>).

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use super::shown::paint;
 use crate::cli;
 use crate::console::{Console, Volume};
-use crate::exposition::{self, Context, Diagnostic, Reading, Source, Verdict, VerdictReason, count, json_string};
+use crate::exposition::{
+    self, Context, Diagnostic, Reading, Severity, Source, Verdict, VerdictReason, count, json_string,
+};
 use crate::textfile::{self, TextfileContents};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
@@ -39,6 +41,7 @@ fn explain(found: &TextfileContents, context: &Context<'_>) -> bool {
         endings.push(format!("{}: {}; {}", source.name(), sentence(&verdict), sums(&reading)));
     }
     show(&found.problems);
+    endings.extend(found.problems.iter().map(|problem| format!("{}: not read", problem.file)));
     for ending in endings {
         say(&ending);
     }
@@ -99,7 +102,7 @@ fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String
 /// A file of which nothing was read.
 fn unread_json(problem: &Diagnostic) -> String {
     format!(
-        r#"{{"file":{},"verdict":"unread","line":null,"reason":{},"samples":0,"dropped":1,"doubtful":0,"repaired":0,"findings":[{}]}}"#,
+        r#"{{"file":{},"verdict":"unread","line":null,"reason":{},"samples":0,"dropped":0,"doubtful":0,"repaired":0,"findings":[{}]}}"#,
         json_string(&problem.file),
         json_string(&problem.reason),
         problem.json(),
@@ -119,7 +122,10 @@ fn sentence(verdict: &Verdict) -> String {
 }
 
 fn sums(reading: &Reading<'_>) -> String {
-    let numbers = [(reading.errors(), "dropped"), (reading.repairs(), "repaired"), (reading.doubts(), "doubtful")];
+    let unread = reading.diagnostics.iter().filter(|finding| finding.severity == Severity::Unread).count() as u64;
+    let dropped = reading.errors().saturating_sub(unread);
+    let numbers =
+        [(dropped, "dropped"), (reading.repairs(), "repaired"), (reading.doubts(), "doubtful"), (unread, "unread")];
     let found: Vec<_> =
         numbers.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
     let rest = if found.is_empty() { String::new() } else { format!(", {}", found.join(", ")) };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::source::{Resolver, is_given, values};
 use super::usage_error::UsageError;
 use crate::cli::ConnectionOptions;
+use crate::console::{Console, Volume};
 use crate::http::{BaseUrl, Credentials, Endpoint, Header, Identity, Password, ProxySettings, Secret, Tls};
 
 /// What all gateways of a run have in common.
@@ -16,6 +17,7 @@ pub(super) struct Connection {
     headers: Vec<Header>,
     tls: Tls,
     proxy: ProxySettings,
+    console: Console,
     /// The budget of each push, or of each request.
     pub(super) push_timeout: Duration,
     /// Whether somebody gave it: a gateway that cannot be reached is then tried again for all of it.
@@ -27,7 +29,11 @@ const DEFAULT_PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
     /// Resolves the options of "how" that concern the connection.
-    pub(super) fn resolve(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Self, UsageError> {
+    pub(super) fn resolve(
+        resolver: &mut Resolver,
+        options: &ConnectionOptions,
+        volume: Volume,
+    ) -> Result<Self, UsageError> {
         let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
         let proxy = resolver.one("proxy", options.proxy.as_deref(), proxy)?;
         let timeout = resolver.one("push-timeout", options.push_timeout.as_deref(), values::positive_duration)?;
@@ -36,6 +42,7 @@ impl Connection {
             headers,
             tls: tls(resolver, options)?,
             proxy: ProxySettings::from_environment(proxy.as_deref(), |name| std::env::var_os(name)),
+            console: Console(volume),
             push_timeout: timeout.unwrap_or(DEFAULT_PUSH_TIMEOUT),
             push_timeout_given: timeout.is_some(),
         })
@@ -49,6 +56,7 @@ impl Connection {
             headers: self.headers.clone(),
             tls: self.tls.clone(),
             proxy: self.proxy.clone(),
+            console: self.console,
         }
     }
 }

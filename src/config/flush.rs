@@ -69,14 +69,15 @@ impl FlushConfig {
 pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, UsageError> {
     let cli::Flush { gateway, remote_write, state_dir: directory, dry_run, connection, volume } = flush;
     let mut resolver = Resolver::new(gateway.env_file.as_deref());
-    let connection = Connection::resolve(&mut resolver, connection)?;
+    let volume = resolve_volume(&mut resolver, volume)?;
+    let connection = Connection::resolve(&mut resolver, connection, volume)?;
     let destination = resolve_destination(&mut resolver, &gateway.url, &connection)?;
     let url = resolver.one("remote-write", remote_write.as_deref(), remote_write_url)?;
     Ok(FlushConfig {
         state_dir: state_dir(&resolver, directory.as_deref()),
         push_timeout: connection.push_timeout,
         dry_run: resolver.switch("dry-run", *dry_run)?,
-        volume: resolve_volume(&mut resolver, volume)?,
+        volume,
         remote_write: url.map(|url| connection.gateway(url)),
         destination,
         connection,

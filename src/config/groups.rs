@@ -152,8 +152,8 @@ fn resolve_targets(
     connection: &cli::ConnectionOptions,
     volume: &cli::VolumeOptions,
 ) -> Result<GatewayTargets, UsageError> {
-    let connection = Connection::resolve(resolver, connection)?;
     let volume = resolve_volume(resolver, volume)?;
+    let connection = Connection::resolve(resolver, connection, volume)?;
     let gateways = match resolve_destination(resolver, &gateway.url, &connection)? {
         Destination::Gateways(gateways) => gateways,
         Destination::Nowhere => Vec::new(),

@@ -24,14 +24,15 @@ pub struct PushConfig {
 /// Bad usage, a missing job above all.
 pub fn resolve_push(push: &cli::Push) -> Result<PushConfig, UsageError> {
     let mut resolver = Resolver::new(push.destination.env_file.as_deref());
+    let volume = resolve_volume(&mut resolver, &push.messages.volume)?;
     let options = ReportInputs {
         destination: &push.destination,
         connection: &push.connection,
         messages: &push.messages,
+        volume,
         run: None,
     };
     let fallbacks = Fallbacks { host: HostInfo::detect(), job: None };
     let reporting = resolve_reporting(&mut resolver, options, fallbacks)?;
-    let volume = resolve_volume(&mut resolver, &push.messages.volume)?;
     Ok(PushConfig { reporting: reporting.with(resolver.finish()), volume })
 }

@@ -8,6 +8,7 @@ use super::grouping_key::{self, Fallbacks, KeyOptions};
 use super::source::{Complaints, Resolver, values};
 use super::usage_error::UsageError;
 use crate::cli;
+use crate::console::Volume;
 use crate::delivery::SpoolPath;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
@@ -80,6 +81,7 @@ pub(super) struct ReportInputs<'o> {
     pub(super) destination: &'o cli::DestinationOptions,
     pub(super) connection: &'o cli::ConnectionOptions,
     pub(super) messages: &'o cli::MessageOptions,
+    pub(super) volume: Volume,
     /// What only the run form has.
     pub(super) run: Option<(&'o cli::ReportOptions, &'o cli::SinkOptions)>,
 }
@@ -89,9 +91,9 @@ pub(super) fn resolve_reporting(
     options: ReportInputs<'_>,
     fallbacks: Fallbacks,
 ) -> Result<Reporting, UsageError> {
-    let ReportInputs { destination, connection, messages, run } = options;
+    let ReportInputs { destination, connection, messages, volume, run } = options;
     let (run, sinks) = run.unzip();
-    let connection = Connection::resolve(resolver, connection)?;
+    let connection = Connection::resolve(resolver, connection, volume)?;
     let gateways = resolve_destination(resolver, &destination.url, &connection)?;
     let Sinks { output, remote_write, state_dir } = Sinks::resolve(resolver, sinks, &connection)?;
     let mut warnings = Vec::new();

@@ -110,11 +110,11 @@ pub(super) fn resolve_run(resolver: &mut Resolver, run: cli::Run) -> Result<Conf
     identity.host = host.name.clone().unwrap_or_default();
     identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
     let run = Some((&report, &sinks));
-    let options = ReportInputs { destination: &destination, connection: &connection, messages: &messages, run };
+    let volume = resolve_volume(resolver, &messages.volume)?;
+    let options = ReportInputs { destination: &destination, connection: &connection, messages: &messages, volume, run };
     let fallbacks = Fallbacks { host, job: Some(file_name(&program)) };
     let reporting = resolve_reporting(resolver, options, fallbacks)?;
     let secret_variables = resolver.secret_variables();
-    let volume = resolve_volume(resolver, &messages.volume)?;
     let summary = resolver.one("summary", report.summary.as_deref(), str::parse)?;
     Ok(Config {
         program: command,

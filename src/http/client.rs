@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::console::span;
 use crate::http::deadline::{Cancel, Deadline, Timer};
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{Failure, Fault, Phase, Retry, named};
@@ -62,7 +63,9 @@ impl<'a> Client<'a> {
         let mut was_reached = false;
         for round in 0.. {
             self.tries += 1;
-            let fault = match self.one_try(route, request) {
+            let done = self.one_try(route, request);
+            self.tell(request, &done);
+            let fault = match done {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
@@ -88,6 +91,18 @@ impl<'a> Client<'a> {
             told = Some(last);
         }
         Err(told.unwrap_or(Fault::Timeout(Phase::Setup)))
+    }
+
+    /// Tells what came of one try, and how much of the budget is left.
+    fn tell(&self, request: &Request<'_>, done: &Result<Answer, Fault>) {
+        self.endpoint.console.debug(|| {
+            let came = match done {
+                Ok(answer) => named(answer.status),
+                Err(fault) => fault.to_string(),
+            };
+            let Self { endpoint, tries, timer, .. } = self;
+            format!("try {tries}, {} '{}': {came} ({} left)", request.method, endpoint.url, span(timer.left()))
+        });
     }
 
     /// One try. Its connection gets half of what is left of the budget, so that a second one has a chance; its request keeps

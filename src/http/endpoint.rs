@@ -1,5 +1,6 @@
 //! One server and how it is reached.
 
+use crate::console::{Console, Volume};
 use crate::http::auth::{Credentials, Header, Password, Tls, basic, secret_file};
 use crate::http::deadline::Timer;
 use crate::http::error::Fault;
@@ -21,6 +22,8 @@ pub struct Endpoint {
     pub tls: Tls,
     /// The proxies of the environment and of `--proxy`.
     pub proxy: ProxySettings,
+    /// Where each try is told of, with `-vv`.
+    pub console: Console,
 }
 
 impl Endpoint {
@@ -39,6 +42,7 @@ impl Endpoint {
             headers: Vec::new(),
             tls: Tls::default(),
             proxy: ProxySettings::default(),
+            console: Console(Volume::Normal),
         }
     }
 }

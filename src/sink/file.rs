@@ -1,14 +1,18 @@
 //! `--output`: the report as a file for node_exporter's textfile collector, or on standard error. A reader finds the old file or
-//! the new one, never a part of either, and what a gateway would have kept from earlier runs is kept here too.
+//! the new one, never a part of either, unless the file cannot be replaced; what a gateway would have kept from earlier runs is
+//! kept here too.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::console::write_stderr;
 use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
-use crate::files::{directory_of, follow_links, is_abandoned, reason_at, temporary};
+use crate::files::{
+    Durability, NewMode, Ownership, Replacement, TemporaryName, Written, directory_of, follow_links, is_abandoned,
+    reason_at,
+};
 use crate::grouping::GroupingKey;
 use crate::http::error::{Failure, Fault};
 use crate::sink::delivered::Delivered;
@@ -56,16 +60,21 @@ impl FileSink {
                 if kind == PushKind::Final {
                     write_stderr(&encode_with_labels(push.families(), push.key.labels()));
                 }
-                Ok(())
+                Ok(Written::Replaced)
             }
             FileTarget::File(path) => follow_links(path)
                 .and_then(|path| self.content(&path, push, kind).and_then(|content| replace(&path, &content))),
         };
-        let done = Delivered { tries: 1, ..Delivered::default() };
-        written.map(|()| done).map_err(|error| {
+        let done = |written: Written| Delivered { tries: 1, notes: self.notes(written), ..Delivered::default() };
+        written.map(done).map_err(|error| {
             let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
             Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
         })
+    }
+
+    fn notes(&self, written: Written) -> Vec<String> {
+        let in_place = || format!("'{}' cannot be replaced: it is written in place", self.name());
+        (written == Written::InPlace).then(in_place).into_iter().collect()
     }
 
     /// The report, and what stays of the old file: while the command runs everything that the report does not replace, as at
@@ -117,33 +126,17 @@ fn previous(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Replaces a file, or makes it: whole or not at all.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let there = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => Some(metadata),
-        Ok(_) => return Err(io::Error::other("it is there and no regular file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+/// Replaces a file, or makes it: whole or not at all. One that can be written but not replaced is written in place. A full disk
+/// of a server says so before the old file is gone.
+fn replace(path: &Path, content: &[u8]) -> io::Result<Written> {
+    clear_abandoned(directory_of(path));
+    let replacement = Replacement {
+        temporary: TemporaryName::Random(UNFINISHED.0.as_ref(), UNFINISHED.1),
+        mode: NewMode::Exactly(MODE),
+        ownership: Ownership::Preferred,
+        durability: Durability::Synced,
     };
-    let directory = directory_of(path);
-    clear_abandoned(directory);
-    let mut file = temporary(directory, (UNFINISHED.0.as_ref(), UNFINISHED.1))?;
-    file.write_all(content)?;
-    adopt(file.as_file(), there.as_ref())?;
-    // A full disk of a server says so here, and the old file is still there.
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
-}
-
-/// Gives the new file the mode and the owner of the old one.
-fn adopt(file: &File, there: Option<&Metadata>) -> io::Result<()> {
-    let Some(old) = there else { return file.set_permissions(Permissions::from_mode(MODE)) };
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-        // Only root may give a file away; whoever is not root may at least keep its group where it is in it.
-        let _ = fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| fchown(file, None, Some(old.gid())));
-    }
-    file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
+    replacement.write(path, content)
 }
 
 /// Removes what a killed pushwrap left beside the file.

@@ -8,7 +8,7 @@ const FINDINGS: usize = 10;
 
 /// Says what was left out, of `errors` problems as many as fit; repairs only to who asked to be told.
 pub fn say_findings(findings: &[Diagnostic], errors: u64, console: Console) {
-    let is_shown = |finding: &&Diagnostic| finding.severity == Severity::Dropped || console.0 >= Volume::Verbose;
+    let is_shown = |finding: &&Diagnostic| finding.severity >= Severity::Dropped || console.0 >= Volume::Verbose;
     let shown: Vec<&Diagnostic> = findings.iter().filter(is_shown).collect();
     for finding in shown.iter().take(FINDINGS) {
         console.warn(finding);

@@ -75,7 +75,12 @@ fn json_is_for_programs() {
 #[test]
 fn what_cannot_be_read_is_said_once() {
     let run = Pushwrap::new().args(["check", "/nonexistent/x.prom", "/dev/zero"]).call().exit(1).stdout("");
-    run.stderr_has("--> /nonexistent/x.prom").stderr_has("there is no such file").stderr_has("this is a device");
+    run.stderr_has("unread: there is no such file\n --> /nonexistent/x.prom\n")
+        .stderr_has("pushwrap: /nonexistent/x.prom: not read\n")
+        .stderr_has("this is a device")
+        .stderr_lacks("dropped");
+    let run = Pushwrap::new().args(["check", "--fix", "/nonexistent/x.prom"]).call().exit(1).stdout("");
+    run.stderr_has("pushwrap: 0 samples kept, 1 unread\n").stderr_lacks("dropped");
     let _ = Pushwrap::new().args(["check", "--json", "/nonexistent/x.prom"]).call().exit(1).stdout_has("\"unread\"");
     let _ = Pushwrap::new().arg("check").call().exit(2);
     let _ = Pushwrap::new().args(["check", "--fix", "--json", "-"]).call().exit(2);

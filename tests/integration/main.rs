@@ -18,6 +18,7 @@ mod doctor;
 mod examples;
 mod exposition_check;
 mod exposition_servers;
+mod exposition_stored;
 mod gateway_groups;
 mod gateway_prune;
 mod generated;

@@ -210,7 +210,7 @@ fn a_file_that_cannot_be_written_is_said_and_changes_nothing_else() {
     let missing = directory.path().join("no");
     let refused: [(PathBuf, &str); 2] = [
         (missing.join("j.prom"), &format!("there is no directory '{}'", missing.display())),
-        (directory.path().to_owned(), "it is there and no regular file"),
+        (directory.path().to_owned(), "it is not a regular file"),
     ];
     for (path, why) in refused {
         let run = Pushwrap::new().push_to(&gateway, "j").arg("--output").arg(&path).run(["true"]).exit(0).stdout("");
@@ -220,6 +220,58 @@ fn a_file_that_cannot_be_written_is_said_and_changes_nothing_else() {
         to(&path).arg("--require-push").run(["true"]).exit(125);
     }
     assert_eq!(names(directory.path()), Vec::<String>::new());
+}
+
+/// Given a file in a directory of another user, when runs write it, then they write it in place, which is said with -v, and keep
+/// the last success; nothing is left beside it.
+#[test]
+fn a_file_that_can_be_written_but_not_replaced_is_written_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = directory.path().join("jobs");
+    let path = jobs.join("j.prom");
+    fs::create_dir(&jobs).unwrap();
+    fs::write(&path, "x 1234567890\n".repeat(1000)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    for (place, mode) in [(directory.path(), 0o755), (jobs.as_path(), 0o555)] {
+        fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let before = fs::metadata(&path).unwrap().ino();
+    let run = unprivileged(directory.path());
+    let said = format!("pushwrap: '{}' cannot be replaced: it is written in place\n", path.display());
+    let call = |options: &[&str], command: &str| {
+        let mut call = run();
+        call.args(["--job", "j", "-l", "zone=eu", "--instance", "none", "--output"]).arg(&path).args(options);
+        let out = call.args(["--", command]).output_in_time();
+        String::from_utf8(out.stderr).unwrap()
+    };
+    assert_eq!(call(&[], "true"), "");
+    let success = line(&path, "pushwrap_last_success_timestamp_seconds").unwrap();
+    let verbose = call(&["-v"], "false");
+    assert!(verbose.contains(&said), "{verbose}");
+    assert_eq!(line(&path, "pushwrap_success").unwrap(), "pushwrap_success{job=\"j\",zone=\"eu\"} 0");
+    assert_eq!(line(&path, "pushwrap_last_success_timestamp_seconds"), Some(success));
+    assert!(!fs::read_to_string(&path).unwrap().contains("x 1234567890"), "the file ends where the report ends");
+    assert_eq!((fs::metadata(&path).unwrap().ino(), mode(&path)), (before, 0o666));
+    assert_eq!(names(&jobs), ["j.prom"]);
+    fs::set_permissions(&jobs, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Calls of the binary under test as somebody who is not root: root may write to every directory. They run a copy in this
+/// directory, which another user can reach.
+fn unprivileged(directory: &Path) -> impl Fn() -> Command {
+    let own = directory.join("pushwrap");
+    fs::copy(super::harness::pushwrap::binary(), &own).unwrap();
+    move || {
+        let mut call = if geteuid().is_root() {
+            let mut call = Command::new("setpriv");
+            call.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&own);
+            call
+        } else {
+            Command::new(&own)
+        };
+        call.env(NO_STATE.0, NO_STATE.1);
+        call
+    }
 }
 
 /// SIGXFSZ is ignored, so that the limit of the file size is an error of write(2), as a full disk is.

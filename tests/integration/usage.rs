@@ -155,6 +155,33 @@ fn a_format_of_the_summary_may_stand_apart() {
     assert!(run.stderr.starts_with('{'), "{}", run.stderr);
 }
 
+/// Given `metric` alone, when it is called, then one sentence says which verbs there are.
+#[test]
+fn metric_without_a_verb_is_one_sentence() {
+    let run = Pushwrap::new().arg("metric").call().exit(2).stdout("");
+    run.stderr(
+        "pushwrap: a verb is missing: pushwrap metric set|add|observe|time ...\npushwrap: for more information, try '--help'.\n",
+    );
+}
+
+/// Given a gateway that is busy at first, when it is pushed to, then -vv tells each try, and -v what came of them all.
+#[test]
+fn each_try_is_told_to_who_asks_twice() {
+    let said = |volume: &str| {
+        let gateway = FakeGateway::start([Reply::status("503 Service Unavailable", "busy"), Reply::ok()]);
+        let run = Pushwrap::new().args([volume, "--url", &gateway.url(), "--job", "j", "--instance", "none"]);
+        run.run(["true"]).exit(0).stderr.replace(&gateway.url(), "URL")
+    };
+    let last = "pushwrap: pushed {job=\"j\"} to 'URL' (200, 2 tries)\n";
+    assert_eq!(said("-v"), last);
+    let all = said("-vv");
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!(lines.len(), 3, "{all}");
+    assert!(lines[0].starts_with("pushwrap: try 1, POST 'URL': 503 Service Unavailable: busy ("), "{all}");
+    assert!(lines[1].starts_with("pushwrap: try 2, POST 'URL': 200") && lines[1].ends_with(" left)"), "{all}");
+    assert!(all.ends_with(last), "{all}");
+}
+
 #[test]
 fn without_a_command_the_usage_is_shown() {
     Pushwrap::new().call().exit(125).stderr_has("pushwrap: no command given: pushwrap [OPTIONS] -- COMMAND [ARG]...");

@@ -12,6 +12,7 @@ mod examples;
 mod generated;
 mod memory;
 mod metric;
+mod output;
 mod packages;
 mod process;
 mod process_group;

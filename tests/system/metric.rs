@@ -9,12 +9,12 @@ use super::engine::{need_program, need_root};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, Reply};
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A script that may cover directories of the system, in a mount namespace of its own.
-fn covered(script: &str) -> Output {
+pub(super) fn covered(script: &str) -> Output {
     need_root("mounting file systems");
     let mut call = Command::new(need_program("unshare", "util-linux"));
     call.args(["--mount", "--propagation", "private", "sh", "-euc", script]).arg(binary()).stdin(Stdio::null());

@@ -55,7 +55,7 @@ impl Diagnostic {
             file: file.into(),
             line: 0,
             column: 0,
-            severity: Severity::Dropped,
+            severity: Severity::Unread,
             reason: reason.into(),
             help: None,
             excerpt: None,

@@ -198,6 +198,9 @@ impl Problem<'_> {
             Self::ValueMissing => "the value is missing".to_owned(),
             Self::BadValue(text) => format!("{} is not a number", quoted(text)),
             Self::AfterValue(text) => format!("unexpected {} after the value", quoted(text)),
+            Self::MetaName(_, [digit @ b'0'..=b'9', ..]) => {
+                format!("the name of a metric cannot begin with '{}'", char::from(*digit))
+            }
             Self::MetaName(keyword, _) => format!("no metric name after '# {keyword}'"),
             Self::TypeWord(word) => format!("unknown metric type {}", quoted(word)),
             Self::TypeConflict { first, file, line } => {
@@ -358,6 +361,7 @@ impl Problem<'_> {
             Self::MetaName(_, [b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':', ..]) => {
                 "here stands the name alone, of letters, digits, '_' and ':'".to_owned()
             }
+            Self::MetaName(_, [b'0'..=b'9', ..]) => "put a letter or '_' before the digit".to_owned(),
             Self::MetaName(..) => "a plain comment must not begin with the word HELP or TYPE".to_owned(),
             Self::TypeWord(_) => "use counter, gauge, histogram, summary or untyped".to_owned(),
             Self::TypeConflict { .. } => "give the metric one type, in every file".to_owned(),

@@ -9,6 +9,8 @@ pub enum Severity {
     Doubtful,
     /// It is not passed on.
     Dropped,
+    /// Nothing was read of the file.
+    Unread,
 }
 
 impl Severity {
@@ -19,6 +21,7 @@ impl Severity {
             Self::Repaired => "repaired",
             Self::Doubtful => "doubtful",
             Self::Dropped => "dropped",
+            Self::Unread => "unread",
         }
     }
 
@@ -27,7 +30,7 @@ impl Severity {
         match self {
             Self::Repaired => "\x1b[1;36m",
             Self::Doubtful => "\x1b[1;33m",
-            Self::Dropped => "\x1b[1;31m",
+            Self::Dropped | Self::Unread => "\x1b[1;31m",
         }
     }
 }

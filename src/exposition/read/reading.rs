@@ -50,7 +50,7 @@ impl Reading<'_> {
     /// Adds what could not be read at all.
     pub fn add(&mut self, diagnostic: Diagnostic) {
         match diagnostic.severity {
-            Severity::Dropped => self.errors += 1,
+            Severity::Dropped | Severity::Unread => self.errors += 1,
             Severity::Doubtful => self.doubts += 1,
             Severity::Repaired => self.repairs += 1,
         }
