@@ -77,6 +77,11 @@ test: ## lints, unit tests and integration tests against real servers
 	@status=0; $(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target build servers tests lint || status=1; \
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} $(DEFAULT_SIGNALS) cargo test --locked --no-fail-fast || status=1; exit $$status
 
+# FILTER= runs some of them, ROUNDS= more or less than 20 times.
+.PHONY: test-steady
+test-steady: build servers ## every integration test 20 times beside busy loops; ROUNDS=3 FILTER=delivery:: for less
+	@ROUNDS=$(or $(ROUNDS),20) scripts/test-steady $(FILTER)
+
 .PHONY: test-system
 test-system: build servers ## tests that need root, a container engine or a daemon of the system
 	$(DEFAULT_SIGNALS) cargo test --locked --test system

@@ -25,7 +25,17 @@ pub(super) struct ExecImage {
     pub(super) argv: Vec<CString>,
     /// The environment, entry for entry.
     pub(super) env: Vec<EnvEntry>,
+    /// The name that a script which starts pushwrap again would have for it. `None` where nothing tells that pushwrap may have
+    /// been started by such a script: then no file is read.
+    pub(super) own_name: Option<Vec<u8>>,
 }
+
+/// The "error number" of a file that is not executed because it is a script that starts pushwrap for itself again, without end.
+/// No system call has it.
+pub(super) const STARTS_ITSELF: i32 = -1;
+
+/// How much of a script's first line the kernel reads (`BINPRM_BUF_SIZE`, linux/binfmts.h).
+const FIRST_LINE_BYTES: usize = 256;
 
 /// One entry of the command's environment.
 #[derive(Debug)]
@@ -125,7 +135,8 @@ impl Drop for Shared {
 /// Those of mmap(2) and clone(2): no process was started.
 pub(super) fn start(image: &mut ExecImage, exec_state: &ExecState) -> io::Result<(i32, Shared)> {
     let shared = Shared::new()?;
-    let mut call = Call::new(image);
+    let own_name = image.own_name.take();
+    let mut call = Call { own_name: own_name.as_deref(), ..Call::new(image) };
 
     // Not vfork(2): the child has its own copy of the memory, so that its ru_maxrss does not start at our peak.
     // SAFETY: a plain fork, made while there is one thread; the child calls only what is async-signal-safe and never returns
@@ -139,7 +150,7 @@ pub(super) fn start(image: &mut ExecImage, exec_state: &ExecState) -> io::Result
 }
 
 /// The arguments of execve(2) as pointers into an [`ExecImage`].
-struct Call {
+struct Call<'a> {
     files: Vec<*const libc::c_char>,
     argv: Vec<*const libc::c_char>,
     /// `/bin/sh FILE ARG...`; the second slot is filled when a file turns out to need it.
@@ -147,9 +158,11 @@ struct Call {
     env: Vec<*const libc::c_char>,
     /// Where the command's pid has to be written.
     own_pids: Vec<*mut u8>,
+    /// See [`ExecImage::own_name`].
+    own_name: Option<&'a [u8]>,
 }
 
-impl Call {
+impl Call<'_> {
     fn new(image: &mut ExecImage) -> Self {
         let argv = pointers(&image.argv);
         let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
@@ -169,7 +182,7 @@ impl Call {
             });
         }
         env.push(ptr::null());
-        Self { files: pointers(&image.files), argv, shell_argv, env, own_pids }
+        Self { files: pointers(&image.files), argv, shell_argv, env, own_pids, own_name: None }
     }
 }
 
@@ -179,7 +192,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// The child's part. Only async-signal-safe calls, no allocation, no return.
-fn become_command(call: &mut Call, exec_state: &ExecState, page: &Page) -> ! {
+fn become_command(call: &mut Call<'_>, exec_state: &ExecState, page: &Page) -> ! {
     sys::set_disposition(libc::SIGPIPE, exec_state.pipe);
     sys::set_disposition(libc::SIGCHLD, exec_state.child);
     for (fd, closed) in (0..).zip(exec_state.closed) {
@@ -204,9 +217,12 @@ fn become_command(call: &mut Call, exec_state: &ExecState, page: &Page) -> ! {
 
 /// Tries the files in turn as execvp of glibc does (posix/execvpe.c): a directory of PATH that cannot be used is
 /// skipped, an EACCES is remembered and told when nothing else is found, any other error ends the search.
-fn execute(call: &mut Call) -> Refusal {
+fn execute(call: &mut Call<'_>) -> Refusal {
     let mut refusal = Refusal { errno: libc::ENOENT, file: 0 };
     for (index, file) in call.files.iter().enumerate().filter(|(_, file)| !file.is_null()) {
+        if call.own_name.is_some_and(|own_name| is_own_script(*file, own_name)) {
+            return Refusal { errno: STARTS_ITSELF, file: index };
+        }
         let mut errno = try_one(*file, &call.argv, &call.env);
         if errno == libc::ENOEXEC {
             call.shell_argv[1] = *file;
@@ -223,6 +239,38 @@ fn execute(call: &mut Call) -> Refusal {
         }
     }
     refusal
+}
+
+/// Whether a file is a script whose first line makes pushwrap run the file itself. A file that cannot be read is none.
+fn is_own_script(file: *const libc::c_char, own_name: &[u8]) -> bool {
+    let mut head = [0_u8; FIRST_LINE_BYTES];
+    // SAFETY: the file is a C string that `start` holds, the buffer is as long as is said. The calls are async-signal-safe, and
+    // the descriptor is closed before the command could inherit it.
+    let len = unsafe {
+        let fd = libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
+        if fd < 0 {
+            return false;
+        }
+        let len = libc::read(fd, head.as_mut_ptr().cast(), head.len());
+        libc::close(fd);
+        len
+    };
+    usize::try_from(len).ok().and_then(|len| head.get(..len)).is_some_and(|head| starts_itself(head, own_name))
+}
+
+/// Whether `head`, the beginning of a file, is a `#!` line that names the program `own_name` (a path or through env) and
+/// ends in `--`: what the kernel and env put behind that is the file. Allocates nothing.
+fn starts_itself(head: &[u8], own_name: &[u8]) -> bool {
+    let Some(line) = head.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next()) else {
+        return false;
+    };
+    let mut is_named = false;
+    let mut last: &[u8] = &[];
+    for word in line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty()) {
+        is_named |= word.rsplit(|byte| *byte == b'/').next() == Some(own_name);
+        last = word;
+    }
+    is_named && last == b"--"
 }
 
 /// Executes one file; returns only with the error number when it could not.
@@ -255,4 +303,32 @@ unsafe fn write_decimal(to: *mut u8, number: u32) {
     }
     // SAFETY: see above.
     unsafe { *at = 0 };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_itself;
+
+    #[test]
+    fn a_first_line_that_runs_its_own_file_is_recognized() {
+        let is = |head: &str| starts_itself(head.as_bytes(), b"pushwrap");
+        for head in [
+            "#!/usr/local/bin/pushwrap --\necho\n",
+            "#! /usr/bin/env -S pushwrap --\n",
+            "#!/usr/bin/env -S\tpushwrap --job x --",
+            "#!pushwrap --\r\n",
+        ] {
+            assert!(is(head), "{head}");
+        }
+        for head in [
+            "#!/usr/bin/env -S pushwrap -- sh\n",
+            "#!/bin/sh --\npushwrap --\n",
+            "#!/usr/bin/pushwrap\n",
+            "#!/usr/bin/pushwrap2 --\n",
+            "pushwrap --\n",
+            "",
+        ] {
+            assert!(!is(head), "{head}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::exec::{EnvEntry, ExecImage, Refusal};
+use super::exec::{EnvEntry, ExecImage, Refusal, STARTS_ITSELF};
 use super::sys;
 use crate::files::from_start;
 use crate::outcome::NotStarted;
@@ -24,6 +24,9 @@ pub struct Program {
     pub unset: Vec<OsString>,
 }
 
+/// A variable that every run sets for its command.
+const OUTER_RUN: &[u8] = b"PUSHWRAP_TEXTFILE";
+
 /// The search path of glibc where PATH is not set (`confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
@@ -38,7 +41,18 @@ impl Program {
             files: files(name, path.unwrap_or(DEFAULT_PATH)).map_err(|errno| Refusal { errno, file: 0 })?,
             argv: self.argv.iter().map(|arg| CString::new(arg.as_bytes())).collect::<Result<_, _>>().map_err(einval)?,
             env: self.environment(&environment).map_err(einval)?,
+            own_name: self.name_in_own_script(&environment),
         })
+    }
+
+    /// The name by which a script could have started this pushwrap, with itself as the command: where the kernel says so
+    /// (`AT_EXECFN`, getauxval(3), is the script then), or where this is a run inside a run, as it is from the second time on
+    /// where env stands between the two.
+    fn name_in_own_script(&self, environment: &[&'static CStr]) -> Option<Vec<u8>> {
+        let is_interpreter = sys::executed_file().is_some_and(|file| file.to_bytes() == self.name().as_bytes());
+        let is_inside = environment.iter().any(|entry| value_of(entry, OUTER_RUN).is_some());
+        let own = std::env::args_os().next().filter(|_| is_interpreter || is_inside)?;
+        Path::new(&own).file_name().map(|name| name.as_bytes().to_vec())
     }
 
     /// The command as it was typed.
@@ -104,7 +118,7 @@ fn files(name: &[u8], path: &[u8]) -> Result<Vec<CString>, i32> {
 pub struct SpawnError {
     /// Whether it was not found (127) or could not be run (126).
     pub reason: NotStarted,
-    /// The error number of execve(2) or clone(2).
+    /// The error number of execve(2) or clone(2); ELOOP for a script that starts pushwrap for itself again.
     pub errno: i32,
     /// One sentence that names the command and the cause, and the remedy where there is one.
     pub message: String,
@@ -155,6 +169,7 @@ impl Failure {
                 let cause = cause(Path::new(file), errno, searched);
                 let reason = reason(errno, searched);
                 let hint = if reason == NotStarted::NotFound { hint(name) } else { "" };
+                let errno = if errno == STARTS_ITSELF { libc::ELOOP } else { errno };
                 (reason, errno, format!("cannot run {}: {cause}{hint}", quoted(name)))
             }
         };
@@ -205,6 +220,11 @@ fn cause(file: &Path, errno: i32, searched: bool) -> String {
         ),
         libc::E2BIG => "its arguments and environment are too long together, or one argument alone is".to_owned(),
         libc::ETXTBSY => format!("{} is open for writing", quoted(file)),
+        STARTS_ITSELF => format!(
+            "the first line of {} starts pushwrap with the file itself as the command, without end: name the program that \
+             runs it, as in '#!/usr/bin/env -S pushwrap -- sh'",
+            quoted(file)
+        ),
         libc::EINVAL => "an argument or a variable for it has a NUL byte".to_owned(),
         _ => describe(errno),
     }

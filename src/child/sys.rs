@@ -169,6 +169,16 @@ pub(super) fn environment() -> Vec<&'static CStr> {
     entries
 }
 
+/// The file that this process was executed from, as execve(2) was told it: for the interpreter of a script, the script.
+pub(super) fn executed_file() -> Option<&'static CStr> {
+    // SAFETY: getauxval reads what the kernel put above the stack, and AT_EXECFN is 0 or the address of a C string there, which
+    // stays as long as the process.
+    unsafe {
+        let address = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+        (!address.is_null()).then(|| CStr::from_ptr(address))
+    }
+}
+
 /// A signal taken from the queue, with what the kernel says about its origin (sigaction(2)).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SignalInfo {

@@ -50,6 +50,37 @@ fn a_type_that_is_only_missing_is_taken_over_in_silence() {
 }
 
 #[test]
+fn two_jobs_with_other_types_keep_all_but_what_cannot_be_reconciled() {
+    let jobs = [
+        ("a", "x 1\n# TYPE y summary\ny_sum 1\ny_count 1\n# TYPE g gauge\ng 1\n"),
+        (
+            "b",
+            "# TYPE x gauge\nx 2\n# TYPE y histogram\ny_bucket{le=\"+Inf\"} 1\ny_sum 1\ny_count 1\n# TYPE g gauge\ng 2\n",
+        ),
+    ];
+    for order in [[0, 1], [1, 0]] {
+        let gateway = Pushgateway::start(Version::Newest);
+        for (job, metrics) in order.into_iter().chain(order).map(|index| jobs[index]) {
+            let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", job, "--instance", "none"]);
+            let _ = call.args(["--state-dir", "none"]).textfile(metrics).run(["true"]).exit(0);
+        }
+        for (index, (job, _)) in jobs.into_iter().enumerate() {
+            let group = gateway.group([("job", job)]).unwrap();
+            let value = (index + 1).to_string();
+            for family in ["x", "g"] {
+                assert_eq!(group.value(family, []), Some(value.clone()), "{family} of {job}, {order:?}");
+            }
+            // Who comes first has it, the other one is told.
+            let is_first = index == order[0];
+            assert_eq!(group.families().contains(&"y".to_owned()), is_first, "y of {job}, {order:?}");
+            let errors = if is_first { "0" } else { "1" };
+            assert_eq!(group.value("pushwrap_textfile_errors", []).unwrap(), errors, "{job}, {order:?}");
+            assert_eq!(group.value("pushwrap_success", []).unwrap(), "1");
+        }
+    }
+}
+
+#[test]
 fn push_leaves_out_what_is_refused_and_fails() {
     let gateway = Pushgateway::start(Version::Newest);
     gateway.push("PUT", "job/other", "# TYPE h counter\nh 1\n");

@@ -202,3 +202,38 @@ fn c52_pushwrap_does_not_keep_the_directory_in_which_it_began() {
     run.run(["sh", "-c", script]).exit(0).stdout("left\n").stderr("").pushed(&gateway, "k", "x 1\n");
     assert!(fs::read_to_string(directory.path().join("out.prom")).unwrap().contains("\nx{"));
 }
+
+#[test]
+fn c11_a_script_that_starts_itself_again_is_stopped() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let directory = tempfile::tempdir().unwrap();
+    let own = binary();
+    let name = own.file_name().unwrap().to_str().unwrap();
+    let path = format!("{}:/usr/bin:/bin", own.parent().unwrap().display());
+    let run = |file: &str, first_line: &str| {
+        let script = directory.path().join(file);
+        fs::write(&script, format!("#!{first_line}\nexit 7\n")).unwrap();
+        fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        let mut call = Command::new(&script);
+        // The limit ends what would go on without end.
+        call.env_clear().env("PATH", &path).env("PUSHWRAP_URL", gateway.url()).env("PUSHWRAP_TIMEOUT", "4");
+        call.env("PUSHWRAP_INSTANCE", "none").env("PUSHWRAP_STATE_DIR", "none").env("PUSHWRAP_ENV_FILE", "none");
+        let done = call.output_in_time();
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let direct = format!("{} --", own.display());
+    for (file, first_line) in [("direct", direct.as_str()), ("by-env", &format!("/usr/bin/env -S {name} --"))] {
+        let (status, said) = run(file, first_line);
+        assert_eq!(status, Some(126), "{first_line}: {said}");
+        assert!(said.contains("starts pushwrap with the file itself as the command, without end"), "{said}");
+        let group = gateway.group([("job", file)]).unwrap();
+        assert_eq!(group.value("pushwrap_exit_code", []).unwrap(), "126", "{first_line}");
+    }
+    let group = gateway.group([("job", "direct")]).unwrap();
+    assert_eq!(group.value("pushwrap_outcome", [("outcome", "not_started")]).unwrap(), "1");
+    // A script that names what runs it is no such script, nor is one in a run.
+    let (status, said) = run("shell", &format!("/usr/bin/env -S {name} -- sh"));
+    assert_eq!(status, Some(7), "{said}");
+    let inner = directory.path().join("shell");
+    Pushwrap::new().args(["--url", "none"]).env("PATH", &path).run([&inner]).exit(7);
+}
