@@ -86,6 +86,10 @@ test-steady: build servers ## every integration test 20 times beside busy loops;
 test-system: build servers ## tests that need root, a container engine or a daemon of the system
 	$(DEFAULT_SIGNALS) cargo test --locked --test system
 
+.PHONY: stress
+stress: build servers ## a minute of fifty workers whose pushwraps are killed and whose gateway comes and goes
+	$(DEFAULT_SIGNALS) cargo test --locked --test stress -- --nocapture
+
 .PHONY: demo
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
 	@KEEP=$(KEEP) scripts/demo "$(BINARY)"
