@@ -137,11 +137,11 @@ fn each_of_fifty_runs_that_are_killed_at_any_moment_is_counted_exactly_once() {
         run(&gateway.url(), "j", state.path()).run(["sh", "-c", "date +%s%N; sleep 0.02; exit 3"]).exit(3);
         began.elapsed()
     };
-    let length = (0..3).map(|_| whole()).max().unwrap();
+    let length = (0..3).map(|_| whole()).min().unwrap();
     let mut random = fastrand::Rng::with_seed(1511);
     let (mut counted, mut unmarked, mut unstarted) = (3, 0, 0);
     for round in 0..50 {
-        let delay = length.mul_f64(random.f64() * 1.1);
+        let delay = length.mul_f64(random.f64() * 1.2);
         let Killed { after_start } = Killed::after(delay, &gateway.url(), state.path());
         let own = if random.bool() {
             run(&gateway.url(), "j", state.path()).run(["true"]).exit(0);
@@ -165,8 +165,8 @@ fn each_of_fifty_runs_that_are_killed_at_any_moment_is_counted_exactly_once() {
             _ => {}
         }
     }
-    assert!(runs(&gateway, "lost") >= 5, "{} lost", runs(&gateway, "lost"));
-    assert!(unmarked < 10 && unstarted < 40, "{unmarked} without a mark, {unstarted} without a command");
+    assert!(runs(&gateway, "lost") > 0, "not one of them was killed while its command ran");
+    assert!(unmarked < 25 && unstarted < 45, "{unmarked} without a mark, {unstarted} without a command");
     assert_eq!((waiting(state.path()), files(state.path(), ".mark")), (Vec::new(), Vec::<PathBuf>::new()));
     let last = fs::read_to_string(files(state.path(), "/runs").pop().unwrap()).unwrap();
     assert!(last.contains(&format!("lost {}\n", runs(&gateway, "lost"))), "{last}");

@@ -93,6 +93,45 @@ fn the_next_run_repeats_its_push_where_one_was_given_up_unanswered() {
     assert_eq!(fake.connections(), before + 3, "that one was answered");
 }
 
+/// A process that is killed while it sends has no time to say so: it notes that it sends before it does.
+#[test]
+fn the_next_run_repeats_its_push_where_a_run_was_killed_while_it_sent() {
+    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    let killed = run(&fake.url(), "j", state.path()).textfile("n 1\n").spawn(["true"]);
+    wait_for("the push", || (fake.connections() == 1).then_some(()));
+    killed.kill(SIGKILL);
+    killed.wait().signal(9);
+    for flushed in [true, false] {
+        if flushed {
+            flush(state.path()).call().exit(0).stdout_has("{job=\"j\"} pushed to");
+        }
+        let before = fake.connections();
+        run(&fake.url(), "j", state.path()).textfile("n 2\n").run(["true"]).exit(0).stderr("");
+        let sent = fake.connections() - before;
+        assert_eq!(sent, if flushed { 2 } else { 1 }, "once, whoever has sent it meanwhile");
+    }
+}
+
+/// It may arrive after others with higher counts.
+#[test]
+fn a_push_that_is_not_kept_and_cannot_wait_for_its_turn_tells_no_counts() {
+    let (fake, state) = (FakeGateway::without_api([Reply::ok()]), tempfile::tempdir().unwrap());
+    run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr("");
+    let other = state.path().join(format!("{}-{}.push", "0".repeat(32), "0".repeat(16)));
+    File::create(other).unwrap().set_len(64 << 20).unwrap();
+    fs::remove_file(state.path().join("room")).unwrap();
+    let queue = files(&only_group(state.path()), "/lock")
+        .into_iter()
+        .find(|lock| lock.parent() != Some(&only_group(state.path())));
+    let held = File::open(queue.unwrap()).unwrap();
+    held.lock().unwrap();
+    run(&fake.url(), "j", state.path()).args(["--push-timeout", "2"]).run(["true"]).exit(0).stderr("");
+    let bodies: Vec<String> = fake.requests().iter().map(super::harness::fake::Request::body).collect();
+    assert!(bodies[0].contains("pushwrap_runs_total") && !bodies[1].contains("pushwrap_runs_total"), "{bodies:#?}");
+    assert!(bodies[1].contains("pushwrap_success 1\n"));
+}
+
 /// The command's metrics are on disk while somebody else has the lock, so that they do not cost others any of its time.
 #[test]
 fn large_metrics_are_written_before_the_lock_is_taken() {

@@ -28,6 +28,8 @@ pub(crate) struct Drained {
     pub(crate) unanswered: bool,
     /// A push that was given up before may still be applied: this one, which was taken, is sent again after a moment.
     pub(crate) repeats: bool,
+    /// What was noted of an unanswered push before this one was sent.
+    pub(crate) unanswered_before: Option<SystemTime>,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
     /// What has to be said besides, one line each.
@@ -152,6 +154,10 @@ impl Drain<'_> {
             self.queue.note_empty();
             return drained;
         };
+        // A process that is killed while it sends cannot note it afterwards.
+        let note = SendNote::read(lock);
+        drained.unanswered_before = note.unanswered;
+        SendNote { unanswered: Some(SystemTime::now()), ..note }.write(lock);
         let first = self.deliver(&merged.push, &mut drained);
         drained.sent = Some(merged.clone());
         match Acceptance::of(&first) {
@@ -285,7 +291,10 @@ impl Drain<'_> {
         let number = entries.iter().filter_map(|entry| Some(*entry.file.as_ref()?.numbers.end())).max();
         let before = SendNote::read(lock);
         let taken = number.unwrap_or_default().max(before.taken);
-        SendNote { taken, status: result_status.or(before.status), unanswered: None }.write(lock);
+        // A run repeats its own push where an older one is unanswered. Who sends for others leaves that to the next run.
+        let is_repeated = entries.iter().any(|entry| entry.is_own);
+        let unanswered = drained.unanswered_before.filter(|_| !is_repeated);
+        SendNote { taken, status: result_status.or(before.status), unanswered }.write(lock);
         drained.said.extend(self.release(entries));
         self.queue.note_answer();
         self.queue.note_empty();
@@ -310,9 +319,8 @@ impl Drain<'_> {
             let oldest: Vec<Entry> = entries.drain(..=entries.len() - MOST_FILES).collect();
             drained.said.extend(self.merge_files(&oldest).err());
         }
-        if drained.unanswered {
-            SendNote { unanswered: Some(SystemTime::now()), ..SendNote::read(lock) }.write(lock);
-        }
+        let unanswered = if drained.unanswered { Some(SystemTime::now()) } else { drained.unanswered_before };
+        SendNote { unanswered, ..SendNote::read(lock) }.write(lock);
         drained.outage = Some(self.queue.note_waiting());
     }
 
