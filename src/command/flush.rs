@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::shown::{age, print};
 use crate::config::FlushConfig;
 use crate::console::Console;
-use crate::delivery::{Destination, QueueDir, SinkKind, SpoolDir, SpooledPush, StartTimes, dropped};
+use crate::delivery::{QueueDir, SinkAddress, SinkKind, SpoolDir, SpooledPush, StartTimes, dropped};
 use crate::http::{Cancel, Deadline};
 use crate::report::compose_counts;
 use crate::sink::{Limits, Sink};
@@ -42,7 +42,7 @@ struct Flush<'c> {
     console: Console,
     start_times: StartTimes,
     /// Destinations that did not answer: one time-out each is enough.
-    down: HashSet<Destination>,
+    down: HashSet<SinkAddress>,
     /// How many pushes wait for addresses that were not named, and the option that names them.
     elsewhere: BTreeMap<(String, &'static str), usize>,
     failed: bool,
@@ -73,7 +73,7 @@ impl Flush<'_> {
     }
 
     fn one(&mut self, queue: &QueueDir) {
-        let (waiting, said) = queue.peek();
+        let (waiting, said) = queue.preview();
         let Some(waiting) = waiting else {
             // Only what is damaged is there.
             if self.config.dry_run {

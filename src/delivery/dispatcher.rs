@@ -593,8 +593,8 @@ mod tests {
     /// A dispatcher to a gateway that is down, with a state directory.
     fn keeping(directory: &tempfile::TempDir) -> Dispatcher {
         let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().key.clone());
-        let (prefix, lasting, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
-        let spool = SpoolOptions { state_dir, key, prefix, lasting, budget, run };
+        let (prefix, carried_over, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
+        let spool = SpoolOptions { state_dir, key, prefix, carried_over, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
     }
 

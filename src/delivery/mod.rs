@@ -6,7 +6,7 @@ pub(crate) mod timing;
 
 pub use dispatcher::{Dispatcher, LazyPush, Report, deliver_all};
 pub use spool::{
-    DEFAULT_STATE_DIR, Destination, FinalRun, RunRecord, RunState, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
+    DEFAULT_STATE_DIR, FinalRun, RunRecord, RunState, SinkAddress, SinkKind, SpoolDir, SpoolOptions, SpoolPath,
     SpooledPush, waiting_pushes,
 };
 pub(crate) use spool::{QueueDir, StartTimes, dropped};

@@ -11,8 +11,7 @@ use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
 use crate::delivery::{
-    Destination as SpoolDestination, Dispatcher, FinalRun, LazyPush, Report, RunRecord, RunState, SpoolOptions,
-    SpoolPath,
+    Dispatcher, FinalRun, LazyPush, Report, RunRecord, RunState, SinkAddress, SpoolOptions, SpoolPath,
 };
 use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
@@ -93,9 +92,9 @@ impl ReportBuilder {
 
     fn spool(&self) -> Option<SpoolOptions> {
         let (key, run) = (self.key.clone()?, Arc::clone(&self.run));
-        let lasting = self.identity.lasting_names();
+        let carried_over = self.identity.lasting_names();
         let (state_dir, prefix) = (self.state_dir.clone(), self.identity.prefix.clone());
-        Some(SpoolOptions { state_dir, key, prefix, lasting, budget: self.budget, run })
+        Some(SpoolOptions { state_dir, key, prefix, carried_over, budget: self.budget, run })
     }
 
     /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the
@@ -165,7 +164,7 @@ impl ReportBuilder {
         stage: &Stage,
         snapshot: RunSnapshot,
         (facts, command): (CommandFacts, &OwnedFamilies),
-        (method, destinations): (Method, Vec<Option<SpoolDestination>>),
+        (method, destinations): (Method, Vec<Option<SinkAddress>>),
     ) -> Option<RunRecord> {
         let (Some(spool), Stage::Ended(_, outcome)) = (self.spool(), stage) else { return None };
         let run = FinalRun { outcome: *outcome, method, command, destinations };
@@ -410,7 +409,7 @@ impl Reporter {
         let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
         let method = self.method(&stage);
         let sinks = self.dispatcher.as_ref()?.sinks();
-        let destinations = sinks.iter().map(SpoolDestination::of).collect();
+        let destinations = sinks.iter().map(SinkAddress::of).collect();
         let told_sinks = if self.told_of_running { sinks.to_vec() } else { Vec::new() };
         Some(LazyPush::recorded(move || {
             let parsed = builder.parse_final(&stage, snapshot, &told_sinks);

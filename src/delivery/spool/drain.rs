@@ -7,7 +7,7 @@ use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
 use crate::delivery::spool::lock::Lock;
 use crate::delivery::spool::merge::merge;
 use crate::delivery::spool::outage::Outage;
-use crate::delivery::spool::queue::{QueueDir, QueueFile, Verdict};
+use crate::delivery::spool::queue::{PushVerdict, QueueDir, QueueFile};
 use crate::delivery::spool::start_times::StartTimes;
 use crate::delivery::timing::LONGEST_WAIT;
 use crate::http::error::{Failure, Fault};
@@ -107,7 +107,7 @@ impl SendNote {
     }
 }
 
-impl Verdict {
+impl PushVerdict {
     /// What is left for the run whose push got this answer; nothing where all of it was taken.
     fn of(result: &Result<Delivered, Failure>) -> Option<Self> {
         let status = status_of(result);
@@ -280,7 +280,7 @@ impl Drain<'_> {
 
     /// Removes what need not wait any more, and leaves a verdict for who waits to know where it was refused.
     fn settle(&self, lock: &Lock, entries: &[Entry], result: &Result<Delivered, Failure>, drained: &mut Drained) {
-        let verdict = Verdict::of(result);
+        let verdict = PushVerdict::of(result);
         let result_status = status_of(result);
         let strangers = entries.iter().filter(|entry| !entry.is_own && entry.push.owner.is_alive());
         for file in strangers.filter_map(|entry| entry.file.as_ref()) {

@@ -52,14 +52,14 @@ impl SinkKind {
 
 /// Whom a push is for: never with credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Destination {
+pub struct SinkAddress {
     /// What is spoken there.
     pub kind: SinkKind,
     /// Its address without user and password.
     pub url: String,
 }
 
-impl Destination {
+impl SinkAddress {
     /// Whom a push to this sink waits for; `None` for what needs no waiting.
     pub(crate) fn of(sink: &Sink) -> Option<Self> {
         let (kind, url) = match sink {
@@ -125,23 +125,23 @@ fn uptime() -> Duration {
 #[derive(Debug, Clone)]
 pub struct SpooledPush {
     /// Whom it is for.
-    pub destination: Destination,
+    pub destination: SinkAddress,
     pub(crate) since: Since,
     /// What is to be sent.
     pub push: Push,
     /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
     pub(crate) deletes: bool,
     /// The families of it that a receiver of remote write is told again.
-    pub(crate) lasting: Vec<String>,
+    pub(crate) carried_over: Vec<String>,
     /// Who has stored it.
     pub(crate) owner: Process,
 }
 
 impl SpooledPush {
     /// A push that waits from now on.
-    pub(crate) fn new(destination: Destination, push: Push, lasting: Vec<String>) -> Self {
+    pub(crate) fn new(destination: SinkAddress, push: Push, carried_over: Vec<String>) -> Self {
         let (since, owner) = (Since::now(), Process::own().clone());
-        Self { destination, since, push, deletes: false, lasting, owner }
+        Self { destination, since, push, deletes: false, carried_over, owner }
     }
 
     /// Since when it waits, by the wall's clock.
@@ -175,14 +175,14 @@ impl SpooledPush {
     }
 
     fn head(&self) -> String {
-        let Self { destination, since, push, deletes, lasting, owner } = self;
+        let Self { destination, since, push, deletes, carried_over, owner } = self;
         let wall = since.wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut head = format!("{HEAD}since {wall}\nuptime {} {}\n", since.uptime.as_secs(), since.boot);
         let _ = writeln!(head, "owner {}\nkind {}\nurl {}", owner.to_text(), destination.kind.name(), destination.url);
         let _ = writeln!(head, "method {}", push.method.name());
         head.push_str(&label_lines(&push.key));
-        for name in lasting {
-            let _ = writeln!(head, "lasting {name}");
+        for name in carried_over {
+            let _ = writeln!(head, "carried_over {name}");
         }
         if *deletes {
             head.push_str("deletes\n");
@@ -202,14 +202,14 @@ impl SpooledPush {
         let (uptime, boot) = head.one("uptime")?.split_once(' ')?;
         let wall = UNIX_EPOCH.checked_add(Duration::from_secs(head.one("since")?.parse().ok()?))?;
         Some(Self {
-            destination: Destination {
+            destination: SinkAddress {
                 kind: SinkKind::from_name(head.one("kind")?)?,
                 url: head.one("url")?.to_owned(),
             },
             since: Since { wall, boot: boot.to_owned(), uptime: Duration::from_secs(uptime.parse().ok()?) },
             push: Push { method: head.method()?, key: head.key()?, own: families(own), command: families(command) },
             deletes: head.0.lines().any(|line| line == "deletes"),
-            lasting: head.all("lasting").map(str::to_owned).collect(),
+            carried_over: head.all("carried_over").map(str::to_owned).collect(),
             owner: Process::from_text(head.one("owner")?)?,
         })
     }
@@ -228,15 +228,15 @@ pub(crate) fn families(text: &[u8]) -> OwnedFamilies {
 }
 
 /// The head up to the first empty line, and what follows.
-pub(crate) fn split_head(bytes: &[u8]) -> Option<(Head<'_>, &[u8])> {
+pub(crate) fn split_head(bytes: &[u8]) -> Option<(FileHead<'_>, &[u8])> {
     let end = memchr::memmem::find(bytes, b"\n\n")?;
-    Some((Head(std::str::from_utf8(bytes.get(..end)?).ok()?), bytes.get(end + 2..)?))
+    Some((FileHead(std::str::from_utf8(bytes.get(..end)?).ok()?), bytes.get(end + 2..)?))
 }
 
 /// Lines of a name, a blank and a value.
-pub(crate) struct Head<'t>(&'t str);
+pub(crate) struct FileHead<'t>(&'t str);
 
-impl<'t> Head<'t> {
+impl<'t> FileHead<'t> {
     pub(crate) fn of(text: &'t str) -> Self {
         Self(text)
     }
@@ -325,13 +325,13 @@ mod tests {
     use std::fs;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Destination, EntryWriter, Since, SinkKind, SpooledPush, families};
+    use super::{EntryWriter, Since, SinkAddress, SinkKind, SpooledPush, families};
     use crate::exposition::encode;
     use crate::grouping::GroupingKey;
     use crate::sink::{Method, Push};
 
     fn spooled(method: Method, own: &str, command: &str) -> SpooledPush {
-        let destination = Destination { kind: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
+        let destination = SinkAddress { kind: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
         let labels = [("job", "a b"), ("zone", "ä\n=\"")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let key = GroupingKey::held(labels.to_vec()).unwrap();
         let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
@@ -357,7 +357,10 @@ mod tests {
             };
             let other = SpooledPush::from_bytes(&bytes(&one)).unwrap();
             assert_eq!((&other.destination, &other.owner, other.deletes), (&one.destination, &one.owner, one.deletes));
-            assert_eq!((other.push.method, &other.push.key, &other.lasting), (method, &one.push.key, &one.lasting));
+            assert_eq!(
+                (other.push.method, &other.push.key, &other.carried_over),
+                (method, &one.push.key, &one.carried_over)
+            );
             let text = |push: &SpooledPush| encode(push.push.families());
             assert_eq!(text(&other), text(&one));
             assert_eq!(other.group(), r#"{job="a b", zone="ä\n=\""}"#);

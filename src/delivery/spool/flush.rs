@@ -11,8 +11,8 @@ use nix::unistd::geteuid;
 
 use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory, names, remove};
 use crate::delivery::spool::drain::{Drain, Drained};
-use crate::delivery::spool::entry::{Destination, EntryWriter, SpooledPush};
-use crate::delivery::spool::lock::{Lock, NoLock, Patience};
+use crate::delivery::spool::entry::{EntryWriter, SinkAddress, SpooledPush};
+use crate::delivery::spool::lock::{Lock, LockPatience, NoLock};
 use crate::delivery::spool::mark::{CountsPush, DeadRun};
 use crate::delivery::spool::merge::merge;
 use crate::delivery::spool::old::{adopt, old_groups};
@@ -77,7 +77,7 @@ impl SpoolDir {
 }
 
 fn locked<T>(group: &GroupDir, work: impl FnOnce() -> T) -> Result<T, String> {
-    let lock = Lock::acquire(&group.file("lock"), Patience::of(LOCK_WAIT), || true);
+    let lock = Lock::acquire(&group.file("lock"), LockPatience::of(LOCK_WAIT), || true);
     lock.map(|_lock| work()).map_err(NoLock::reason)
 }
 
@@ -96,7 +96,7 @@ fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamil
         said.extend(dead.iter().filter_map(DeadRun::sentence));
         // They are in the same directory, so they have the same key.
         let pushes = dead.iter().filter_map(|run| run.push.as_ref());
-        let to: BTreeMap<&Destination, &CountsPush> =
+        let to: BTreeMap<&SinkAddress, &CountsPush> =
             pushes.flat_map(|push| push.destinations.iter().map(move |destination| (destination, push))).collect();
         for (destination, CountsPush { key, prefix, .. }) in to {
             let (key, own) = (key.clone(), compose(prefix, runs.counts));
@@ -127,7 +127,7 @@ fn is_own(user: u32) -> bool {
 
 impl QueueDir {
     /// What would be sent, and what has to be said of files that would not. Nothing is changed.
-    pub(crate) fn peek(&self) -> (Option<SpooledPush>, Vec<String>) {
+    pub(crate) fn preview(&self) -> (Option<SpooledPush>, Vec<String>) {
         let mut said = Vec::new();
         let mut pushes = Vec::new();
         for file in self.list().map(|listing| listing.pushes).unwrap_or_default() {
@@ -168,7 +168,7 @@ impl QueueDir {
         start_times: &StartTimes,
         limits: impl FnOnce() -> Limits<'l>,
     ) -> Option<Drained> {
-        let lock = Lock::acquire(&self.lock_path(), Patience::of(patience), || true).ok()?;
+        let lock = Lock::acquire(&self.lock_path(), LockPatience::of(patience), || true).ok()?;
         Some(Drain { queue: self, sink, limits: limits(), start_times, started: None }.run(&lock, None))
     }
 }
@@ -177,7 +177,7 @@ impl QueueDir {
 mod tests {
     use std::fs;
 
-    use super::{CountsPush, Destination, OwnedFamilies, SpoolDir};
+    use super::{CountsPush, OwnedFamilies, SinkAddress, SpoolDir};
     use crate::delivery::spool::dir::SpoolPath;
     use crate::delivery::spool::entry::SinkKind;
     use crate::delivery::spool::mark::Mark;
@@ -194,7 +194,7 @@ mod tests {
     fn leave_dead_mark(state: &SpoolDir) {
         let key = GroupingKey::new("a", []).unwrap();
         let group = state.group(&key);
-        let destination = Destination { kind: SinkKind::Pushgateway, url: "http://gw".to_owned() };
+        let destination = SinkAddress { kind: SinkKind::Pushgateway, url: "http://gw".to_owned() };
         let push = CountsPush { key, prefix: "x_".to_owned(), destinations: vec![destination] };
         let path = group.file(&Mark::leave(&group, &push).unwrap().name());
         let text = fs::read_to_string(&path).unwrap();
@@ -212,7 +212,7 @@ mod tests {
         runs.write(&group).unwrap();
         assert_eq!(state.take_over(counts), Vec::<String>::new());
         let [queue] = state.queues().unwrap().try_into().unwrap();
-        let push = queue.peek().0.unwrap();
+        let push = queue.preview().0.unwrap();
         assert_eq!(push.push.own.families()[0].samples()[0].value(), "1");
         assert_eq!(push.push.own.families()[0].name(), "x_lost");
         assert!(!group.has_marks());

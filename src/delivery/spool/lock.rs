@@ -15,14 +15,14 @@ use crate::http::deadline::Deadline;
 
 /// How long a lock is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct LockPatience {
     /// While the same one holds it, whoever it is.
     anybody: Duration,
     /// While a pushwrap holds it that lives and is not stopped.
     living: Deadline,
 }
 
-impl Patience {
+impl LockPatience {
     /// Within the budget of a push. The rest is for the network, and what is not done after [`LOCK_WAIT`] is not for want of budget.
     pub(crate) fn within(budget: Duration) -> Self {
         Self { anybody: LOCK_WAIT.min(budget / 4), living: Deadline::after(LOCK_WAIT.max(budget / 4 * 3)) }
@@ -57,7 +57,7 @@ pub(crate) struct Lock(FileLock);
 
 impl Lock {
     /// Takes the lock of this path, or gives up when the patience is over or `goes_on` says so. The directory is made.
-    pub(crate) fn acquire(path: &Path, patience: Patience, goes_on: impl Fn() -> bool) -> Result<Self, NoLock> {
+    pub(crate) fn acquire(path: &Path, patience: LockPatience, goes_on: impl Fn() -> bool) -> Result<Self, NoLock> {
         let failed = |error: io::Error| NoLock::Failed(format!("'{}': {}", path.display(), reason(&error)));
         let (mut holder, mut since) = (Vec::new(), Instant::now());
         loop {
@@ -95,7 +95,7 @@ impl Lock {
 
     /// Takes the lock of this path if nobody holds it.
     pub(crate) fn now(path: &Path) -> Option<Self> {
-        Self::acquire(path, Patience::of(Duration::ZERO), || true).ok()
+        Self::acquire(path, LockPatience::of(Duration::ZERO), || true).ok()
     }
 
     /// What is noted in its file behind the holder.
@@ -140,18 +140,19 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{Deadline, Lock, NOTE_AT, NoLock, Patience, Process};
+    use super::{Deadline, Lock, LockPatience, NOTE_AT, NoLock, Process};
 
     #[test]
     fn a_lock_is_waited_for_and_one_that_was_removed_is_taken_anew() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("group/lock");
-        let held = Lock::acquire(&path, Patience::of(Duration::from_secs(1)), || true).unwrap();
+        let held = Lock::acquire(&path, LockPatience::of(Duration::from_secs(1)), || true).unwrap();
         held.write_note("taken 17");
         assert_eq!(held.note().trim_end(), "taken 17");
         assert_eq!(format!("{}\n", Process::own().to_text()).len() as u64, NOTE_AT);
         let other = path.clone();
-        let waiting = std::thread::spawn(move || Lock::acquire(&other, Patience::of(Duration::from_secs(20)), || true));
+        let waiting =
+            std::thread::spawn(move || Lock::acquire(&other, LockPatience::of(Duration::from_secs(20)), || true));
         fs::remove_file(&path).unwrap();
         drop(held);
         drop(waiting.join().unwrap().unwrap());
@@ -166,7 +167,7 @@ mod tests {
         let held = File::create(&path).unwrap();
         held.lock().unwrap();
         let began = Instant::now();
-        let refused = Lock::acquire(&path, Patience::within(Duration::from_millis(400)), || true).unwrap_err();
+        let refused = Lock::acquire(&path, LockPatience::within(Duration::from_millis(400)), || true).unwrap_err();
         assert!(matches!(refused, NoLock::Busy(why) if why.contains("locked")));
         assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(2));
     }
@@ -176,10 +177,11 @@ mod tests {
     fn a_lock_that_a_living_pushwrap_holds_is_waited_for() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("lock");
-        let held = Lock::acquire(&path, Patience::of(Duration::from_secs(1)), || true).unwrap();
+        let held = Lock::acquire(&path, LockPatience::of(Duration::from_secs(1)), || true).unwrap();
         let other = path.clone();
-        let waiting =
-            std::thread::spawn(move || Lock::acquire(&other, Patience::within(Duration::from_millis(400)), || true));
+        let waiting = std::thread::spawn(move || {
+            Lock::acquire(&other, LockPatience::within(Duration::from_millis(400)), || true)
+        });
         std::thread::sleep(Duration::from_millis(700));
         drop(held);
         assert!(waiting.join().unwrap().is_ok(), "it gave up after a quarter of the budget");
@@ -199,7 +201,7 @@ mod tests {
                 }
             });
             while tried.get() < 20 && !until.passed() {
-                let _ = Lock::acquire(&above.path().join("l"), Patience::of(Duration::from_millis(20)), || true);
+                let _ = Lock::acquire(&above.path().join("l"), LockPatience::of(Duration::from_millis(20)), || true);
                 tried.set(tried.get() + 1);
             }
             ended.store(true, Ordering::Relaxed);

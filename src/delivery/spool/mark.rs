@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::delivery::spool::dir::{GroupDir, make_directory, unfinished};
-use crate::delivery::spool::entry::{Destination, Head, label_lines};
+use crate::delivery::spool::entry::{FileHead, SinkAddress, label_lines};
 use crate::delivery::spool::process::Process;
 use crate::files::{Links, open};
 use crate::grouping::GroupingKey;
@@ -22,7 +22,7 @@ pub(crate) struct CountsPush {
     pub(crate) key: GroupingKey,
     /// What the names of the run's own metrics begin with.
     pub(crate) prefix: String,
-    pub(crate) destinations: Vec<Destination>,
+    pub(crate) destinations: Vec<SinkAddress>,
 }
 
 /// The mark of a run that goes on.
@@ -83,7 +83,7 @@ impl DeadRun {
         let file = open(mark, Links::Refuse).ok()?;
         let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
         let text = fs::read_to_string(mark).unwrap_or_default();
-        let head = Head::of(&text);
+        let head = FileHead::of(&text);
         let process = head.one("owner").and_then(Process::from_text);
         let outcome =
             head.one("outcome").and_then(|name| Outcome::ALL.into_iter().find(|outcome| outcome.name() == name));
@@ -95,7 +95,7 @@ impl DeadRun {
         let push = head.one("prefix").zip(head.key()).map(|(prefix, key)| CountsPush {
             key,
             prefix: prefix.to_owned(),
-            destinations: head.all("sink").filter_map(Destination::from_text).collect(),
+            destinations: head.all("sink").filter_map(SinkAddress::from_text).collect(),
         });
         Some(Self { began, pid: process.map_or(0, |process| process.pid()), outcome, is_counted: false, push })
     }

@@ -19,8 +19,9 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     let is_void = is_gateway && older.push.method == Method::Delete;
     // A push without a start tells of counts alone, and takes the place of nothing else.
     let is_whole_kept = is_gateway || newer.start().is_none();
-    let stays =
-        |family: &Family<'_>| !is_void && (is_whole_kept || older.lasting.iter().any(|name| name == family.name()));
+    let stays = |family: &Family<'_>| {
+        !is_void && (is_whole_kept || older.carried_over.iter().any(|name| name == family.name()))
+    };
     let together = |newest: &OwnedFamilies, before: &OwnedFamilies| {
         OwnedFamilies::of(vec![newest.clone(), before.clone()], |parts| {
             let [newest, before] = parts else { return Vec::new() };
@@ -31,20 +32,20 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     let own = together(&newer.push.own, &older.push.own);
     let command = together(&newer.push.command, &older.push.command);
     let push = Push { method, own, command, key: newer.push.key.clone() };
-    let lasting = if newer.lasting.is_empty() { older.lasting.clone() } else { newer.lasting };
-    SpooledPush { push, deletes, lasting, ..newer }
+    let carried_over = if newer.carried_over.is_empty() { older.carried_over.clone() } else { newer.carried_over };
+    SpooledPush { push, deletes, carried_over, ..newer }
 }
 
 #[cfg(test)]
 mod tests {
     use super::merge;
-    use crate::delivery::spool::entry::{Destination, SinkKind, SpooledPush, families};
+    use crate::delivery::spool::entry::{SinkAddress, SinkKind, SpooledPush, families};
     use crate::exposition::encode;
     use crate::grouping::GroupingKey;
     use crate::sink::{Method, Push};
 
     fn spooled(kind: SinkKind, method: Method, [own, command]: [&str; 2]) -> SpooledPush {
-        let destination = Destination { kind, url: "http://gw".to_owned() };
+        let destination = SinkAddress { kind, url: "http://gw".to_owned() };
         let key = GroupingKey::held(vec![("job".to_owned(), "a".to_owned())]).unwrap();
         let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
         SpooledPush::new(destination, push, vec!["last".to_owned()])
@@ -108,7 +109,7 @@ mod tests {
         for line in ["runs 2\n", "x_start_timestamp_seconds 1\n", "last 5\n"] {
             assert!(own.contains(line), "{own}");
         }
-        assert!(!own.contains("runs 1\n") && merged.lasting == ["last"], "{own}");
+        assert!(!own.contains("runs 1\n") && merged.carried_over == ["last"], "{own}");
         assert_eq!(encode(merged.push.command.families()), encode(families(b"y 1\n").families()));
     }
 }

@@ -21,7 +21,7 @@ mod waiting;
 
 pub use dir::{DEFAULT_STATE_DIR, SpoolDir, SpoolPath};
 pub(crate) use drain::dropped;
-pub use entry::{Destination, SinkKind, SpooledPush};
+pub use entry::{SinkAddress, SinkKind, SpooledPush};
 pub(crate) use queue::QueueDir;
 pub(crate) use start_times::StartTimes;
 pub use store::{FinalRun, RunRecord, RunState, SpoolOptions};

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::delivery::spool::counts::{RunsFile, counts_of};
 use crate::delivery::spool::digest::digest;
 use crate::delivery::spool::dir::{GroupDir, SpoolDir, is_hex, make_directory, names, read, remove};
-use crate::delivery::spool::entry::{Destination, EntryWriter, Since, SinkKind, SpooledPush, families, split_head};
+use crate::delivery::spool::entry::{EntryWriter, Since, SinkAddress, SinkKind, SpooledPush, families, split_head};
 use crate::delivery::spool::process::Process;
 use crate::exposition::OwnedFamilies;
 use crate::sink::{Method, Push};
@@ -93,14 +93,15 @@ fn parse(bytes: &[u8]) -> Option<SpooledPush> {
     };
     let (own, command) = (part(true), part(false));
     let lasts = |name: &str| name.ends_with("success") || name.ends_with("last_success_timestamp_seconds");
-    let lasting = own.families().iter().map(|family| family.name().to_owned()).filter(|name| lasts(name)).collect();
+    let carried_over =
+        own.families().iter().map(|family| family.name().to_owned()).filter(|name| lasts(name)).collect();
     let method = head.method()?;
     Some(SpooledPush {
-        destination: Destination { kind: SinkKind::from_name(head.one("door")?)?, url: head.one("url")?.to_owned() },
+        destination: SinkAddress { kind: SinkKind::from_name(head.one("door")?)?, url: head.one("url")?.to_owned() },
         since: Since::at(UNIX_EPOCH + Duration::from_secs(head.one("since")?.parse().ok()?)),
         deletes: head.one("deletion").is_some() && method != Method::Delete,
         push: Push { method, key: head.key()?, own, command },
-        lasting,
+        carried_over,
         owner: Process::from_text("0 0")?,
     })
 }

@@ -64,7 +64,7 @@ impl QueueFile {
     }
 
     /// Leaves what a gateway said of pushes, for the run that waits to know.
-    pub(crate) fn leave_verdict(&self, verdict: &Verdict) {
+    pub(crate) fn leave_verdict(&self, verdict: &PushVerdict) {
         // Without it that run says that another run has sent its push.
         let _ = replace(&self.path.with_extension(REFUSED.trim_start_matches('.')), &verdict.to_bytes());
     }
@@ -81,9 +81,9 @@ impl Listing {
     }
 
     /// What a gateway said of the push of this number.
-    pub(crate) fn verdict(&self, number: u64) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, number: u64) -> Option<PushVerdict> {
         let file = self.verdicts.iter().find(|file| file.numbers.contains(&number))?;
-        let verdict = Verdict::from_bytes(&read(&file.path).ok()??);
+        let verdict = PushVerdict::from_bytes(&read(&file.path).ok()??);
         if file.numbers.start() == file.numbers.end() {
             let _ = remove(&file.path);
         }
@@ -162,7 +162,7 @@ pub(crate) enum Unusable {
 
 /// What a gateway said of a push that another run sent for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PushVerdict {
     /// It took the run's own metrics, and not all of the command's.
     Partly {
         /// The status of its answer, where it has one.
@@ -179,7 +179,7 @@ pub(crate) enum Verdict {
     },
 }
 
-impl Verdict {
+impl PushVerdict {
     fn to_bytes(&self) -> Vec<u8> {
         let (word, status, why) = match self {
             Self::Partly { status, why } => ("partly", status, why),
@@ -207,7 +207,7 @@ impl Verdict {
 mod tests {
     use std::fs;
 
-    use super::{Listing, Lock, QueueDir, Verdict};
+    use super::{Listing, Lock, PushVerdict, QueueDir};
     use crate::delivery::spool::dir::SpoolPath;
 
     fn queue() -> (tempfile::TempDir, QueueDir) {
@@ -250,7 +250,7 @@ mod tests {
         let (_directory, queue) = queue();
         fs::write(queue.path.join("0000000003.push"), "").unwrap();
         let file = queue.list().unwrap().pushes.remove(0);
-        let verdict = Verdict::Refused { status: Some(400), why: "no\nreally".to_owned() };
+        let verdict = PushVerdict::Refused { status: Some(400), why: "no\nreally".to_owned() };
         file.leave_verdict(&verdict);
         let listing = queue.list().unwrap();
         assert_eq!((listing.verdict(4), listing.verdict(3)), (None, Some(verdict)));

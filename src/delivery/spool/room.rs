@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::delivery::spool::dir::{SpoolDir, names, remove};
-use crate::delivery::spool::lock::{Lock, Patience};
+use crate::delivery::spool::lock::{Lock, LockPatience};
 use crate::delivery::spool::process::boot_id;
 use crate::delivery::timing::LOCK_WAIT;
 
@@ -28,7 +28,7 @@ pub(crate) enum NoRoom {
 impl SpoolDir {
     /// Gives a file of so many bytes its name with `persist`, where there is room for it.
     pub(crate) fn admit(&self, bytes: u64, persist: impl FnOnce() -> io::Result<()>) -> Result<(), NoRoom> {
-        let lock = Lock::acquire(&self.room(), Patience::of(LOCK_WAIT), || true);
+        let lock = Lock::acquire(&self.room(), LockPatience::of(LOCK_WAIT), || true);
         let lock = lock.map_err(|why| NoRoom::Failed(why.reason()))?;
         let mut sum = noted(&lock).unwrap_or_else(|| self.waiting_bytes());
         if sum.saturating_add(bytes) > ROOM_BYTES {
@@ -49,7 +49,7 @@ impl SpoolDir {
     /// Why one of them stays.
     pub(crate) fn release(&self, files: impl IntoIterator<Item = (PathBuf, u64)>) -> Result<(), String> {
         // Without the lock the sum stays too high until it is counted anew.
-        let lock = Lock::acquire(&self.room(), Patience::of(LOCK_WAIT), || true).ok();
+        let lock = Lock::acquire(&self.room(), LockPatience::of(LOCK_WAIT), || true).ok();
         let mut released = 0;
         for (path, bytes) in files {
             remove(&path).map_err(|error| self.trouble(&error))?;

@@ -4,9 +4,9 @@
 use std::time::SystemTime;
 
 use crate::delivery::spool::drain::{Drain, Drained, OwnPush, SendNote};
-use crate::delivery::spool::entry::{Destination, SpooledPush};
-use crate::delivery::spool::lock::{Lock, NoLock, Patience};
-use crate::delivery::spool::queue::{QueueDir, Verdict};
+use crate::delivery::spool::entry::{SinkAddress, SpooledPush};
+use crate::delivery::spool::lock::{Lock, LockPatience, NoLock};
+use crate::delivery::spool::queue::{PushVerdict, QueueDir};
 use crate::delivery::spool::room::FULL;
 use crate::delivery::spool::start_times::StartTimes;
 use crate::delivery::spool::store::{Receipt, RunRecord, SpoolOptions, StoredPush, read_runs};
@@ -40,11 +40,11 @@ impl StoredPush {
 impl SpoolOptions {
     /// Whether a final push to this sink waits when it fails, where the directory can be used.
     pub(crate) fn keeps(&self, sink: &Sink) -> bool {
-        self.state_dir.is_wanted() && Destination::of(sink).is_some()
+        self.state_dir.is_wanted() && SinkAddress::of(sink).is_some()
     }
 
     fn queue(&self, sink: &Sink) -> Option<QueueDir> {
-        let destination = Destination::of(sink)?;
+        let destination = SinkAddress::of(sink)?;
         Some(self.state_dir.open_existing().ok()?.group(&self.key).queue(&destination.name()))
     }
 
@@ -83,7 +83,7 @@ impl SpoolOptions {
         let left = limits.deadline.left();
         let patience = if number.is_some() { left } else { self.budget.min(left) / 4 };
         let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
-        let lock = match Lock::acquire(&queue.lock_path(), Patience::of(patience), || !stopped()) {
+        let lock = match Lock::acquire(&queue.lock_path(), LockPatience::of(patience), || !stopped()) {
             Err(NoLock::Busy(_)) if number.is_some() => {
                 let result = Err(sink.given_up(Fault::Timeout(Phase::PushKind)));
                 return Drained { result: Some(result), ..Drained::default() };
@@ -100,8 +100,8 @@ impl SpoolOptions {
         if let Some(known) = number.and_then(|number| known(queue, number, &note, sink)) {
             return Drained { result: Some(known), ..Drained::default() };
         }
-        let Some(destination) = Destination::of(sink) else { return Drained::default() };
-        let own = SpooledPush::new(destination, push.clone(), self.lasting.clone());
+        let Some(destination) = SinkAddress::of(sink) else { return Drained::default() };
+        let own = SpooledPush::new(destination, push.clone(), self.carried_over.clone());
         let started = own.start().map(|(_, start)| start);
         let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };
         let drained = drain.run(&lock, Some(OwnPush { number, push: own }));
@@ -174,18 +174,18 @@ fn known(
     let whole =
         |status| Delivered { status, notes: vec!["another run has sent it".to_owned()], ..Delivered::default() };
     match listing.verdict(number) {
-        Some(Verdict::Partly { status, why }) => {
+        Some(PushVerdict::Partly { status, why }) => {
             let together = "together with a newer push of this group";
             Some(Ok(match why.strip_prefix(OWN_ALONE) {
                 Some(why) => Delivered { own_only: Some(format!("{OWN_ALONE}, {together}{why}")), ..whole(status) },
                 None => Delivered { left_out: vec![format!("{why}, {together}")], ..whole(status) },
             }))
         }
-        Some(Verdict::Refused { status: Some(status), why }) => {
+        Some(PushVerdict::Refused { status: Some(status), why }) => {
             let text = format!("refused together with a newer push of this group: {why}");
             Some(Err(sink.given_up(Fault::Status { status, text, retry_after: None })))
         }
-        Some(Verdict::Refused { status: None, .. }) => Some(Err(sink.given_up(Fault::Superseded))),
+        Some(PushVerdict::Refused { status: None, .. }) => Some(Err(sink.given_up(Fault::Superseded))),
         None if listing.has(number) => None,
         None => Some(Ok(whole(note.status))),
     }

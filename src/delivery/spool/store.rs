@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::delivery::spool::counts::RunsFile;
 use crate::delivery::spool::dir::{GroupDir, SpoolPath, make_directory, sync_directory};
-use crate::delivery::spool::entry::{Destination, EntryWriter, SpooledPush};
-use crate::delivery::spool::lock::{Lock, Patience};
+use crate::delivery::spool::entry::{EntryWriter, SinkAddress, SpooledPush};
+use crate::delivery::spool::lock::{Lock, LockPatience};
 use crate::delivery::spool::mark::{CountsPush, DeadRun, Mark};
 use crate::delivery::spool::old::adopt;
 use crate::delivery::spool::queue::QueueDir;
@@ -29,7 +29,7 @@ pub struct SpoolOptions {
     /// What the names of the run's own metrics begin with.
     pub prefix: String,
     /// The families of an older push that a receiver of remote write is told again.
-    pub lasting: Vec<String>,
+    pub carried_over: Vec<String>,
     /// The budget of a push; locks may cost a part of it.
     pub budget: Duration,
     /// What the threads of one run share.
@@ -74,7 +74,7 @@ pub struct FinalRun<'r> {
     /// The command's metrics.
     pub command: &'r OwnedFamilies,
     /// Whom its push waits for where it is not taken, a place a sink.
-    pub destinations: Vec<Option<Destination>>,
+    pub destinations: Vec<Option<SinkAddress>>,
 }
 
 /// What the state directory has of a run that is over.
@@ -137,7 +137,7 @@ impl SpoolOptions {
         if !matches!(*mark, MarkState::NotYet) {
             return;
         }
-        let destinations = sinks.iter().filter_map(Destination::of).collect();
+        let destinations = sinks.iter().filter_map(SinkAddress::of).collect();
         let push = CountsPush { key: self.key.clone(), prefix: self.prefix.clone(), destinations };
         if let Ok(Some(state)) = self.state_dir.open()
             && let Ok(left) = Mark::leave(&state.group(&self.key), &push)
@@ -163,7 +163,7 @@ impl SpoolOptions {
             self.run.tick();
             true
         };
-        match Lock::acquire(&group.file("lock"), Patience::within(self.budget), goes_on) {
+        match Lock::acquire(&group.file("lock"), LockPatience::within(self.budget), goes_on) {
             Ok(lock) => self.record_locked(&lock, (&group, run), begun, (uncounted, &compose)),
             Err(why) => {
                 let why = why.reason();
@@ -183,7 +183,7 @@ impl SpoolOptions {
         begun: Vec<Option<Store<'_>>>,
         (uncounted, compose): (OwnedFamilies, &impl Fn(Option<RunCounts>) -> OwnedFamilies),
     ) -> RunRecord {
-        let destinations: Vec<String> = run.destinations.iter().flatten().map(Destination::name).collect();
+        let destinations: Vec<String> = run.destinations.iter().flatten().map(SinkAddress::name).collect();
         let mut said = adopt(group, &destinations);
         said.extend(group.state.exposure());
         let highest = begun.iter().flatten().filter_map(|store| store.queue.list().ok()?.highest()).max().unwrap_or(0);
@@ -257,11 +257,11 @@ struct Store<'s> {
 
 impl<'s> Store<'s> {
     /// Writes what is known before the run has its number.
-    fn begin(options: &'s SpoolOptions, group: &GroupDir, run: &FinalRun<'_>, destination: &Destination) -> Self {
+    fn begin(options: &'s SpoolOptions, group: &GroupDir, run: &FinalRun<'_>, destination: &SinkAddress) -> Self {
         let queue = group.queue(&destination.name());
         let (method, key, command) = (run.method, options.key.clone(), run.command.clone());
         let push = Push { method, key, own: OwnedFamilies::default(), command };
-        let push = SpooledPush::new(destination.clone(), push, options.lasting.clone());
+        let push = SpooledPush::new(destination.clone(), push, options.carried_over.clone());
         let write = || {
             make_directory(&group.path)?;
             make_directory(&queue.path)?;
