@@ -32,7 +32,7 @@ const KILLED: usize = 4;
 struct Seen {
     /// Runs whose command began.
     began: u64,
-    /// Runs that were killed, and those of them that had no mark then: they were counted already or never will be.
+    /// Runs that were killed, and those whose command had begun and that had no mark yet: they are not counted.
     killed: u64,
     without_mark: u64,
     /// Runs that ended by themselves, and the number of the last of them.
@@ -58,11 +58,15 @@ impl Seen {
             .spawn()
             .unwrap();
         let is_killed = fastrand::usize(0..KILLED) == 0;
+        let mut was_marked = !is_killed;
         if is_killed {
-            thread::sleep(Duration::from_millis(fastrand::u64(0..400)));
-            let is_marked = has_mark(state, child.id());
+            let until = Instant::now() + Duration::from_millis(fastrand::u64(0..400));
+            while Instant::now() < until {
+                was_marked = was_marked || has_mark(state, child.id());
+                thread::sleep(Duration::from_millis(5).min(until.saturating_duration_since(Instant::now())));
+            }
             child.kill().unwrap();
-            self.without_mark += u64::from(!is_marked && !has_mark(state, child.id()));
+            was_marked = was_marked || has_mark(state, child.id());
         }
         let was_killed = child.wait().unwrap().code().is_none();
         let mut output = String::new();
@@ -71,6 +75,7 @@ impl Seen {
         let said = fs::read_to_string(stderr).unwrap();
         assert!(was_killed || output == "began\n", "{said}");
         self.killed += u64::from(was_killed);
+        self.without_mark += u64::from(output == "began\n" && !was_marked);
         if !was_killed {
             (self.ended, self.last_ended) = (self.ended + 1, number);
         }
@@ -158,7 +163,7 @@ fn report(gateway: &Pushgateway, (seen, looks): (&[Seen], usize), job: impl Fn(u
         gateway.groups().iter().filter_map(|group| group.number("pushwrap_runs_total", [("outcome", "lost")])).sum();
     let mut stderr = std::io::stderr();
     let figures = format!(
-        "{began} runs, {killed} of their pushwraps killed ({without_mark} when they had no mark), {counted} counted ({lost} as lost), \
+        "{began} runs, {killed} of their pushwraps killed ({without_mark} before they had a mark), {counted} counted ({lost} as lost), \
          {looks} looks at the gateway\n"
     );
     std::io::Write::write_all(&mut stderr, figures.as_bytes()).unwrap();
