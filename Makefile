@@ -45,13 +45,19 @@ static-libc: tools
 
 # Where it is built must not show in the binary: the same commit makes the same bytes everywhere.
 CARGO_DIR = $(or $(CARGO_HOME),$(HOME)/.cargo)
-REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_DIR)=cargo
+# Flags are separated by U+001F, because a path may have blanks (cargo book, "CARGO_ENCODED_RUSTFLAGS"). CFLAGS know no such form.
+UNIT := $(shell printf '\037')
+EMPTY :=
+BLANK := $(EMPTY) $(EMPTY)
+FLAGS = $(subst $(BLANK),$(UNIT),$(strip $(RUSTFLAGS) -C target-feature=+crt-static))
+REMAP = $(UNIT)--remap-path-prefix=$(CURDIR)=.$(UNIT)--remap-path-prefix=$(CARGO_DIR)=cargo
+C_REMAP = $(if $(word 2,$(CARGO_DIR)),,-ffile-prefix-map=$(CARGO_DIR)=cargo)
 
 # A static glibc binary: the target must be named, or proc macros would be built with the flag too and fail.
 .PHONY: build
 build: static-libc ## build the static release binary; its path is the last line
-	CFLAGS="$(CFLAGS) -ffile-prefix-map=$(CARGO_DIR)=cargo" \
-	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static $(REMAP)" cargo build --release --locked --target $(HOST) --bin pushwrap
+	@CFLAGS="$(CFLAGS) $(C_REMAP)" CARGO_ENCODED_RUSTFLAGS="$(FLAGS)$(REMAP)" \
+	cargo build --release --locked --target $(HOST) --bin pushwrap
 	@echo "$(BINARY)"
 
 .PHONY: servers
@@ -122,7 +128,7 @@ example-spring-boot: build ## build the job in examples/spring-boot with Maven, 
 	$(call need,mvn,install Maven (Debian: maven))
 	$(call need,java,install a JDK 17 or newer (Debian: default-jdk))
 	mvn -q -f examples/spring-boot/pom.xml package || { echo "make: Maven cannot build it: it needs its registry" >&2; exit 1; }
-	$(BINARY) --job hello --summary -- java -jar examples/spring-boot/target/hello-1.jar
+	"$(BINARY)" --job hello --summary -- java -jar examples/spring-boot/target/hello-1.jar
 
 IMAGE ?= pushwrap
 .PHONY: image

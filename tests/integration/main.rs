@@ -25,6 +25,7 @@ mod generated;
 mod grouping;
 mod house;
 mod install;
+mod make;
 mod metric;
 mod metric_python;
 mod metric_time;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::fake::FullBacklog;
-use super::harness::probe::{Sleeper, action, given, like_direct};
+use super::harness::probe::{Sleeper, action, for_shell, given, like_direct};
 use super::harness::pushwrap::{NO_STATE, bare, binary};
 use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply, Through, wait_for, wait_in_time};
 
@@ -47,7 +47,7 @@ fn c15_death_by_a_signal_that_the_caller_ignores_is_passed_on() {
 fn c16_only_the_command_dumps_core() {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let script = format!("ulimit -c unlimited; {} --url none -- \"$@\"", binary().display());
+    let script = format!("ulimit -c unlimited; {} --url none -- \"$@\"", for_shell(binary()));
     let mut shell = Command::new("bash");
     shell.args(["-c", &script, "bash"]).args(action(&["die", "3"])).current_dir(&directory);
     // The last command is executed by bash, so this is pushwrap's own status.

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::harness::probe::Sleeper;
+use super::harness::probe::{Sleeper, for_shell};
 use super::harness::pushwrap::{bare, binary};
 use super::harness::{FakeGateway, InTime as _, Reply, wait_for};
 
@@ -93,7 +93,7 @@ fn c37_a_stopped_command_ends_too_and_the_callers_group_is_untouched() {
     // as a shell that executes it would have.
     let [older, other] = [(); 2].map(|()| Sleeper::new());
     let script =
-        format!("{older} & exec {} --url none --timeout 1 -- sh -c 'kill -STOP $$; exit 0'", binary().display());
+        format!("{older} & exec {} --url none --timeout 1 -- sh -c 'kill -STOP $$; exit 0'", for_shell(binary()));
     let mut call = Command::new("bash");
     let status = call.args(["-c", &format!("{other} & {script}")]).process_group(0).status_in_time();
     assert_eq!(status.code(), Some(124));

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use nix::unistd::Pid;
 
-use super::harness::probe::probe;
+use super::harness::probe::{for_shell, probe};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, Reply, Terminal, Through, wait_for};
 
 /// Starts the counting command at the prompt.
 fn count(terminal: &Terminal, through: Through) {
-    terminal.type_in(&format!("{}{} count\n", through.shell_words(), probe().display()));
+    terminal.type_in(&format!("{}{} count\n", through.shell_words(), for_shell(probe())));
     terminal.wait_for("ready ");
     terminal.wait_for("\nready ");
 }
@@ -114,7 +114,7 @@ fn c24_ctrl_z_stops_the_job_and_fg_continues_it_once() {
 fn c24_fg_is_not_doubled() {
     for through in Through::ALL {
         let terminal = Terminal::bash();
-        terminal.type_in(&format!("{}{} count stoppable\n", through.shell_words(), probe().display()));
+        terminal.type_in(&format!("{}{} count stoppable\n", through.shell_words(), for_shell(probe())));
         terminal.wait_for("\nready ");
         terminal.type_in("\x1a");
         terminal.wait_for("Stopped");
@@ -174,7 +174,7 @@ fn c31_under_nohup_the_job_and_its_push_outlive_the_terminal() {
     terminal.type_in(&format!(
         "cd {}; nohup {} --url {} --job j -- sh -c 'echo > {}; until [ -e {} ]; do sleep 0.02; done; exit 6'\n",
         directory.path().display(),
-        binary().display(),
+        for_shell(binary()),
         gateway.url(),
         ready.display(),
         go.display()

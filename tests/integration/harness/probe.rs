@@ -33,6 +33,11 @@ fn compile() -> PathBuf {
     probe
 }
 
+/// A word as a shell reads it, in single quotation marks too: the repository may lie in a path with a blank.
+pub(crate) fn for_shell(word: impl AsRef<OsStr>) -> String {
+    word.as_ref().to_string_lossy().replace(' ', "\\ ")
+}
+
 /// What stands between the caller and the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Through {
@@ -57,9 +62,9 @@ impl Through {
         }
     }
 
-    /// The same as one string for a shell. The paths of the tests need no quotes.
+    /// The same as one string for a shell.
     pub(crate) fn shell_words(self) -> String {
-        self.words().iter().map(|word| word.to_string_lossy() + " ").collect()
+        self.words().iter().map(|word| for_shell(word) + " ").collect()
     }
 }
 
