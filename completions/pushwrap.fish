@@ -116,8 +116,22 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run 
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s v -l verbose -d 'Say what is done; -vv says more'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s h -l help -d 'Print help'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l url -d 'Pushgateway; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s u -l user -d 'Basic authentication at the gateway' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l password-file -d 'File with the password of that user' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l token-file -d 'File with a bearer token' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s H -l header -d 'Further header \'Name: value\'; repeatable' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l cacert -d 'Trust these instead of the system\'s roots' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l cert -d 'Certificate of our own' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l key -d 'Its key, where that is in another file' -r -F
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l proxy -d 'Proxy, instead of http_proxy and the like' -r -f
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l push-timeout -d 'Time for each request [default: 10s]' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l fix -d 'Print the repaired file on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l json -d 'Print the findings as JSON on standard output'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s v -l verbose -d 'Say what is done; -vv says more'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s q -l quiet -d 'Say nothing, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F

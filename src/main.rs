@@ -60,7 +60,7 @@ fn perform(subcommand: Sub, caller: Caller) -> Result<Exit, UsageError> {
     Ok(Exit::Code(match subcommand {
         Sub::Metric(metric) => return Ok(command::metric::run(config::resolve_metric(metric)?, caller)),
         Sub::Push(push) => command::push::run(config::resolve_push(&push)?, &push.files),
-        Sub::Check(check) => command::check::run(&check),
+        Sub::Check(check) => command::check::run(&check, config::resolve_check(&check)?.as_ref()),
         Sub::Groups(groups) => command::groups::run(&config::resolve_groups(&groups)?),
         Sub::Prune(prune) => command::prune::run(&config::resolve_prune(&prune)?),
         Sub::Delete(delete) => command::delete::run(&config::resolve_delete(&delete)?),

@@ -80,7 +80,7 @@ pub enum Sub {
     /// Push metrics files, or standard input, without running a command
     Push(Box<Push>),
     /// Judge metrics files as the gateway would
-    Check(Check),
+    Check(Box<Check>),
     /// Show what the gateway holds: a row a group
     ///
     /// Read from the gateway's API, so that it works even where a broken group has taken the page /metrics down. A run
@@ -175,9 +175,13 @@ fn by_request(option: Arg) -> Arg {
     }
 }
 
-/// `pushwrap check [--fix] FILE|-...`
+/// `pushwrap check [--fix] [--url URL] FILE|-...`
 #[derive(Debug, Args)]
+#[command(mut_args(by_request))]
 pub struct Check {
+    /// The gateway that is asked.
+    #[command(flatten)]
+    pub gateway: GatewayOptions,
     /// Print the repaired file on standard output
     #[arg(long, conflicts_with = "json")]
     pub fix: bool,
@@ -187,6 +191,12 @@ pub struct Check {
     /// Metrics files; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+    /// How it is reached.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+    /// How much is said about it.
+    #[command(flatten)]
+    pub volume: VolumeOptions,
 }
 
 /// `pushwrap groups`

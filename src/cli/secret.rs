@@ -16,13 +16,14 @@ pub fn secret_values(action: &Action) -> Vec<SecretValue<'_>> {
         Action::Run(run) => of_run(run),
         Action::Subcommand(Sub::Doctor(doctor)) => of_run(&doctor.run),
         Action::Subcommand(Sub::Push(push)) => (&push.destination.url[..], None, &push.connection),
+        Action::Subcommand(Sub::Check(check)) => (&check.gateway.url[..], None, &check.connection),
         Action::Subcommand(Sub::Groups(groups)) => (&groups.gateway.url[..], None, &groups.connection),
         Action::Subcommand(Sub::Prune(prune)) => (&prune.gateway.url[..], None, &prune.connection),
         Action::Subcommand(Sub::Delete(delete)) => (&delete.gateway.url[..], None, &delete.connection),
         Action::Subcommand(Sub::Flush(flush)) => {
             (&flush.gateway.url[..], flush.remote_write.as_ref(), &flush.connection)
         }
-        Action::Subcommand(Sub::Check(_) | Sub::Install(_) | Sub::Metric(_)) => return Vec::new(),
+        Action::Subcommand(Sub::Install(_) | Sub::Metric(_)) => return Vec::new(),
     };
     let addresses = urls.iter().chain(remote_write).chain(&connection.proxy);
     let addresses = addresses.filter_map(|url| Some((url.as_str(), user_of(url)?)));

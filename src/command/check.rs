@@ -1,41 +1,109 @@
 //! `pushwrap check`: says what the gateway would refuse in metrics files, what pushwrap repairs and what it drops, in the
-//! manner of a compiler; with `--fix` a filter that prints the repaired file.
+//! manner of a compiler; with `--fix` a filter that prints the repaired file. A gateway that is named by `--url` is asked which of
+//! the families other groups hold with another type.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::shown::paint;
+use super::shown::{console, paint};
 use crate::cli;
+use crate::config::GatewayTargets;
 use crate::console::{Console, Volume};
 use crate::exposition::{
-    self, Context, Diagnostic, Reading, Severity, Source, Verdict, VerdictReason, count, json_string,
+    self, Context, Diagnostic, Family, Reading, Severity, Source, Verdict, VerdictReason, count, json_string,
+    reconcile_types,
 };
+use crate::http::Deadline;
+use crate::sink::HeldPage;
 use crate::textfile::{self, TextfileContents};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
 const JOB: &str = "check";
 
-/// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else 1.
+/// What the files are judged by.
+struct Judge<'a> {
+    context: Context<'a>,
+    /// What the gateways hold that could be asked.
+    pages: Vec<HeldPage<'a>>,
+}
+
+/// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else, and where a gateway
+/// could not be asked, 1.
 #[must_use]
-pub fn run(check: &cli::Check) -> u8 {
+pub fn run(check: &cli::Check, targets: Option<&GatewayTargets>) -> u8 {
     let gather = || textfile::gather(&check.files, None);
     let grouping = [("job".to_owned(), JOB.to_owned())];
-    let context = Context { grouping: &grouping, reserved: &[] };
+    let (pages, is_told) = targets.map_or((Vec::new(), true), ask);
+    let judge = Judge { context: Context { grouping: &grouping, reserved: &[] }, pages };
     let is_good = match (check.fix, check.json) {
-        (true, _) => fix(&gather(), &context),
-        (_, true) => print_json(&check.files, &context),
-        _ => explain(&gather(), &context),
+        (true, _) => fix(&gather(), &judge),
+        (_, true) => print_json(&check.files, &judge),
+        _ => explain(&gather(), &judge),
     };
-    u8::from(!is_good)
+    u8::from(!(is_good && is_told))
+}
+
+/// What the gateways hold, and whether each of them has told it.
+fn ask(targets: &GatewayTargets) -> (Vec<HeldPage<'_>>, bool) {
+    let console = console(targets);
+    let read = |gateway| {
+        let deadline = Deadline::after(targets.push_timeout).with_one_more_try();
+        HeldPage::read(gateway, deadline).map_err(|failure| console.warn(failure)).ok()
+    };
+    let pages: Vec<_> = targets.gateways.iter().filter_map(read).collect();
+    let is_told = pages.len() == targets.gateways.len();
+    (pages, is_told)
+}
+
+impl Judge<'_> {
+    /// What the gateway says to the file, and to its families beside those that it holds.
+    fn verdict(&self, source: &Source<'_>, reading: &Reading<'_>) -> Verdict {
+        let alone = exposition::judge_file(source, &self.context);
+        let Reconciled { retyped, left_out, .. } = self.reconcile(reading.families.clone());
+        let conflicts: Vec<_> = retyped.into_iter().chain(left_out).collect();
+        if conflicts.is_empty() {
+            return alone;
+        }
+        let (line, first) = match alone {
+            Verdict::Taken => (None, None),
+            Verdict::Changed(reason) | Verdict::Harmful(reason) | Verdict::Refused(reason) => {
+                (reason.line, Some(reason.reason))
+            }
+        };
+        let reason = first.into_iter().chain(conflicts).collect::<Vec<_>>().join("; ");
+        Verdict::Refused(VerdictReason { line, reason })
+    }
+
+    /// The families as every gateway takes them.
+    fn reconcile<'f>(&self, families: Vec<Family<'f>>) -> Reconciled<'f> {
+        let mut all = Reconciled { families, retyped: Vec::new(), left_out: Vec::new() };
+        for page in &self.pages {
+            let one = reconcile_types(all.families, &page.types);
+            all.families = one.families;
+            all.retyped.extend(one.retyped.iter().map(|conflict| format!("{conflict}, which pushwrap gives it")));
+            all.left_out.extend(one.left_out.iter().map(|conflict| {
+                let remedy = page.remedy(conflict).map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+                format!("{conflict}{remedy}, and pushwrap leaves it out")
+            }));
+        }
+        all
+    }
+}
+
+/// Families as the gateways take them, and a sentence for each that is changed or left out.
+struct Reconciled<'f> {
+    families: Vec<Family<'f>>,
+    retyped: Vec<String>,
+    left_out: Vec<String>,
 }
 
 /// The findings on standard error, and one line for each file that sums them up.
-fn explain(found: &TextfileContents, context: &Context<'_>) -> bool {
+fn explain(found: &TextfileContents, judge: &Judge<'_>) -> bool {
     let mut is_good = found.problems.is_empty();
     let mut endings = Vec::new();
     for source in &found.sources {
-        let reading = exposition::read(std::slice::from_ref(source), context);
-        let verdict = exposition::judge_file(source, context);
+        let reading = exposition::read(std::slice::from_ref(source), &judge.context);
+        let verdict = judge.verdict(source, &reading);
         show(&reading.diagnostics);
         is_good &= verdict == Verdict::Taken;
         endings.push(format!("{}: {}; {}", source.name(), sentence(&verdict), sums(&reading)));
@@ -49,8 +117,8 @@ fn explain(found: &TextfileContents, context: &Context<'_>) -> bool {
 }
 
 /// The repaired files as one on standard output.
-fn fix(found: &TextfileContents, context: &Context<'_>) -> bool {
-    let mut reading = exposition::read(&found.sources, context);
+fn fix(found: &TextfileContents, judge: &Judge<'_>) -> bool {
+    let mut reading = exposition::read(&found.sources, &judge.context);
     for problem in &found.problems {
         reading.add(problem.clone());
     }
@@ -58,19 +126,25 @@ fn fix(found: &TextfileContents, context: &Context<'_>) -> bool {
     if reading.errors() + reading.repairs() + reading.doubts() > 0 {
         say(&sums(&reading));
     }
-    print(&exposition::encode(&reading.families)) && reading.errors() == 0
+    let errors = reading.errors();
+    let Reconciled { families, retyped, left_out } = judge.reconcile(reading.families);
+    for sentence in retyped.iter().chain(&left_out) {
+        say(sentence);
+    }
+    print(&exposition::encode(&families)) && errors == 0 && left_out.is_empty()
 }
 
 /// One JSON array on standard output, one line for each file, in the order of the arguments.
-fn print_json(files: &[PathBuf], context: &Context<'_>) -> bool {
+fn print_json(files: &[PathBuf], judge: &Judge<'_>) -> bool {
     let mut is_good = true;
     let mut lines = Vec::new();
     for file in files {
         let found = textfile::gather(std::slice::from_ref(file), None);
         for source in &found.sources {
-            let verdict = exposition::judge_file(source, context);
+            let reading = exposition::read(std::slice::from_ref(source), &judge.context);
+            let verdict = judge.verdict(source, &reading);
             is_good &= verdict == Verdict::Taken;
-            lines.push(json(source, &verdict, &exposition::read(std::slice::from_ref(source), context)));
+            lines.push(json(source, &verdict, &reading));
         }
         is_good &= found.problems.is_empty();
         lines.extend(found.problems.iter().map(unread_json));

@@ -96,6 +96,20 @@ pub struct DeleteConfig {
     pub dry_run: bool,
 }
 
+/// Resolves the gateways that `pushwrap check` asks: none without `--url`, whatever the variables say, because a file is judged
+/// without the network unless that is asked for.
+///
+/// # Errors
+/// Bad usage.
+pub fn resolve_check(check: &cli::Check) -> Result<Option<GatewayTargets>, UsageError> {
+    let cli::Check { gateway, connection, volume, .. } = check;
+    if !are_given(&gateway.url) {
+        return Ok(None);
+    }
+    let mut resolver = Resolver::new(gateway.env_file.as_deref());
+    resolve_targets(&mut resolver, gateway, connection, volume)?.with(resolver, Vec::new()).map(Some)
+}
+
 /// Resolves `pushwrap groups`.
 ///
 /// # Errors

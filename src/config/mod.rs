@@ -22,7 +22,8 @@ pub use destination::Destination;
 pub use doctor::{DoctorConfig, resolve_doctor};
 pub use flush::{FlushConfig, resolve_flush};
 pub use groups::{
-    DeleteConfig, GatewayTargets, GroupFilter, GroupsConfig, PruneConfig, resolve_delete, resolve_groups, resolve_prune,
+    DeleteConfig, GatewayTargets, GroupFilter, GroupsConfig, PruneConfig, resolve_check, resolve_delete,
+    resolve_groups, resolve_prune,
 };
 pub use launchers::changes_user;
 pub use metric::{MetricConfig, Task, Timing, resolve_metric};

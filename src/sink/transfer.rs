@@ -221,7 +221,7 @@ impl<'t> Transfer<'t, '_> {
         let reconciled = reconcile_types(push.command.families().to_vec(), &held);
         let mut left_out: Vec<LeftOut> = Vec::new();
         for conflict in &reconciled.left_out {
-            let group = page.map(|page| conflict::holder_of(page, conflict, endpoint, push));
+            let group = page.map(|page| conflict::holder_of(page, conflict, endpoint, push.key.labels()));
             let why = match group.flatten() {
                 Some(remedy) => format!("{conflict} ({remedy})"),
                 None => conflict.to_string(),

@@ -22,6 +22,46 @@ fn a_file_that_the_gateway_takes_is_said_to_be_good() {
 }
 
 #[test]
+fn a_gateway_that_is_named_tells_which_families_other_groups_hold_with_another_type() {
+    let gateway = Pushgateway::start(Version::Newest);
+    gateway.push(
+        "PUT",
+        "job/other",
+        "# TYPE x gauge\nx 1\n# TYPE y summary\ny_sum 1\ny_count 1\n# TYPE z gauge\nz 1\n",
+    );
+    let url = gateway.url();
+    let text = "x 2\n# TYPE y histogram\ny_bucket{le=\"+Inf\"} 1\ny_sum 1\ny_count 1\n# TYPE z gauge\nz 1\n";
+    let said = check(text, &["--url", &url]).exit(1).stdout("").stderr_has("the gateway refuses it: ");
+    let said = said.stderr_has("another group holds 'x' as a gauge, not without a type, which pushwrap gives it");
+    let said = said.stderr_has("another group holds 'y' as a summary, not as a histogram (group {job=\"other\"}: ");
+    said.stderr_has("/metrics/job/other").stderr_lacks("'z'");
+    let fixed = check(text, &["--url", &url, "--fix"]).exit(1).stdout("# TYPE x gauge\nx 2\n# TYPE z gauge\nz 1\n");
+    fixed.stderr_has("another group holds 'y'");
+    let json = check(text, &["--url", &url, "--json"]).exit(1);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["verdict"], "refused");
+    assert!(json[0]["reason"].as_str().unwrap().contains("another group holds 'y' as a summary"), "{json}");
+    // What the gateway is said to refuse it does refuse, and what it is said to take it takes.
+    let _ = check("# TYPE z gauge\nz 2\n", &["--url", &url]).exit(0);
+    // Without the flag there is no network, and an empty flag was not given.
+    for arguments in [&[][..], &["--url", ""]] {
+        let call = Pushwrap::new().env("PUSHWRAP_URL", &url).arg("check").args(arguments).arg("-").stdin(text).call();
+        let _ = call.exit(0).stderr_lacks("another group");
+    }
+}
+
+#[test]
+fn a_gateway_that_check_cannot_ask_is_said_after_one_more_try() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = check("x 2\n", &["--url", &format!("http://{closed}")]).exit(1);
+    run.stderr_has("2 tries")
+        .stderr_has("the gateway takes it as it is; 1 sample kept")
+        .within(std::time::Duration::from_secs(8));
+    let other = FakeGateway::start([Reply::status("200 OK", "")]);
+    let _ = check("x 2\n", &["--url", &other.url()]).exit(1).stderr_has("is not that of a Pushgateway");
+}
+
+#[test]
 fn a_bad_line_is_shown_with_a_caret_a_reason_and_help() {
     let text = "# TYPE backup_seconds gauge\nbackup_seconds 0,25\nbackup_files 3\n";
     check(text, &[]).exit(1).stdout("").stderr(

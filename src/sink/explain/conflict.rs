@@ -38,10 +38,15 @@ pub(crate) fn named_families(text: &str) -> Vec<String> {
     names
 }
 
-/// What to do about a family that another group holds with another type.
-pub(crate) fn holder_of(page: &[u8], conflict: &TypeConflict, gateway: &Endpoint, push: &Push) -> Option<String> {
+/// What to do about a family that another group than `own` holds with another type.
+pub(crate) fn holder_of(
+    page: &[u8],
+    conflict: &TypeConflict,
+    gateway: &Endpoint,
+    own: &[(String, String)],
+) -> Option<String> {
     let held = Held::of_metric(page, &conflict.held_family);
-    let own = normal(push.key.labels().to_vec());
+    let own = normal(own.to_vec());
     let mut others: Vec<&Labels> =
         held.series.iter().filter_map(|series| holder(&held.groups, series)).filter(|group| **group != own).collect();
     others.sort();
