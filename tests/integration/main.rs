@@ -17,6 +17,7 @@ mod delivery_tls;
 mod doctor;
 mod examples;
 mod exposition_check;
+mod exposition_real;
 mod exposition_servers;
 mod exposition_stored;
 mod gateway_groups;
