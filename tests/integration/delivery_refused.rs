@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
+use super::state::LateGateway;
 
 fn run(url: &str, textfile: &str) -> Pushwrap {
     let call = Pushwrap::new().args(["--url", url, "--job", "j", "--instance", "none"]);
@@ -145,4 +146,29 @@ fn a_gateway_that_cannot_be_reached_costs_three_seconds_at_most() {
     call.run(["true"]).exit(0).stderr_has("it waits in").within(Duration::from_millis(2500));
     let call = Pushwrap::new().args(["groups", "--url", closed]).call().exit(1);
     call.stderr_has("in 2 tries").within(Duration::from_secs(2));
+}
+
+/// Given a gateway that comes up two seconds after the end of a run, then nothing is lost: without a state directory the push is
+/// tried for longer, with one it waits for the next run.
+#[test]
+fn a_gateway_that_comes_up_two_seconds_later_gets_everything() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let state = tempfile::tempdir().unwrap();
+    let call = |url: &str, job: &str, state: &std::path::Path| {
+        let call = Pushwrap::new().args(["--url", url, "--job", job, "--instance", "none", "--state-dir"]);
+        call.arg(state).textfile("x 1\n")
+    };
+    let late = LateGateway::new();
+    let began = std::time::Instant::now();
+    let alone = call(&late.url(), "alone", "none".as_ref()).spawn(["true"]);
+    call(&late.url(), "kept", state.path()).run(["true"]).exit(0).stderr_has("it waits in");
+    std::thread::sleep(Duration::from_secs(2).saturating_sub(began.elapsed()));
+    late.pass_on_to(&gateway);
+    let _ = alone.wait().exit(0).stderr("");
+    let _ = call(&late.url(), "other", state.path()).run(["true"]).exit(0);
+    for job in ["alone", "kept", "other"] {
+        let group = gateway.group([("job", job)]).unwrap_or_else(|| panic!("nothing of job '{job}' has arrived"));
+        assert_eq!(group.value("x", []).as_deref(), Some("1"), "{job}");
+        assert_eq!(group.value("pushwrap_success", []).as_deref(), Some("1"), "{job}");
+    }
 }

@@ -95,6 +95,12 @@ impl LateGateway {
 
     pub(super) fn start(&self) -> Pushgateway {
         let gateway = Pushgateway::start(Version::Newest);
+        self.pass_on_to(&gateway);
+        gateway
+    }
+
+    /// From now on there is somebody at the address, and it is this gateway.
+    pub(super) fn pass_on_to(&self, gateway: &Pushgateway) {
         listen(&self.socket, Backlog::new(64).unwrap()).unwrap();
         let listener = TcpListener::from(self.socket.try_clone().unwrap());
         let address = gateway.address();
@@ -105,7 +111,6 @@ impl LateGateway {
                 pass_on(there, stream);
             }
         });
-        gateway
     }
 }
 
