@@ -172,3 +172,22 @@ fn a_gateway_that_comes_up_two_seconds_later_gets_everything() {
         assert_eq!(group.value("pushwrap_success", []).as_deref(), Some("1"), "{job}");
     }
 }
+
+/// Given a state directory and a gateway that is down, when runs of several jobs end, then the outage is said once for all of them,
+/// and each time to who asks with -v or requires the push.
+#[test]
+fn an_outage_is_said_once_where_nothing_is_lost_by_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let call = |url: &str, job: &str| {
+        let call = Pushwrap::new().args(["--url", url, "--job", job, "--instance", "none", "--push-timeout", "0.3"]);
+        call.arg("--state-dir").arg(directory.path().join("state"))
+    };
+    let reply = |status: &str| Reply::status(status, "later");
+    let down = || (0..60).map(|_| reply("503 Service Unavailable"));
+    let gateway = FakeGateway::start(down());
+    call(&gateway.url(), "a").run(["true"]).exit(0).stderr_has("503 Service Unavailable").stderr_has("it waits in");
+    call(&gateway.url(), "a").run(["true"]).exit(0).stderr("");
+    call(&gateway.url(), "b").run(["true"]).exit(0).stderr("");
+    call(&gateway.url(), "b").arg("-v").run(["true"]).exit(0).stderr_has("503 Service Unavailable");
+    call(&gateway.url(), "b").arg("--require-push").run(["true"]).exit(125).stderr_has("503 Service Unavailable");
+}
