@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::shown::{console, paint};
+use super::terminal::{console, paint};
 use crate::cli;
 use crate::config::GatewayTargets;
 use crate::console::{Console, Volume};

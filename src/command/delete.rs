@@ -1,7 +1,7 @@
 //! `pushwrap delete`: deletes exactly this job's group. The gateway keeps it for ever otherwise, and answers the same whether it
 //! had the group or not, so it is looked at first.
 
-use super::shown::console;
+use super::terminal::console;
 use crate::config::DeleteConfig;
 use crate::grouping::GroupingKey;
 use crate::http::{Cancel, Deadline, Endpoint, Failure};

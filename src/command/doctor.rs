@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::shown::print;
+use super::terminal::print;
 use crate::config::DoctorConfig;
 use checks::{CheckLevel, DoctorCheck, examine};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use super::shown::{age, print};
+use super::terminal::{age, print};
 use crate::config::FlushConfig;
 use crate::console::Console;
 use crate::delivery::{QueueDir, SinkAddress, SinkKind, SpoolDir, SpooledPush, StartTimes, dropped};
@@ -24,19 +24,19 @@ pub fn run(config: &FlushConfig) -> u8 {
     }
     let state = match config.state_dir.open_existing() {
         Ok(state) => state,
-        Err(trouble) => {
-            console.warn(trouble);
+        Err(problem) => {
+            console.warn(problem);
             return 1;
         }
     };
     let (down, elsewhere) = (HashSet::new(), BTreeMap::new());
     let start_times = StartTimes::default();
-    let mut flush = Flush { config, state: &state, console, start_times, down, elsewhere, failed: false };
+    let mut flush = FlushRun { config, state: &state, console, start_times, down, elsewhere, failed: false };
     flush.all();
     u8::from(flush.failed)
 }
 
-struct Flush<'c> {
+struct FlushRun<'c> {
     config: &'c FlushConfig,
     state: &'c SpoolDir,
     console: Console,
@@ -48,7 +48,7 @@ struct Flush<'c> {
     failed: bool,
 }
 
-impl Flush<'_> {
+impl FlushRun<'_> {
     fn all(&mut self) {
         if !self.config.dry_run {
             let compose = |prefix: &str, counts| compose_counts(prefix, counts).into();
@@ -61,14 +61,14 @@ impl Flush<'_> {
                 self.console.info(format!("nothing waits in '{}'", self.state.path().display()));
             }
             Ok(queues) => queues.iter().for_each(|queue| self.one(queue)),
-            Err(trouble) => self.trouble(&trouble),
+            Err(problem) => self.report_problem(&problem),
         }
         for ((url, option), number) in &self.elsewhere {
             let wait = if *number == 1 { "1 push waits".to_owned() } else { format!("{number} pushes wait") };
             self.console.warn(format!("{wait} for '{url}': name it with {option} to send what is for it"));
         }
         if let Some(strangers) = self.state.strangers() {
-            self.trouble(&strangers);
+            self.report_problem(&strangers);
         }
     }
 
@@ -100,12 +100,12 @@ impl Flush<'_> {
     fn send(&mut self, queue: &QueueDir, waiting: &SpooledPush, sink: &Sink) {
         let (group, url) = (waiting.group(), &waiting.destination.url);
         if self.down.contains(&waiting.destination) {
-            return self.trouble(&format!("a push of {group} waits on for '{url}'"));
+            return self.report_problem(&format!("a push of {group} waits on for '{url}'"));
         }
         let (timeout, cancel) = (self.config.push_timeout, Cancel::new());
         let limits = || Limits { deadline: Deadline::after(timeout).with_one_more_try(), cancel: &cancel };
         let Some(drained) = queue.flush(sink, timeout, &self.start_times, limits) else {
-            return self.trouble(&format!("another pushwrap is sending the push of {group}"));
+            return self.report_problem(&format!("another pushwrap is sending the push of {group}"));
         };
         self.troubles(&drained.said);
         match drained.result {
@@ -113,14 +113,14 @@ impl Flush<'_> {
             Some(Ok(delivered)) => {
                 self.say(drained.sent.as_ref().unwrap_or(waiting), "");
                 if let Some(refused) = delivered.refused(url) {
-                    self.trouble(&format!("{group}: {refused}"));
+                    self.report_problem(&format!("{group}: {refused}"));
                 }
             }
             Some(Err(failure)) if drained.outage.is_some() => {
                 self.down.insert(waiting.destination.clone());
-                self.trouble(&format!("a push of {group} waits on: {failure}"));
+                self.report_problem(&format!("a push of {group} waits on: {failure}"));
             }
-            Some(Err(failure)) => self.trouble(&dropped(&group, failure)),
+            Some(Err(failure)) => self.report_problem(&dropped(&group, failure)),
         }
     }
 
@@ -132,11 +132,11 @@ impl Flush<'_> {
 
     fn troubles(&mut self, messages: &[String]) {
         for message in messages {
-            self.trouble(message);
+            self.report_problem(message);
         }
     }
 
-    fn trouble(&mut self, message: &str) {
+    fn report_problem(&mut self, message: &str) {
         self.console.warn(message);
         self.failed = true;
     }

@@ -1,6 +1,6 @@
 //! The subcommands, one file each. Each returns its exit status: 0, or 1 when what it was asked to do failed.
 
-mod shown;
+mod terminal;
 
 pub mod check;
 pub mod delete;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::shown::{age, console, paint, print, say_clock};
+use super::terminal::{age, console, paint, print, say_clock};
 use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
@@ -24,8 +24,8 @@ pub fn run(config: &PruneConfig) -> u8 {
     for gateway in &config.targets.gateways {
         let mut pruning = Pruning { config, gateway, console, deleted: Vec::new(), skipped: false };
         let done = pruning.run();
-        if let Err(trouble) = &done {
-            console.warn(trouble);
+        if let Err(problem) = &done {
+            console.warn(problem);
         }
         if done.is_err() || pruning.skipped {
             status = 1;
@@ -54,7 +54,7 @@ impl Pruning<'_> {
             let lines = doomed.iter().map(|group| format!("would delete {}\n", described(group, plan.now)));
             return printed(&lines.collect::<String>());
         }
-        let progress = Progress::of(doomed.len());
+        let progress = ProgressLine::of(doomed.len());
         let done = self.delete_all(&doomed, &progress);
         progress.clear();
         let url = &self.gateway.url;
@@ -73,7 +73,7 @@ impl Pruning<'_> {
         self.config.filter.meets(&group.key) && age.is_some_and(|age| age > self.config.older_than)
     }
 
-    fn delete_all(&mut self, doomed: &[&Group], progress: &Progress) -> Result<(), String> {
+    fn delete_all(&mut self, doomed: &[&Group], progress: &ProgressLine) -> Result<(), String> {
         let mut reading: Option<Inventory> = None;
         for (place, planned) in doomed.iter().enumerate() {
             progress.show(place);
@@ -100,7 +100,7 @@ impl Pruning<'_> {
         &mut self,
         key: GroupingKey,
         touched: SystemTime,
-        progress: &Progress,
+        progress: &ProgressLine,
         described: &str,
     ) -> Result<(), String> {
         let push = Push::deletion(key.clone());
@@ -162,14 +162,14 @@ fn printed(text: &str) -> Result<(), String> {
 }
 
 /// How far it is, on a terminal.
-struct Progress {
+struct ProgressLine {
     of: Option<usize>,
 }
 
-impl Progress {
+impl ProgressLine {
     fn of(total: usize) -> Self {
-        let shown = total > 1 && paint(&std::io::stderr()) == Paint::Ansi;
-        Self { of: shown.then_some(total) }
+        let is_printed = total > 1 && paint(&std::io::stderr()) == Paint::Ansi;
+        Self { of: is_printed.then_some(total) }
     }
 
     fn show(&self, done: usize) {

@@ -103,7 +103,7 @@ fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<C
                 let twice = "the password is given twice, by --user and by --password-file".to_owned();
                 resolver.refuse(on_command_line && is_given(options.user.as_ref()), twice)?;
             }
-            let given = Password::Given(Secret::from(given.unwrap_or_default()));
+            let given = Password::Value(Secret::from(given.unwrap_or_default()));
             Ok(Credentials::Basic { user: name, password: file.map_or(given, Password::File) })
         }
     }

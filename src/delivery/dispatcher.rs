@@ -97,7 +97,7 @@ struct Job {
 
 /// How far a final push has come on its way into the state directory.
 #[derive(Debug, Default)]
-enum Keeping {
+enum Persistence {
     /// It does not go there.
     #[default]
     Nothing,
@@ -107,7 +107,7 @@ enum Keeping {
     Done(String),
 }
 
-impl Keeping {
+impl Persistence {
     /// What is said of a push that is given up now.
     fn sentence(&mut self) -> Option<String> {
         match std::mem::take(self) {
@@ -124,7 +124,7 @@ struct Worker {
     has_thread: bool,
     waiting: Option<Job>,
     in_flight: Option<(PushKind, Cancel)>,
-    keeping: Keeping,
+    persistence: Persistence,
     /// After the final push: other groups' pushes that had waited are sent.
     draining: Option<Cancel>,
     /// When a push was last given up unanswered: the gateway may still apply it.
@@ -132,8 +132,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn is_keeping(&self) -> bool {
-        self.is_busy() && matches!(self.keeping, Keeping::Due)
+    fn is_persisting(&self) -> bool {
+        self.is_busy() && matches!(self.persistence, Persistence::Due)
     }
 
     fn is_busy(&self) -> bool {
@@ -142,7 +142,7 @@ impl Worker {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DispatcherState {
     workers: Vec<Worker>,
     /// The first worker leaves the mark of the run.
     is_marked: bool,
@@ -151,16 +151,16 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct DispatcherShared {
     sinks: Vec<Sink>,
     spool: Option<SpoolOptions>,
-    state: Mutex<State>,
+    state: Mutex<DispatcherState>,
     changed: Condvar,
     wakeup: OnceLock<Option<EventFd>>,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl DispatcherShared {
+    fn state(&self) -> MutexGuard<'_, DispatcherState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,15 +170,15 @@ impl Shared {
     }
 
     /// In one step with what made the worker idle: who sees that nothing is left to do must find the report.
-    fn report(&self, mut state: MutexGuard<'_, State>, report: Report) {
+    fn report(&self, mut state: MutexGuard<'_, DispatcherState>, report: Report) {
         state.reports.push_back(report);
         drop(state);
         self.notify();
     }
 
     /// The final push has come further, or has turned out not to be kept.
-    fn keeping(&self, gateway: usize, keeping: Keeping) {
-        self.state().workers[gateway].keeping = keeping;
+    fn set_persistence(&self, gateway: usize, persistence: Persistence) {
+        self.state().workers[gateway].persistence = persistence;
         self.changed.notify_all();
     }
 
@@ -186,7 +186,7 @@ impl Shared {
     fn notify(&self) {
         // Made here if need be: one that is made later would never notify for what has happened now.
         if let Some(wakeup) = self.wakeup() {
-            // A full counter is a wakeup that rings already.
+            // EAGAIN: the eventfd is already readable.
             let _ = wakeup.write(1);
         }
         self.changed.notify_all();
@@ -196,7 +196,7 @@ impl Shared {
 /// Delivers to several gateways, each on its own thread and in order.
 #[derive(Debug)]
 pub struct Dispatcher {
-    shared: Arc<Shared>,
+    shared: Arc<DispatcherShared>,
 }
 
 impl Dispatcher {
@@ -205,9 +205,9 @@ impl Dispatcher {
     pub fn new<S: Into<Sink>>(sinks: Vec<S>) -> Self {
         let sinks: Vec<Sink> = sinks.into_iter().map(Into::into).collect();
         let workers = sinks.iter().map(|_| Worker::default()).collect();
-        let state = Mutex::new(State { workers, ..State::default() });
+        let state = Mutex::new(DispatcherState { workers, ..DispatcherState::default() });
         let (spool, changed, wakeup) = (None, Condvar::new(), OnceLock::new());
-        Self { shared: Arc::new(Shared { sinks, spool, state, changed, wakeup }) }
+        Self { shared: Arc::new(DispatcherShared { sinks, spool, state, changed, wakeup }) }
     }
 
     /// The same dispatcher, whose final pushes wait there when they fail. Before the first push.
@@ -270,7 +270,7 @@ impl Dispatcher {
         }
         let keeps = |spool: &SpoolOptions| job.kind == PushKind::Final && spool.keeps(&self.shared.sinks[gateway]);
         if self.shared.spool.as_ref().is_some_and(keeps) {
-            worker.keeping = Keeping::Due;
+            worker.persistence = Persistence::Due;
         }
         worker.waiting = Some(job);
         let has_thread = std::mem::replace(&mut worker.has_thread, true);
@@ -339,7 +339,7 @@ impl Dispatcher {
     pub fn wait(&mut self, deadline: Deadline) -> Vec<Report> {
         let until = Deadline::from(deadline.instant() + WAIT_AFTER_DEADLINE);
         let sinks = &self.shared.sinks;
-        let writes = |(worker, sink): (&Worker, &Sink)| worker.is_keeping() || worker.is_busy() && !sink.is_remote();
+        let writes = |(worker, sink): (&Worker, &Sink)| worker.is_persisting() || worker.is_busy() && !sink.is_remote();
         let progress = || self.shared.spool.as_ref().map_or(0, |spool| spool.run.progress());
         // What a disk takes is written to the end, even where the network has used up the budget.
         let (mut steps, mut writing_until) = (progress(), Deadline::from(until.instant() + WAIT_FOR_WRITE));
@@ -367,7 +367,7 @@ impl Dispatcher {
                 cancel.stop();
                 kind
             });
-            left.extend(waiting.max(in_flight).map(|kind| (gateway, kind, worker.keeping.sentence())));
+            left.extend(waiting.max(in_flight).map(|kind| (gateway, kind, worker.persistence.sentence())));
         }
         let mut reports: Vec<Report> = state.reports.drain(..).collect();
         reports.extend(left.into_iter().map(|(gateway, kind, kept)| Report {
@@ -390,7 +390,7 @@ impl Drop for Dispatcher {
 }
 
 /// The life of one gateway's thread.
-fn run_worker(shared: &Shared, gateway: usize) {
+fn run_worker(shared: &DispatcherShared, gateway: usize) {
     let is_marked = gateway == 0 && shared.state().is_marked;
     if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
         spool.leave_mark(&shared.sinks);
@@ -427,7 +427,7 @@ fn run_worker(shared: &Shared, gateway: usize) {
 }
 
 /// The gateway takes pushes: those of other groups that waited go out too.
-fn send_others(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
+fn send_others(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
     let limits = Limits { deadline: job.deadline, cancel };
     let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], limits);
     let drained = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
@@ -437,7 +437,7 @@ fn send_others(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
 }
 
 /// Reports what came of pushes that had waited.
-fn report_drained(shared: &Shared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
+fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
     let url = shared.sinks[gateway].name();
     for Drained { mut result, sent, mut said, .. } in drained {
         if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
@@ -471,16 +471,16 @@ impl Performed {
 }
 
 /// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn perform(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
+fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };
-    let handed = catch_unwind(AssertUnwindSafe(|| {
+    let delivered = catch_unwind(AssertUnwindSafe(|| {
         let spool = shared.spool.as_ref();
         let is_final = job.kind == PushKind::Final;
         let stored = if is_final { job.push.stored(gateway) } else { None };
         if is_final {
-            let kept = stored.map_or(Keeping::Nothing, |(_, stored)| Keeping::Done(stored.sentence()));
-            shared.keeping(gateway, kept);
+            let kept = stored.map_or(Persistence::Nothing, |(_, stored)| Persistence::Done(stored.sentence()));
+            shared.set_persistence(gateway, kept);
         }
         if let Some((spool, stored)) = spool.zip(stored) {
             let Drained { result, unanswered, repeats, outage, said, .. } =
@@ -498,17 +498,17 @@ fn perform(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) -> Perfo
         let older = spool.filter(|_| !is_final).and_then(|spool| spool.send_older(sink, &job.push, limits));
         let unanswered = older.as_ref().is_some_and(|draining| draining.unanswered);
         report_drained(shared, gateway, older);
-        let handed = sink.deliver(&job.push, job.kind, limits);
-        Performed::of(DeliveryResult { unanswered: handed.unanswered || unanswered, ..handed })
+        let delivered = sink.deliver(&job.push, job.kind, limits);
+        Performed::of(DeliveryResult { unanswered: delivered.unanswered || unanswered, ..delivered })
     }));
-    handed.unwrap_or_else(|panic| {
-        let said = shared.state().workers[gateway].keeping.sentence().into_iter().collect();
+    delivered.unwrap_or_else(|panic| {
+        let said = shared.state().workers[gateway].persistence.sentence().into_iter().collect();
         let result = Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref()))));
         Performed::of(DeliveryResult { said, ..result.into() })
     })
 }
 
-fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
+fn next_job(shared: &DispatcherShared, gateway: usize) -> Option<(Job, Cancel)> {
     let mut state = shared.state();
     loop {
         if state.closed {
@@ -525,7 +525,7 @@ fn next_job(shared: &Shared, gateway: usize) -> Option<(Job, Cancel)> {
 
 /// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
 /// one has arrived, so nothing depends on this one.
-fn repeat(shared: &Shared, gateway: usize, job: &Job, cancel: &Cancel) {
+fn repeat(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
     let pause = Deadline::after(PAUSE_BEFORE_REPEAT.min(job.deadline.left() / 2));
     let timer = crate::http::deadline::Timer::new(pause, cancel.clone());
     if timer.sleep(PAUSE_BEFORE_REPEAT).is_ok() || cancel.until().is_some() {
@@ -591,7 +591,7 @@ mod tests {
     }
 
     /// A dispatcher to a gateway that is down, with a state directory.
-    fn keeping(directory: &tempfile::TempDir) -> Dispatcher {
+    fn with_spool(directory: &tempfile::TempDir) -> Dispatcher {
         let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().key.clone());
         let (prefix, carried_over, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
         let spool = SpoolOptions { state_dir, key, prefix, carried_over, budget, run };
@@ -601,7 +601,7 @@ mod tests {
     #[test]
     fn a_push_that_is_not_written_in_time_is_said_to_be_lost() {
         let directory = tempfile::tempdir().unwrap();
-        let mut dispatcher = keeping(&directory);
+        let mut dispatcher = with_spool(&directory);
         let (_never, hangs) = mpsc::channel::<()>();
         let slow = LazyPush::new(move || {
             let _ = hangs.recv();
@@ -616,7 +616,7 @@ mod tests {
     #[test]
     fn where_nothing_is_kept_nothing_is_said_to_be_lost() {
         let directory = tempfile::tempdir().unwrap();
-        let mut dispatcher = keeping(&directory);
+        let mut dispatcher = with_spool(&directory);
         Arc::get_mut(&mut dispatcher.shared).unwrap().spool.as_mut().unwrap().state_dir = SpoolPath::None;
         let deadline = Deadline::after(Duration::from_secs(10));
         dispatcher.submit(PushKind::Final, &LazyPush::new(|| panic!("a defect")), deadline);
@@ -626,7 +626,7 @@ mod tests {
     #[test]
     fn a_push_that_cannot_even_be_composed_is_said_to_be_lost() {
         let directory = tempfile::tempdir().unwrap();
-        let mut dispatcher = keeping(&directory);
+        let mut dispatcher = with_spool(&directory);
         let deadline = Deadline::after(Duration::from_secs(10));
         dispatcher.submit(PushKind::Final, &LazyPush::new(|| panic!("a defect")), deadline);
         let reports = dispatcher.wait(deadline);

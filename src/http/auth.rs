@@ -45,7 +45,7 @@ pub enum Credentials {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Password {
     /// This one; empty where none was given.
-    Given(Secret),
+    Value(Secret),
     /// The first line of this file.
     File(PathBuf),
 }

@@ -58,7 +58,7 @@ impl<'a> Client<'a> {
 
     /// Tries until it works, or until the table or the deadline says no. The fault is the last one that says something.
     pub(crate) fn ask(&mut self, route: &Route<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
-        let mut told: Option<Fault> = None;
+        let mut earlier: Option<Fault> = None;
         let mut empty = 0;
         let mut was_reached = false;
         for round in 0.. {
@@ -78,8 +78,8 @@ impl<'a> Client<'a> {
                 Retry::Never => false,
             };
             // A last try that had no time says less than the answer before it.
-            let says_less = matches!(fault, Fault::Timeout(_) | Fault::Stopped) && told.is_some();
-            let last = if says_less { told.take().unwrap_or(fault) } else { fault };
+            let says_less = matches!(fault, Fault::Timeout(_) | Fault::Stopped) && earlier.is_some();
+            let last = if says_less { earlier.take().unwrap_or(fault) } else { fault };
             was_reached |= !matches!(last, Fault::Lookup(_) | Fault::Connect(_));
             let patience = if was_reached { Some(self.timer.left()) } else { self.timer.patience_left(round) };
             let Some(patience) = patience.filter(|_| again && !self.timer.is_shortened()) else { return Err(last) };
@@ -88,9 +88,9 @@ impl<'a> Client<'a> {
             if pause >= left || self.timer.sleep(pause).is_err() {
                 return Err(last);
             }
-            told = Some(last);
+            earlier = Some(last);
         }
-        Err(told.unwrap_or(Fault::Timeout(Phase::Setup)))
+        Err(earlier.unwrap_or(Fault::Timeout(Phase::Setup)))
     }
 
     /// Tells what came of one try, and how much of the budget is left.

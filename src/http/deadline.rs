@@ -19,12 +19,12 @@ const FOREVER: Duration = Duration::from_hours(365 * 24);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     moment: Instant,
-    patience: Patience,
+    patience: UnreachableLimit,
 }
 
 /// How long a server is tried again that cannot be reached: refused, no such name, no route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Patience {
+enum UnreachableLimit {
     /// As long as there is time.
     Whole,
     /// Until then.
@@ -44,23 +44,23 @@ impl Deadline {
     /// The same moment, for a server that is tried again for no more than `patience` from now where it cannot be reached.
     #[must_use]
     pub fn patient(self, patience: Duration) -> Self {
-        Self { patience: Patience::Until(Self::after(patience).moment), ..self }
+        Self { patience: UnreachableLimit::Until(Self::after(patience).moment), ..self }
     }
 
     /// The same moment, for a server that is tried again once where it cannot be reached.
     #[must_use]
     pub fn with_one_more_try(self) -> Self {
-        Self { patience: Patience::Once, ..self }
+        Self { patience: UnreachableLimit::Once, ..self }
     }
 
     /// The same moment, with no more patience than this, where the patience is bounded at all.
     #[must_use]
     pub fn patient_at_most(self, patience: Duration) -> Self {
         match self.patience {
-            Patience::Until(moment) => {
-                Self { patience: Patience::Until(moment.min(Self::after(patience).moment)), ..self }
+            UnreachableLimit::Until(moment) => {
+                Self { patience: UnreachableLimit::Until(moment.min(Self::after(patience).moment)), ..self }
             }
-            Patience::Whole | Patience::Once => self,
+            UnreachableLimit::Whole | UnreachableLimit::Once => self,
         }
     }
 
@@ -91,7 +91,7 @@ impl Deadline {
 
 impl From<Instant> for Deadline {
     fn from(moment: Instant) -> Self {
-        Self { moment, patience: Patience::Whole }
+        Self { moment, patience: UnreachableLimit::Whole }
     }
 }
 
@@ -190,9 +190,9 @@ impl Timer {
     /// What is left for a server that could not be reached in `round` tries and the one before them; none when that is enough.
     pub(crate) fn patience_left(&self, round: u32) -> Option<Duration> {
         match self.deadline.patience {
-            Patience::Whole => Some(self.left()),
-            Patience::Once => (round == 0).then_some(FIRST_RETRY),
-            Patience::Until(moment) => {
+            UnreachableLimit::Whole => Some(self.left()),
+            UnreachableLimit::Once => (round == 0).then_some(FIRST_RETRY),
+            UnreachableLimit::Until(moment) => {
                 Some(moment.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
             }
         }

@@ -1,5 +1,5 @@
 //! From a host name to addresses, within the deadline. getaddrinfo(3) cannot be interrupted, so it runs on a thread of its own
-//! that is left behind when time is up; addresses and `localhost` need neither look-up nor thread.
+//! that is left behind when time is up; addresses and `localhost` need neither lookup nor thread.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
@@ -40,32 +40,32 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// What the look-up thread leaves for the one that waits.
+/// What the lookup thread leaves for the one that waits.
 #[derive(Debug)]
-struct Answer {
+struct LookupSlot {
     slot: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
-    bell: EventFd,
+    wakeup: EventFd,
 }
 
 fn look_up(name: &str, port: u16, timer: &Timer) -> Result<Vec<SocketAddr>, LookupError> {
     crate::http::nss::use_built_in_modules();
     let failed = |error: nix::Error| LookupError::Failed(error.to_string());
-    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
-    let answer = Arc::new(Answer { slot: Mutex::new(None), bell });
+    let wakeup = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
+    let answer = Arc::new(LookupSlot { slot: Mutex::new(None), wakeup });
     let (asked, owned) = (Arc::clone(&answer), name.to_owned());
-    let spawned = thread::Builder::new().name("look-up".to_owned()).spawn(move || {
+    let spawned = thread::Builder::new().name("lookup".to_owned()).spawn(move || {
         let found = ask(&owned, port);
         *asked.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        // A full counter is a bell that rings already.
-        let _ = asked.bell.write(1);
+        // EAGAIN: the eventfd is already readable.
+        let _ = asked.wakeup.write(1);
     });
     if spawned.is_err() {
-        // RLIMIT_NPROC or no memory: an unbounded look-up is better than no report.
+        // RLIMIT_NPROC or no memory: an unbounded lookup is better than no report.
         return ask(name, port).map_err(LookupError::Failed);
     }
-    timer.wait(Some(answer.bell.as_fd()), PollFlags::POLLIN).map_err(LookupError::Halted)?;
+    timer.wait(Some(answer.wakeup.as_fd()), PollFlags::POLLIN).map_err(LookupError::Halted)?;
     let found = answer.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    found.unwrap_or_else(|| Err("the look-up ended without an answer".to_owned())).map_err(LookupError::Failed)
+    found.unwrap_or_else(|| Err("the lookup ended without an answer".to_owned())).map_err(LookupError::Failed)
 }
 
 fn ask(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {

@@ -30,7 +30,7 @@ impl Endpoint {
     /// The proxy on the way, without its credentials; none where there is none or its setting is wrong.
     #[must_use]
     pub fn proxy_in_use(&self) -> Option<String> {
-        self.proxy.choose(&self.url).ok().flatten().map(|proxy| proxy.shown())
+        self.proxy.choose(&self.url).ok().flatten().map(|proxy| proxy.address())
     }
 
     /// A gateway without credentials, headers, proxies or TLS settings of its own.
@@ -50,7 +50,7 @@ impl Endpoint {
 /// The value of the `Authorization` header, when there is one.
 pub(crate) fn authorization(gateway: &Endpoint, timer: &Timer) -> Result<Option<Secret>, Fault> {
     match (&gateway.credentials, gateway.url.user_info()) {
-        (Credentials::Basic { user, password: Password::Given(password) }, _) => Ok(Some(basic(user, password))),
+        (Credentials::Basic { user, password: Password::Value(password) }, _) => Ok(Some(basic(user, password))),
         (Credentials::Basic { user, password: Password::File(path) }, _) => {
             Ok(Some(basic(user, &secret_file(path, "password", timer)?)))
         }

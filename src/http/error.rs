@@ -35,7 +35,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::PushKind => "another pushwrap was still sending a push of this group when time was up",
             Self::Setup => "time was up before the settings were read",
-            Self::Lookup => "the look-up of its name took too long",
+            Self::Lookup => "the lookup of its name took too long",
             Self::Connect => "no connection in time",
             Self::Tunnel => "the proxy did not answer in time",
             Self::Handshake => "connected, but the TLS handshake took too long",
@@ -170,7 +170,7 @@ impl Fault {
     /// How often this is tried again, from the table.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        RETRIES.iter().find(|(trouble, _)| self.is(trouble)).map_or(Retry::Never, |(_, retry)| *retry)
+        RETRIES.iter().find(|(pattern, _)| self.is(pattern)).map_or(Retry::Never, |(_, retry)| *retry)
     }
 
     /// Whether a push that was kept is sent again by a later run: all but what the server will refuse again.
@@ -179,8 +179,8 @@ impl Fault {
         !matches!(self, Self::Status { status: 400 | 413 | 422, .. } | Self::Superseded)
     }
 
-    fn is(&self, trouble: &RetryPattern) -> bool {
-        match (self, trouble) {
+    fn is(&self, pattern: &RetryPattern) -> bool {
+        match (self, pattern) {
             (Self::Lookup(_), RetryPattern::Lookup)
             | (Self::Connect(_), RetryPattern::Connect)
             | (Self::Timeout(_), RetryPattern::Timeout)

@@ -19,7 +19,9 @@ use crate::http::endpoint::{Endpoint, authorization};
 use crate::http::error::{Fault, Phase, TlsFault};
 use crate::http::proxy::Proxy;
 use crate::http::secret::Secret;
-use crate::http::socket::{Channel, Handover, NoLookup, Socket, TEXT_TIME, Trace, Wire, interruption_of};
+use crate::http::socket::{
+    Channel, PreparedConnection, Socket, TEXT_TIME, Trace, UnusedResolver, Wire, interruption_of,
+};
 use crate::http::url::Scheme;
 use crate::text::quote;
 
@@ -95,7 +97,7 @@ pub(crate) struct Route<'a> {
     pub(crate) proxy: Option<Proxy>,
     authorization: Option<Secret>,
     tls: Option<tls::Prepared>,
-    /// A second try asks the same addresses: the first look-up may have taken half of the budget.
+    /// A second try asks the same addresses: the first lookup may have taken half of the budget.
     addresses: Mutex<Vec<SocketAddr>>,
 }
 
@@ -165,7 +167,7 @@ impl<'a> Route<'a> {
         let connected = Socket::connect(&addresses, &self.timer);
         let mut socket = connected.map_err(|error| match (interruption_of(&error), &self.proxy) {
             (Some(interruption), _) => stopped_or(interruption, Phase::Connect),
-            (None, Some(proxy)) => Fault::Connect(format!("proxy '{}': {}", proxy.shown(), plain(&error))),
+            (None, Some(proxy)) => Fault::Connect(format!("proxy '{}': {}", proxy.address(), plain(&error))),
             (None, None) => Fault::Connect(plain(&error)),
         })?;
         let mut absolute = None;
@@ -225,7 +227,7 @@ impl<'a> Route<'a> {
             .accept("")
             .user_agent("")
             .build();
-        let agent = ureq::Agent::with_parts(config, Handover::new(wire), NoLookup);
+        let agent = ureq::Agent::with_parts(config, PreparedConnection::new(wire), UnusedResolver);
         let uri = format!("{}{}", self.gateway.url.origin(), request.target);
         let mut message = http::Request::builder().method(request.method).uri(uri).body(())?;
         *message.headers_mut() = self.headers(request)?;

@@ -11,7 +11,7 @@ const WANTED: [&str; 7] =
 
 /// What has come in of an answer's head.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Head {
+pub(crate) enum ResponseHead {
     /// More has to come.
     Incomplete,
     /// Not an HTTP/1 answer, or a longer head than is read: passed on as it is.
@@ -25,7 +25,7 @@ pub(crate) enum Head {
     },
 }
 
-impl Head {
+impl ResponseHead {
     /// Reads the head at the beginning of `received`.
     pub(crate) fn read(received: &[u8]) -> Self {
         let mut start = 0;
@@ -112,11 +112,11 @@ fn wanted(lines: &[String]) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD_MAX, Head};
+    use super::{HEAD_MAX, ResponseHead};
 
     fn read(received: &str) -> (String, usize) {
-        match Head::read(received.as_bytes()) {
-            Head::Complete { strict, length } => (String::from_utf8(strict).unwrap(), length),
+        match ResponseHead::read(received.as_bytes()) {
+            ResponseHead::Complete { strict, length } => (String::from_utf8(strict).unwrap(), length),
             other => panic!("{received:?}: {other:?}"),
         }
     }
@@ -153,14 +153,18 @@ mod tests {
     #[test]
     fn what_is_no_http_is_left_as_it_is() {
         for foreign in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20000 OK\r\n\r\n", "\n\n"] {
-            assert_eq!(Head::read(foreign.as_bytes()), Head::Foreign, "{foreign}");
+            assert_eq!(ResponseHead::read(foreign.as_bytes()), ResponseHead::Foreign, "{foreign}");
         }
         for part in ["", "HT", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 100 \r\n\r\n"] {
-            assert_eq!(Head::read(part.as_bytes()), Head::Incomplete, "{part}");
+            assert_eq!(ResponseHead::read(part.as_bytes()), ResponseHead::Incomplete, "{part}");
         }
         let endless = format!("HTTP/1.1 200 OK\r\n{}", "A: b\r\n".repeat(HEAD_MAX / 6 + 1));
-        assert_eq!(Head::read(endless.as_bytes()), Head::Foreign);
+        assert_eq!(ResponseHead::read(endless.as_bytes()), ResponseHead::Foreign);
         let interim = "HTTP/1.1 100 \r\n\r\n".repeat(HEAD_MAX / 17 + 1);
-        assert_eq!(Head::read(interim.as_bytes()), Head::Foreign, "a server that only ever says continue");
+        assert_eq!(
+            ResponseHead::read(interim.as_bytes()),
+            ResponseHead::Foreign,
+            "a server that only ever says continue"
+        );
     }
 }

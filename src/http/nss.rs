@@ -1,4 +1,4 @@
-//! A statically linked glibc loads the host's name service modules at the first look-up, and with them the host's own libc:
+//! A statically linked glibc loads the host's name service modules at the first lookup, and with them the host's own libc:
 //! where the versions differ, the process dies. So the static binary asks only for the modules that are built in.
 
 /// Tells glibc to look hosts up in /etc/hosts and DNS only, whatever /etc/nsswitch.conf says. Does nothing unless the

@@ -18,15 +18,15 @@ const DEFAULT_PORT: u16 = 1080;
 /// The proxy settings of `--proxy` and of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxySettings {
-    explicit: Option<Setting>,
-    http: Option<Setting>,
-    https: Option<Setting>,
+    explicit: Option<ProxySetting>,
+    http: Option<ProxySetting>,
+    https: Option<ProxySetting>,
     no_proxy: Option<String>,
 }
 
 /// A proxy's address as written, with what named it. It may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Setting {
+struct ProxySetting {
     name: String,
     value: Secret,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// `host:port`, without credentials.
-    pub(crate) fn shown(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }
@@ -71,10 +71,10 @@ impl ProxySettings {
         };
         let first = |names: &[&str]| {
             let found = names.iter().find_map(|name| text(name).map(|value| (*name, value)));
-            found.map(|(name, value)| Setting { name: name.to_owned(), value: Secret::from(value) })
+            found.map(|(name, value)| ProxySetting { name: name.to_owned(), value: Secret::from(value) })
         };
         Self {
-            explicit: explicit.map(|value| Setting { name: "--proxy".to_owned(), value: Secret::from(value) }),
+            explicit: explicit.map(|value| ProxySetting { name: "--proxy".to_owned(), value: Secret::from(value) }),
             http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             no_proxy: text("no_proxy").or_else(|| text("NO_PROXY")),
@@ -85,7 +85,7 @@ impl ProxySettings {
     pub(crate) fn curl_options(&self, url: &BaseUrl) -> Vec<(&'static str, String)> {
         match self.choose(url) {
             Ok(Some(proxy)) => {
-                let address = ("--proxy", format!("http://{}", proxy.shown()));
+                let address = ("--proxy", format!("http://{}", proxy.address()));
                 std::iter::once(address).chain(proxy.user.map(|user| ("--proxy-user", user))).collect()
             }
             Ok(None) if self.explicit.is_some() => vec![("--noproxy", "*".to_owned())],
@@ -106,8 +106,8 @@ impl ProxySettings {
             None => Ok(None),
             Some(setting) if setting.value.expose().trim_ascii().is_empty() => Ok(None),
             Some(setting) => parse(setting.value.expose().trim_ascii()).map(Some).map_err(|why| {
-                let shown = without_user(setting.value.expose());
-                Fault::Setup(format!("{} '{shown}' is no usable proxy: {why}", setting.name))
+                let address = without_user(setting.value.expose());
+                Fault::Setup(format!("{} '{address}' is no usable proxy: {why}", setting.name))
             }),
         }
     }
@@ -211,7 +211,7 @@ mod tests {
             environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         });
         match settings.choose(&url.parse().unwrap()) {
-            Ok(proxy) => Ok(proxy.map(|proxy| proxy.shown())),
+            Ok(proxy) => Ok(proxy.map(|proxy| proxy.address())),
             Err(Fault::Setup(text)) => Err(text),
             Err(other) => panic!("{other:?}"),
         }

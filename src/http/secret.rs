@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn debug_never_shows_the_text() {
-        let shown = format!("{:?} {:?}", Secret::from("hunter2"), Some(vec![Secret::from("hunter2".to_owned())]));
-        assert_eq!(shown, "(redacted) Some([(redacted)])");
+        let text = format!("{:?} {:?}", Secret::from("hunter2"), Some(vec![Secret::from("hunter2".to_owned())]));
+        assert_eq!(text, "(redacted) Some([(redacted)])");
     }
 }

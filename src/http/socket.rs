@@ -15,7 +15,7 @@ use rustls::ClientConnection;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use crate::http::deadline::{Interruption, Timer};
-use crate::http::head::Head;
+use crate::http::head::ResponseHead;
 
 /// How much of an answer's beginning is kept to read its status from, in bytes.
 const KEPT: usize = 16 * 1024;
@@ -277,13 +277,13 @@ impl Wire {
         Arc::clone(&self.trace)
     }
 
-    fn note(&self, change: impl FnOnce(&mut Trace)) {
+    fn record(&self, change: impl FnOnce(&mut Trace)) {
         change(&mut self.trace.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The beginning of what comes back is kept for an explanation.
-    fn note_received(&self, start: usize) {
-        self.note(|trace| {
+    fn record_received(&self, start: usize) {
+        self.record(|trace| {
             let room = KEPT.saturating_sub(trace.received.len()).min(self.received.len() - start);
             trace.received.extend_from_slice(&self.received[start..start + room]);
         });
@@ -300,7 +300,7 @@ impl Wire {
         if !self.answered {
             self.answered = self.channel.send(bytes)? == Sent::Answered;
             let answered = self.answered;
-            self.note(|trace| trace.cut |= answered);
+            self.record(|trace| trace.cut |= answered);
         }
         Ok(())
     }
@@ -335,17 +335,17 @@ impl Transport for Wire {
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         self.flush_head()?;
-        self.note(|trace| trace.sent = true);
+        self.record(|trace| trace.sent = true);
         while !self.has_passed_head {
             let start = self.received.len();
             self.received.resize(start + PIECE, 0);
             let amount = self.channel.receive(&mut self.received[start..])?;
             self.received.truncate(start + amount);
-            self.note_received(start);
-            match Head::read(&self.received) {
-                Head::Incomplete if amount > 0 => continue,
-                Head::Incomplete | Head::Foreign => {}
-                Head::Complete { strict, length } => drop(self.received.splice(..length, strict)),
+            self.record_received(start);
+            match ResponseHead::read(&self.received) {
+                ResponseHead::Incomplete if amount > 0 => continue,
+                ResponseHead::Incomplete | ResponseHead::Foreign => {}
+                ResponseHead::Complete { strict, length } => drop(self.received.splice(..length, strict)),
             }
             self.has_passed_head = true;
         }
@@ -376,15 +376,15 @@ impl Transport for Wire {
 
 /// Hands ureq the one connection that is already there.
 #[derive(Debug)]
-pub(crate) struct Handover(Mutex<Option<Wire>>);
+pub(crate) struct PreparedConnection(Mutex<Option<Wire>>);
 
-impl Handover {
+impl PreparedConnection {
     pub(crate) fn new(wire: Wire) -> Self {
         Self(Mutex::new(Some(wire)))
     }
 }
 
-impl Connector for Handover {
+impl Connector for PreparedConnection {
     type Out = Wire;
 
     fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
@@ -394,9 +394,9 @@ impl Connector for Handover {
 
 /// ureq asks for addresses before it asks for a connection; ours is made already.
 #[derive(Debug)]
-pub(crate) struct NoLookup;
+pub(crate) struct UnusedResolver;
 
-impl ureq::unversioned::resolver::Resolver for NoLookup {
+impl ureq::unversioned::resolver::Resolver for UnusedResolver {
     fn resolve(
         &self,
         _: &ureq::http::Uri,

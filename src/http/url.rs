@@ -124,7 +124,7 @@ impl BaseUrl {
     }
 
     /// [`BaseUrl::target`] as messages have it.
-    pub(crate) fn shown_target(&self, path: &str) -> String {
+    pub(crate) fn redacted_target(&self, path: &str) -> String {
         let query = if self.query.is_some() { "?(redacted)" } else { "" };
         format!("{}{path}{query}", self.prefix)
     }
@@ -451,7 +451,7 @@ mod tests {
     fn a_query_is_kept_and_not_shown() {
         let [first, second] = ["http://vm/p/?extra_label=t%3Da", "http://vm/p?extra_label=t%3Db"].map(url);
         assert_eq!(first.target("/metrics/job/j"), "/p/metrics/job/j?extra_label=t%3Da");
-        assert_eq!(first.shown_target("/metrics/job/j"), "/p/metrics/job/j?(redacted)");
+        assert_eq!(first.redacted_target("/metrics/job/j"), "/p/metrics/job/j?(redacted)");
         assert_eq!(first.to_string(), second.to_string());
         assert_ne!(first.identity(), second.identity());
         assert!(first.identity().parse::<BaseUrl>().is_err());

@@ -1,4 +1,4 @@
-//! The life of one run: start the command, timer it, report how it ended, and end as it ended. The command comes first in
+//! The life of one run: start the command, time it, report how it ended, and end as it ended. The command comes first in
 //! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
 
 mod reporter;
@@ -57,8 +57,9 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
     }
     let over = supervise(spawned, &mut reporter, console);
     let outcome = over.ending.end.outcome(&config.codes);
+    let facts = RunReport { command: &command, outcome, summary: config.summary };
     // A defect of ours in reporting must not cost the command's status.
-    let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut caller, (&command, outcome, config.summary)));
+    let report = AssertUnwindSafe(|| over.report(&mut reporter, &mut caller, facts));
     let delivered = catch_unwind(report).unwrap_or(false);
     if outcome == Outcome::Success && reporter.requires_push() && !delivered {
         return Exit::Code(OWN_FAILURE);
@@ -122,19 +123,30 @@ struct FinishedRun {
     snapshot: RunSnapshot,
 }
 
-/// The command's name, the outcome, and how it is summed up.
-type Told<'a> = (&'a str, Outcome, Option<SummaryFormat>);
+/// What a report needs besides the run that has ended.
+#[derive(Clone, Copy)]
+struct RunReport<'a> {
+    command: &'a str,
+    outcome: Outcome,
+    /// The form of `--summary`, where one is wanted.
+    summary: Option<SummaryFormat>,
+}
 
 impl FinishedRun {
     /// Reports it and sums it up; whether everything was delivered.
-    fn report(&self, reporter: &mut Reporter, caller: &mut Caller, (command, outcome, form): Told<'_>) -> bool {
+    fn report(
+        &self,
+        reporter: &mut Reporter,
+        caller: &mut Caller,
+        RunReport { command, outcome, summary }: RunReport<'_>,
+    ) -> bool {
         let Self { ending, snapshot } = self;
-        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot, form);
+        let conclusion = reporter.conclude(caller, Stage::Ended(*ending, outcome), *snapshot, summary);
         let TextfileFindings { samples, errors, .. } = conclusion.findings;
         if changes_user(command) && !conclusion.pushes.is_empty() && samples == 0 && errors == 0 {
             reporter.hint_at_user(command, outcome);
         }
-        if let Some(form) = form {
+        if let Some(form) = summary {
             Account {
                 job: reporter.job(),
                 command,

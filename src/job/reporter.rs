@@ -24,7 +24,7 @@ use crate::sink::{
 };
 use crate::textfile::{ReadOptions, Textfile, TextfileContents, WriterState, say_findings, within};
 
-use super::summary::{Fate, PushAccount};
+use super::summary::{PushAccount, PushOutcome};
 
 /// A push while the command runs reads this part of `--textfile-max` at most, and takes no more than this of the memory of a
 /// control group that has a limit, in bytes.
@@ -44,7 +44,7 @@ pub(super) struct RunSnapshot {
     pub(super) tree: TreeUsage,
     /// Whether the last line of a metrics file may be half a line.
     pub(super) writer: WriterState,
-    /// Whether pushwrap was told to stop.
+    /// Whether pushwrap was asked to stop.
     pub(super) told_to_stop: bool,
 }
 
@@ -119,11 +119,13 @@ impl ReportBuilder {
         Parsed { command, findings, facts }
     }
 
-    /// What the command of a run that is over wrote; `told` are those whom it may have told that it runs. Of a skipped run the
-    /// report is the whole only where one of them still holds this run: else another run has told of itself since, which must stay.
-    fn parse_final(&self, stage: &Stage, snapshot: RunSnapshot, told: &[Sink]) -> Parsed {
+    /// What the command of a run that is over wrote; `heartbeat_sinks` may have got a heartbeat of it. Of a skipped run the
+    /// report is the whole only where one of them still holds this run: else another run has reported itself since, which must stay.
+    fn parse_final(&self, stage: &Stage, snapshot: RunSnapshot, heartbeat_sinks: &[Sink]) -> Parsed {
         match stage {
-            Stage::Ended(_, Outcome::Skipped) if !self.is_held(snapshot.started, told) => Parsed::of_skipped(),
+            Stage::Ended(_, Outcome::Skipped) if !self.is_held(snapshot.started, heartbeat_sinks) => {
+                Parsed::of_skipped()
+            }
             _ => self.parse(snapshot, self.read_textfiles(snapshot)),
         }
     }
@@ -236,7 +238,7 @@ pub(super) struct Reporter {
     console: Console,
     stop_reported: bool,
     /// Whether a push was made while the command ran.
-    told_of_running: bool,
+    has_pushed_running: bool,
 }
 
 impl Reporter {
@@ -265,7 +267,7 @@ impl Reporter {
             reporting,
             console,
             stop_reported: false,
-            told_of_running: false,
+            has_pushed_running: false,
         }
     }
 
@@ -290,7 +292,7 @@ impl Reporter {
         let push = self.push(stage, snapshot);
         if let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) {
             dispatcher.submit(kind, &push, deadline);
-            self.told_of_running = true;
+            self.has_pushed_running = true;
         }
     }
 
@@ -404,30 +406,30 @@ impl Reporter {
         }))
     }
 
-    /// The push of a run that has ended. What was found in the command's metrics is left in `told`.
-    fn final_push(&self, stage: Stage, snapshot: RunSnapshot, told: Told) -> Option<LazyPush> {
+    /// The push of a run that has ended. What was found in the command's metrics is left in `shared`.
+    fn final_push(&self, stage: Stage, snapshot: RunSnapshot, shared: SharedFindings) -> Option<LazyPush> {
         let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
         let method = self.method(&stage);
         let sinks = self.dispatcher.as_ref()?.sinks();
         let destinations = sinks.iter().map(SinkAddress::of).collect();
-        let told_sinks = if self.told_of_running { sinks.to_vec() } else { Vec::new() };
+        let heartbeat_sinks = if self.has_pushed_running { sinks.to_vec() } else { Vec::new() };
         Some(LazyPush::recorded(move || {
-            let parsed = builder.parse_final(&stage, snapshot, &told_sinks);
+            let parsed = builder.parse_final(&stage, snapshot, &heartbeat_sinks);
             let to = (method, destinations);
             let mut record = builder.record(&stage, snapshot, (parsed.facts, &parsed.command), to);
             let Composed { own, command, findings } = match &mut record {
                 Some(record) => parsed.recorded(record.own.clone(), std::mem::take(&mut record.said)),
                 None => builder.compose(&stage, snapshot, parsed),
             };
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = findings;
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = findings;
             (Push { method, key, own, command }, record)
         }))
     }
 
     fn deliver(&mut self, caller: &mut Caller, stage: Stage, snapshot: RunSnapshot) -> Conclusion {
-        let told = Told::default();
+        let shared = SharedFindings::default();
         let method = self.method(&stage);
-        let push = self.final_push(stage, snapshot, Arc::clone(&told));
+        let push = self.final_push(stage, snapshot, Arc::clone(&shared));
         let mut conclusion = Conclusion { findings: TextfileFindings::default(), pushes: Vec::new(), delivered: true };
         let (Some(dispatcher), Some(push)) = (&mut self.dispatcher, push) else { return conclusion };
         let began = Instant::now();
@@ -439,7 +441,7 @@ impl Reporter {
         dispatcher.submit(PushKind::Final, &push, deadline);
         let reports = await_reports(dispatcher, caller, deadline);
         let sinks: Vec<Sink> = dispatcher.sinks().to_vec();
-        conclusion.findings = std::mem::take(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
+        conclusion.findings = std::mem::take(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
         self.say_findings(&conclusion.findings);
         let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut finals = 0;
@@ -457,13 +459,13 @@ impl Reporter {
                 let samples = delivered.and_then(|delivered| delivered.samples);
                 let refused = delivered.and_then(|delivered| delivered.refused(&sink.name()));
                 let took = arrived.saturating_duration_since(began);
-                let fate = match result {
-                    Ok(Delivered { status: Some(status), .. }) => Fate::Pushed(status),
-                    Ok(_) => Fate::Written,
-                    Err(failure) if sink.is_remote() => Fate::NotPushed(failure),
-                    Err(failure) => Fate::NotWritten(failure),
+                let outcome = match result {
+                    Ok(Delivered { status: Some(status), .. }) => PushOutcome::Pushed(status),
+                    Ok(_) => PushOutcome::Written,
+                    Err(failure) if sink.is_remote() => PushOutcome::NotPushed(failure),
+                    Err(failure) => PushOutcome::NotWritten(failure),
                 };
-                conclusion.pushes.push(PushAccount { url: sink.name(), fate, took, samples, refused });
+                conclusion.pushes.push(PushAccount { url: sink.name(), outcome, took, samples, refused });
                 finals += 1;
             }
         }
@@ -532,8 +534,8 @@ impl Reporter {
     }
 
     fn say_findings(&self, findings: &TextfileFindings) {
-        for trouble in &findings.troubles {
-            self.console.warn(trouble);
+        for problem in &findings.troubles {
+            self.console.warn(problem);
         }
         if let Some(warning) = &findings.stale_warning {
             self.console.warn(warning);
@@ -612,7 +614,7 @@ pub(super) struct TextfileFindings {
 }
 
 /// Where the dispatcher's thread leaves the findings of the last report.
-type Told = Arc<Mutex<TextfileFindings>>;
+type SharedFindings = Arc<Mutex<TextfileFindings>>;
 
 /// Waits for the final push, while signals can still cut it short.
 fn await_reports(dispatcher: &mut Dispatcher, caller: &mut Caller, deadline: Deadline) -> Vec<(Report, Instant)> {

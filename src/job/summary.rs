@@ -29,7 +29,7 @@ pub(super) struct Account<'a> {
 pub(super) struct PushAccount {
     /// An address without credentials, or the path of a file.
     pub(super) url: String,
-    pub(super) fate: Fate,
+    pub(super) outcome: PushOutcome,
     /// From the end of the command to the answer.
     pub(super) took: Duration,
     /// How many samples of the command it has; none where nobody counted.
@@ -40,7 +40,7 @@ pub(super) struct PushAccount {
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum PushOutcome {
     /// Taken, with this status.
     Pushed(u16),
     /// Why it was not taken.
@@ -86,16 +86,16 @@ impl Account<'_> {
             let errors = if errors > 0 { format!(", {}", count(errors, "error")) } else { String::new() };
             lines.push(("metrics", count(self.textfile_samples, "sample") + &errors));
         }
-        for PushAccount { url, fate, took, samples, .. } in self.pushes {
+        for PushAccount { url, outcome, took, samples, .. } in self.pushes {
             let took = span(*took);
             let all = self.textfile_samples;
             let part = samples.filter(|samples| *samples != all);
             let part = part.map(|samples| format!(", {samples} of {}", count(all, "sample"))).unwrap_or_default();
-            lines.push(match fate {
-                Fate::Pushed(status) => ("pushed", format!("to {url} in {took} ({status}){part}")),
-                Fate::NotPushed(_) => ("not pushed", format!("to {url} after {took}")),
-                Fate::Written => ("written", format!("to {url} in {took}")),
-                Fate::NotWritten(_) => ("not written", format!("to {url} after {took}")),
+            lines.push(match outcome {
+                PushOutcome::Pushed(status) => ("pushed", format!("to {url} in {took} ({status}){part}")),
+                PushOutcome::NotPushed(_) => ("not pushed", format!("to {url} after {took}")),
+                PushOutcome::Written => ("written", format!("to {url} in {took}")),
+                PushOutcome::NotWritten(_) => ("not written", format!("to {url} after {took}")),
             });
         }
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -168,10 +168,10 @@ impl Account<'_> {
 impl PushAccount {
     fn json(&self) -> String {
         let null = || "null".to_owned();
-        let (status, error) = match &self.fate {
-            Fate::Pushed(status) => (status.to_string(), self.refused.as_deref().map_or_else(null, json_string)),
-            Fate::Written => (null(), null()),
-            Fate::NotPushed(error) | Fate::NotWritten(error) => (null(), json_string(error)),
+        let (status, error) = match &self.outcome {
+            PushOutcome::Pushed(status) => (status.to_string(), self.refused.as_deref().map_or_else(null, json_string)),
+            PushOutcome::Written => (null(), null()),
+            PushOutcome::NotPushed(error) | PushOutcome::NotWritten(error) => (null(), json_string(error)),
         };
         let url = json_string(&self.url);
         let seconds = self.took.as_secs_f64();
@@ -214,7 +214,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Account, Fate, Paint, PushAccount, size};
+    use super::{Account, Paint, PushAccount, PushOutcome, size};
     use crate::child::{ResourceUsage, TreeUsage};
     use crate::outcome::{Cause, End, Outcome, Status};
     use crate::report::RunEnd;
@@ -222,18 +222,24 @@ mod tests {
     fn pushes() -> [PushAccount; 4] {
         let took = Duration::from_millis(12);
         [
-            PushAccount { url: "http://gw".into(), fate: Fate::Pushed(200), took, samples: Some(2), refused: None },
+            PushAccount {
+                url: "http://gw".into(),
+                outcome: PushOutcome::Pushed(200),
+                took,
+                samples: Some(2),
+                refused: None,
+            },
             PushAccount {
                 url: "http://b".into(),
-                fate: Fate::NotPushed("cannot push: \"no\"".into()),
+                outcome: PushOutcome::NotPushed("cannot push: \"no\"".into()),
                 took,
                 samples: None,
                 refused: None,
             },
-            PushAccount { url: "/x.prom".into(), fate: Fate::Written, took, samples: None, refused: None },
+            PushAccount { url: "/x.prom".into(), outcome: PushOutcome::Written, took, samples: None, refused: None },
             PushAccount {
                 url: "/y.prom".into(),
-                fate: Fate::NotWritten("no".into()),
+                outcome: PushOutcome::NotWritten("no".into()),
                 took,
                 samples: None,
                 refused: None,

@@ -23,7 +23,7 @@ pub fn print_remote_write_request(remote: &RemoteWrite, push: &Push, console: Co
     match remote_write::encode(&push.families().collect::<Vec<_>>(), &push.key) {
         Ok(body) => {
             let body = BASE64_STANDARD.encode(&body);
-            let url = format!("{}{}", remote.endpoint.url.origin(), remote.endpoint.url.shown_target(""));
+            let url = format!("{}{}", remote.endpoint.url.origin(), remote.endpoint.url.redacted_target(""));
             let replay = Replay { method: Method::Add, url, kind: remote_write::KIND };
             console.warn(format!("not sent: echo {body} | base64 -d | {}", replay.curl(&remote.endpoint)));
         }
@@ -46,7 +46,7 @@ pub fn request_text(gateway: &Endpoint, push: &Push) -> String {
     ];
     let given = |name: &str| gateway.headers.iter().any(|header| header.name().eq_ignore_ascii_case(name));
     let mut lines = vec![
-        format!("{} {} HTTP/1.1", push.method.name(), gateway.url.shown_target(&push.key.path())),
+        format!("{} {} HTTP/1.1", push.method.name(), gateway.url.redacted_target(&push.key.path())),
         format!("Host: {}", gateway.url.authority()),
     ];
     let kept = own.iter().filter(|(name, _)| !given(name));
@@ -60,7 +60,7 @@ pub fn request_text(gateway: &Endpoint, push: &Push) -> String {
 /// A curl command that sends the same request, its body from standard input. Secrets stay in their files or are asked for.
 #[must_use]
 pub fn curl_command(gateway: &Endpoint, push: &Push) -> String {
-    let url = format!("{}{}", gateway.url.origin(), gateway.url.shown_target(&push.key.path()));
+    let url = format!("{}{}", gateway.url.origin(), gateway.url.redacted_target(&push.key.path()));
     Replay { method: push.method, url, kind: TEXT }.curl(gateway)
 }
 
@@ -75,25 +75,25 @@ struct Replay {
 impl Replay {
     fn curl(&self, gateway: &Endpoint) -> String {
         let Self { method, url, kind } = self;
-        let mut words = vec!["curl".to_owned(), "-sS".to_owned(), "-X".to_owned(), method.name().to_owned()];
-        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        let mut arguments = vec!["curl".to_owned(), "-sS".to_owned(), "-X".to_owned(), method.name().to_owned()];
+        let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), shell_quote(value)]);
         match &gateway.credentials {
             Credentials::None => {
                 if let Some(info) = gateway.url.user_info() {
                     option("-u", &info.user);
                 }
             }
-            Credentials::Basic { user, password: Password::Given(_) } => option("-u", user),
+            Credentials::Basic { user, password: Password::Value(_) } => option("-u", user),
             Credentials::Basic { user, password: Password::File(path) } => {
-                words.push("-u".to_owned());
-                words.push(format!("{}:\"$(cat {})\"", quoted(user), quoted(&path.to_string_lossy())));
+                arguments.push("-u".to_owned());
+                arguments.push(format!("{}:\"$(cat {})\"", shell_quote(user), shell_quote(&path.to_string_lossy())));
             }
             Credentials::Token(path) => {
-                words.push("-H".to_owned());
-                words.push(format!("\"Authorization: Bearer $(cat {})\"", quoted(&path.to_string_lossy())));
+                arguments.push("-H".to_owned());
+                arguments.push(format!("\"Authorization: Bearer $(cat {})\"", shell_quote(&path.to_string_lossy())));
             }
         }
-        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+        let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), shell_quote(value)]);
         for header in &gateway.headers {
             option("-H", &format!("{}: (redacted)", header.name()));
         }
@@ -116,15 +116,15 @@ impl Replay {
             option("--data-binary", "@-");
         }
         if gateway.tls.insecure {
-            words.push("--insecure".to_owned());
+            arguments.push("--insecure".to_owned());
         }
-        words.push(quoted(url));
-        words.join(" ")
+        arguments.push(shell_quote(url));
+        arguments.join(" ")
     }
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+fn shell_quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()

@@ -53,7 +53,7 @@ pub enum ServerKind {
 
 /// An answer that was read.
 #[derive(Debug, Default)]
-struct Page {
+struct ServerPage {
     text: String,
     now: Option<SystemTime>,
 }
@@ -117,18 +117,18 @@ pub fn probe_remote_write(endpoint: &Endpoint, key: &GroupingKey, deadline: Dead
     transfer(&remote, &push, Limits { deadline, cancel: &Cancel::new() }).result.map(drop)
 }
 
-fn page(endpoint: &Endpoint, path: &str, deadline: Deadline) -> Result<Page, Failure> {
-    let found = RefCell::new(Page::default());
+fn page(endpoint: &Endpoint, path: &str, deadline: Deadline) -> Result<ServerPage, Failure> {
+    let found = RefCell::new(ServerPage::default());
     fetch(endpoint, path, deadline, &|body, now| {
         let mut bytes = Vec::new();
         body.take(ANSWER_MAX).read_to_end(&mut bytes)?;
-        *found.borrow_mut() = Page { text: String::from_utf8_lossy(&bytes).into_owned(), now };
+        *found.borrow_mut() = ServerPage { text: String::from_utf8_lossy(&bytes).into_owned(), now };
         Ok(())
     })?;
     Ok(found.into_inner())
 }
 
-fn info(page: &Page, kind: ServerKind) -> ServerInfo {
+fn info(page: &ServerPage, kind: ServerKind) -> ServerInfo {
     let pointers = ["/data/build_information/version", "/data/version"];
     let version = pointers.iter().find_map(|pointer| version_in(&page.text, pointer));
     let is_page = kind == ServerKind::Unknown && page.text.trim_start().starts_with('<');
@@ -148,14 +148,14 @@ fn is_absent(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, ServerKind, info, version_in};
+    use super::{ServerKind, ServerPage, info, version_in};
 
     #[test]
     fn a_version_is_found_in_an_answer_and_nothing_in_a_page() {
         let status = r#"{"status":"success","data":{"build_information":{"version":"1.11.3"}}}"#;
         assert_eq!(version_in(status, "/data/build_information/version").as_deref(), Some("1.11.3"));
         assert_eq!(version_in("<html>", "/data"), None);
-        let page = Page { text: "\n<!doctype html>".to_owned(), now: None };
+        let page = ServerPage { text: "\n<!doctype html>".to_owned(), now: None };
         assert_eq!(info(&page, ServerKind::Unknown).kind, ServerKind::WebPage);
     }
 }

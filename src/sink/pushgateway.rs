@@ -8,7 +8,7 @@ use crate::http::{Cancel, Deadline, Endpoint};
 use crate::sink::delivered::{Delivered, Limits};
 use crate::sink::explain::{context, table};
 use crate::sink::push::{Method, Push};
-use crate::sink::transfer::{Head, Receiver, transfer};
+use crate::sink::transfer::{Receiver, RequestHead, transfer};
 
 /// What reading is called in a message.
 pub(crate) const READING: &str = "read from";
@@ -28,9 +28,9 @@ impl Receiver for Pushgateway<'_> {
         }
     }
 
-    fn head(&self, push: &Push) -> Head {
+    fn head(&self, push: &Push) -> RequestHead {
         let target = self.0.url.target(&push.key.path());
-        Head { method: push.method.name(), target, kind: TEXT }
+        RequestHead { method: push.method.name(), target, kind: TEXT }
     }
 
     fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault> {

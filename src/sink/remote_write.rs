@@ -10,7 +10,7 @@ use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
 use crate::http::error::Fault;
 use crate::sink::push::{Method, Push};
-use crate::sink::transfer::{Head, Receiver};
+use crate::sink::transfer::{Receiver, RequestHead};
 
 /// The headers that say what the body is (specification, "Protocol").
 pub(crate) const KIND: &[(&str, &str)] = &[
@@ -38,8 +38,8 @@ impl Receiver for RemoteWrite {
         "write to"
     }
 
-    fn head(&self, _: &Push) -> Head {
-        Head { method: Method::Add.name(), target: self.endpoint.url.target(""), kind: KIND }
+    fn head(&self, _: &Push) -> RequestHead {
+        RequestHead { method: Method::Add.name(), target: self.endpoint.url.target(""), kind: KIND }
     }
 
     fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault> {

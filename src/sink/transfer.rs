@@ -26,7 +26,7 @@ const LAST_PART: Duration = Duration::from_secs(2);
 const MOST_NAMED: usize = 10;
 
 /// Where in the protocol of a server a push goes.
-pub(crate) struct Head {
+pub(crate) struct RequestHead {
     pub(crate) method: &'static str,
     /// Path and query.
     pub(crate) target: String,
@@ -39,7 +39,7 @@ pub(crate) trait Receiver {
     fn endpoint(&self) -> &Endpoint;
     /// What is done there, for messages: `push to`.
     fn intent(&self, method: Method) -> &'static str;
-    fn head(&self, push: &Push) -> Head;
+    fn head(&self, push: &Push) -> RequestHead;
     /// The body of a request; none for a method without one.
     fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault>;
     /// Where the types that other groups hold can be read.
@@ -117,7 +117,7 @@ impl Selection<'_> {
 struct Transfer<'t, 'a> {
     receiver: &'t dyn Receiver,
     push: &'t Push,
-    head: Head,
+    head: RequestHead,
     client: &'t mut Client<'a>,
     /// The gateway's page, once it was asked for.
     page: Option<Vec<u8>>,
@@ -174,7 +174,7 @@ impl<'t> Transfer<'t, '_> {
     }
 
     fn send(&mut self, route: &Route<'_>, body: Option<&[u8]>) -> Result<Answer, Fault> {
-        let Head { method, target, kind } = &self.head;
+        let RequestHead { method, target, kind } = &self.head;
         self.client.ask(route, &Request { method, target, body, kind, wanted: Wanted::Nothing })
     }
 

@@ -26,7 +26,7 @@ fn basic(user: &str, password: Password) -> Credentials {
 }
 
 fn given(password: &str) -> Password {
-    Password::Given(Secret::from(password))
+    Password::Value(Secret::from(password))
 }
 
 /// The `Authorization` header that a gateway gets.

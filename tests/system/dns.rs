@@ -91,7 +91,7 @@ fn name_servers_that_never_answer_cost_no_more_than_the_budget() {
     let (said, _) = within_limit(Duration::from_millis(1300 + 200), || {
         push("http://gw.example:9091", "1", "nameserver 127.0.53.1\n")
     });
-    assert!(said.contains("cannot push to 'http://gw.example:9091': the look-up of its name took too long"), "{said}");
+    assert!(said.contains("cannot push to 'http://gw.example:9091': the lookup of its name took too long"), "{said}");
 }
 
 /// glibc asks the second server after five seconds: half of the budget must not be the end of it.

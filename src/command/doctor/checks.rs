@@ -26,7 +26,7 @@ const PASSABLE_BY_OTHERS: u32 = 0o001;
 pub(super) enum CheckLevel {
     /// As it should be.
     Good,
-    /// Worth a look; runs are reported all the same.
+    /// Worth checking; runs are reported all the same.
     Warning,
     /// Runs are not reported, or not kept, as configured.
     Problem,
@@ -132,7 +132,7 @@ fn server_check(subject: &str, server: &ServerInfo, took: Duration) -> DoctorChe
             "it answers with a web page, as a login does: name the gateway itself, or give credentials with --user or --token-file".to_owned(),
         ),
         ServerKind::Unknown => {
-            (CheckLevel::Problem, "something answers that is no Pushgateway: look at host, port and path".to_owned())
+            (CheckLevel::Problem, "something answers that is no Pushgateway: check host, port and path".to_owned())
         }
     };
     check(level, subject, finding)

@@ -5,12 +5,12 @@ mod row;
 
 use std::fmt::Write as _;
 
-use super::shown::{console, paint, print, say_clock};
+use super::terminal::{console, paint, print, say_clock};
 use crate::config::GroupsConfig;
 use crate::exposition::Paint;
 use crate::http::Deadline;
 use crate::sink::{Inventory, inventory};
-use row::Row;
+use row::GroupRow;
 
 /// The metrics of a run that are looked at, without their prefix.
 const METRICS: [&str; 8] = [
@@ -69,9 +69,9 @@ pub fn run(config: &GroupsConfig) -> u8 {
     if print(&text) { status } else { 1 }
 }
 
-fn rows<'g>(config: &GroupsConfig, inventory: &'g Inventory) -> Vec<Row<'g>> {
+fn rows<'g>(config: &GroupsConfig, inventory: &'g Inventory) -> Vec<GroupRow<'g>> {
     let meant = inventory.groups.iter().filter(|group| config.filter.meets(&group.key));
-    meant.map(|group| Row::of(group, &config.prefix, inventory.now)).collect()
+    meant.map(|group| GroupRow::of(group, &config.prefix, inventory.now)).collect()
 }
 
 const TITLES: [&str; 6] = ["JOB", "LABELS", "OUTCOME", "STARTED", "DURATION", "PUSHED"];
@@ -81,8 +81,8 @@ const BOLD: &str = "\u{1b}[1m";
 const END: &str = "\u{1b}[0m";
 
 /// The rows under their titles, columns aligned.
-fn table(rows: &[Row<'_>], paint: Paint) -> String {
-    let cells: Vec<[String; 6]> = rows.iter().map(Row::cells).collect();
+fn table(rows: &[GroupRow<'_>], paint: Paint) -> String {
+    let cells: Vec<[String; 6]> = rows.iter().map(GroupRow::cells).collect();
     let width = |column: usize| {
         let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         widths.chain([TITLES.get(column).map_or(0, |title| title.len())]).max().unwrap_or_default().min(WIDEST)

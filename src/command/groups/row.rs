@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::command::shown::{age, one_unit, word};
+use crate::command::terminal::{age, one_unit, word};
 use crate::console::span;
 use crate::exposition::json_string;
 use crate::sink::{Group, PushTime};
@@ -16,7 +16,7 @@ const CYAN: &str = "\u{1b}[36m";
 
 /// What a run was when it was last heard of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum GroupState {
     /// Somebody else's group.
     Foreign,
     /// The command runs.
@@ -29,10 +29,10 @@ pub(super) enum State {
 
 /// What is known of one group. Numbers are as the gateway has them.
 #[derive(Debug)]
-pub(super) struct Row<'g> {
+pub(super) struct GroupRow<'g> {
     group: &'g Group,
     now: SystemTime,
-    pub(super) state: State,
+    pub(super) state: GroupState,
     started: Option<f64>,
     duration: Option<f64>,
     pub(super) exit_code: Option<f64>,
@@ -41,16 +41,16 @@ pub(super) struct Row<'g> {
     deadline: Option<f64>,
 }
 
-impl<'g> Row<'g> {
+impl<'g> GroupRow<'g> {
     pub(super) fn of(group: &'g Group, prefix: &str, now: SystemTime) -> Self {
         let value = |name: &str| group.value(&format!("{prefix}{name}")).filter(|value| value.is_finite());
         let state = match value("running") {
-            None => State::Foreign,
+            None => GroupState::Foreign,
             Some(running) if running > 0.5 => heartbeat(group, now),
-            Some(_) => State::Ended(outcome(group, &format!("{prefix}outcome"))),
+            Some(_) => GroupState::Ended(outcome(group, &format!("{prefix}outcome"))),
         };
         // What the gateway has of the end belongs to the run before.
-        let has_ended = !matches!(state, State::Running | State::Lost);
+        let has_ended = !matches!(state, GroupState::Running | GroupState::Lost);
         Self {
             group,
             now,
@@ -83,10 +83,10 @@ impl<'g> Row<'g> {
     /// How it ended or whether it runs, in one word; none for somebody else's group.
     fn state(&self) -> Option<&str> {
         match &self.state {
-            State::Foreign => None,
-            State::Running => Some("running"),
-            State::Lost => Some("lost"),
-            State::Ended(outcome) => Some(outcome.as_deref().unwrap_or("unknown")),
+            GroupState::Foreign => None,
+            GroupState::Running => Some("running"),
+            GroupState::Lost => Some("lost"),
+            GroupState::Ended(outcome) => Some(outcome.as_deref().unwrap_or("unknown")),
         }
     }
 
@@ -98,23 +98,23 @@ impl<'g> Row<'g> {
     pub(super) fn color(&self) -> &'static str {
         match &self.state {
             _ if self.is_overdue() => RED,
-            State::Foreign => "",
-            State::Running => CYAN,
-            State::Ended(Some(outcome)) if outcome == "success" => GREEN,
-            State::Ended(Some(outcome)) if outcome == "skipped" => YELLOW,
-            State::Lost | State::Ended(_) => RED,
+            GroupState::Foreign => "",
+            GroupState::Running => CYAN,
+            GroupState::Ended(Some(outcome)) if outcome == "success" => GREEN,
+            GroupState::Ended(Some(outcome)) if outcome == "skipped" => YELLOW,
+            GroupState::Lost | GroupState::Ended(_) => RED,
         }
     }
 
     fn labels(&self) -> String {
         let labels = self.group.key.labels().iter().skip(1);
-        let shown: Vec<String> = labels.map(|(name, value)| format!("{}={}", word(name), word(value))).collect();
-        if shown.is_empty() { "-".to_owned() } else { shown.join(",") }
+        let pairs: Vec<String> = labels.map(|(name, value)| format!("{}={}", word(name), word(value))).collect();
+        if pairs.is_empty() { "-".to_owned() } else { pairs.join(",") }
     }
 
     fn duration(&self) -> String {
         let since = time(self.started).and_then(|started| self.now.duration_since(started).ok());
-        let duration = if self.state == State::Running { since.map(whole) } else { seconds(self.duration) };
+        let duration = if self.state == GroupState::Running { since.map(whole) } else { seconds(self.duration) };
         duration.map_or_else(|| "-".to_owned(), span)
     }
 
@@ -167,12 +167,12 @@ impl<'g> Row<'g> {
     }
 }
 
-fn heartbeat(group: &Group, now: SystemTime) -> State {
+fn heartbeat(group: &Group, now: SystemTime) -> GroupState {
     let silent = match group.pushed {
         PushTime::At(pushed) => now.duration_since(pushed).unwrap_or_default(),
         PushTime::Unknown | PushTime::Never => Duration::MAX,
     };
-    if silent > HEARTBEAT { State::Lost } else { State::Running }
+    if silent > HEARTBEAT { GroupState::Lost } else { GroupState::Running }
 }
 
 /// The state of the state set that is 1.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::row::{Row, State};
+use super::row::{GroupRow, GroupState};
 use super::{METRICS, table};
 use crate::exposition::Paint;
 use crate::grouping::GroupingKey;
@@ -29,8 +29,8 @@ fn group(labels: &[(&str, &str)], values: &[(&str, f64)]) -> Group {
     Group { key: GroupingKey::held(labels).unwrap(), pushed, refused, series: series.collect() }
 }
 
-fn row(group: &Group) -> Row<'_> {
-    Row::of(group, "pushwrap_", at(NOW))
+fn row(group: &Group) -> GroupRow<'_> {
+    GroupRow::of(group, "pushwrap_", at(NOW))
 }
 
 const JOB: &[(&str, &str)] = &[("job", "a")];
@@ -80,7 +80,7 @@ fn what_runs_is_not_described_by_the_run_before() {
     assert_eq!(row(&running).cells()[2..5], ["running", "16m ago", "16m 40s"]);
     assert_eq!(row(&running).exit_code, None);
     running.pushed = PushTime::At(at(NOW - 301));
-    assert_eq!(row(&running).state, State::Lost);
+    assert_eq!(row(&running).state, GroupState::Lost);
     assert_eq!(row(&running).cells()[2..], ["lost", "16m ago", "-", "5m ago"]);
 }
 

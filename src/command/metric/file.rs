@@ -30,21 +30,21 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the file was not changed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum UpdateError {
     /// What is asked for cannot be in this file.
     Misuse(String),
     /// It did not work.
     Failed(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for UpdateError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Misuse(reason) | Self::Failed(reason)) = self;
         formatter.write_str(reason)
     }
 }
 
-impl From<Unchanged> for Failure {
+impl From<Unchanged> for UpdateError {
     fn from(unchanged: Unchanged) -> Self {
         match unchanged {
             Unchanged::Misuse(reason) => Self::Misuse(reason),
@@ -62,9 +62,9 @@ pub(super) struct Updated {
 }
 
 /// Applies a change to the file, which need not be there.
-pub(super) fn update(path: &Path, change: &Change) -> Result<Updated, Failure> {
+pub(super) fn update(path: &Path, change: &Change) -> Result<Updated, UpdateError> {
     let cannot = |what: &str, error: &io::Error| {
-        Failure::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), reason_at(path, error)))
+        UpdateError::Failed(format!("cannot {what} metrics file '{}': {}", path.display(), reason_at(path, error)))
     };
     // Where a link leads: a rename would replace the link, and all writers must meet at one lock.
     let path = &follow_links(path).map_err(|error| cannot("write", &error))?;

@@ -14,7 +14,7 @@ use crate::console::{Console, say};
 use crate::exposition::Change;
 use crate::files::Written;
 use crate::outcome::Exit;
-use file::{Failure, Updated};
+use file::{UpdateError, Updated};
 
 /// How many lines that cannot be read are said; the rest is counted.
 const FINDINGS: usize = 3;
@@ -59,7 +59,7 @@ impl MetricsFile {
             }
             Err(failure) => {
                 say(format!("'{name}' is not written: {failure}"));
-                if matches!(failure, Failure::Misuse(_)) { 2 } else { 1 }
+                if matches!(failure, UpdateError::Misuse(_)) { 2 } else { 1 }
             }
         }
     }

@@ -2,7 +2,7 @@
 //! the DELETE that clears it. The gateway checks a push against every group it holds, so the reason may be somebody else's.
 
 use super::context::RefusalContext;
-use super::held::{Held, Labels, NamedSeries, normal, print_labels};
+use super::held::{Held, LabelPairs, NamedSeries, normal, print_labels};
 use crate::exposition::TypeConflict;
 use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
@@ -47,7 +47,7 @@ pub(crate) fn holder_of(
 ) -> Option<String> {
     let held = Held::of_metric(page, &conflict.held_family);
     let own = normal(own.to_vec());
-    let mut others: Vec<&Labels> =
+    let mut others: Vec<&LabelPairs> =
         held.series.iter().filter_map(|series| holder(&held.groups, series)).filter(|group| **group != own).collect();
     others.sort();
     others.dedup();
@@ -124,7 +124,7 @@ pub(crate) fn other_type(text: &str, context: &RefusalContext<'_>) -> String {
     let metric = &series.metric;
     let (held, own) = (context.held(), own_group(context));
     // The answer may name the pushed series itself, whose labels say nothing about who holds the metric.
-    let mut others: Vec<&Labels> =
+    let mut others: Vec<&LabelPairs> =
         held.series.iter().filter_map(|series| holder(&held.groups, series)).filter(|group| **group != own).collect();
     others.sort();
     others.dedup();
@@ -146,13 +146,13 @@ pub(crate) fn other_type(text: &str, context: &RefusalContext<'_>) -> String {
     }
 }
 
-fn own_group(context: &RefusalContext<'_>) -> Labels {
+fn own_group(context: &RefusalContext<'_>) -> LabelPairs {
     normal(context.key().map(|key| key.labels().to_vec()).unwrap_or_default())
 }
 
 /// The group that has a series with these labels; the one with the most labels where it can be in several.
-fn holder<'g>(groups: impl IntoIterator<Item = &'g Labels>, series: &[(String, String)]) -> Option<&'g Labels> {
-    let holds = |group: &&Labels| group.iter().all(|label| series.contains(label));
+fn holder<'g>(groups: impl IntoIterator<Item = &'g LabelPairs>, series: &[(String, String)]) -> Option<&'g LabelPairs> {
+    let holds = |group: &&LabelPairs| group.iter().all(|label| series.contains(label));
     groups.into_iter().filter(holds).max_by_key(|group| group.len())
 }
 

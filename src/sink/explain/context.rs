@@ -28,7 +28,7 @@ impl<'a> RefusalContext<'a> {
 
     /// About a page that was asked for.
     pub(crate) fn reading(gateway: &'a Endpoint, route: &Route<'_>) -> Self {
-        let proxy = route.proxy.as_ref().map(Proxy::shown);
+        let proxy = route.proxy.as_ref().map(Proxy::address);
         Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
     }
 

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 /// Names and values.
-pub(super) type Labels = Vec<(String, String)>;
+pub(super) type LabelPairs = Vec<(String, String)>;
 
 /// The metric and the labels of the series that an answer names. `client_golang` prints them as protobuf text, whose blanks differ
 /// from version to version (and on purpose from build to build), so nothing is matched exactly.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NamedSeries {
     pub(super) metric: String,
-    pub(super) labels: Labels,
+    pub(super) labels: LabelPairs,
 }
 
 impl NamedSeries {
@@ -57,9 +57,9 @@ pub(super) fn print_labels(labels: &[(String, String)]) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// The grouping labels of every group.
-    pub(super) groups: Vec<Labels>,
+    pub(super) groups: Vec<LabelPairs>,
     /// The labels of every series of the metric that the answer names.
-    pub(super) series: Vec<Labels>,
+    pub(super) series: Vec<LabelPairs>,
 }
 
 impl Held {
@@ -85,13 +85,13 @@ impl Held {
 }
 
 /// The labels of every series of this name.
-fn labels_after(page: &str, name: &str) -> Vec<Labels> {
+fn labels_after(page: &str, name: &str) -> Vec<LabelPairs> {
     let lines = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
     lines.map(labels_in_braces).collect()
 }
 
 /// `job="a",shard="1"} 1.7e+09`: the labels that are not empty, sorted by name.
-pub(super) fn labels_in_braces(text: &str) -> Labels {
+pub(super) fn labels_in_braces(text: &str) -> LabelPairs {
     let mut labels = Vec::new();
     let mut rest = text;
     while let Some((name, _)) = rest.split_once('=').filter(|_| !rest.starts_with('}')) {
@@ -102,7 +102,7 @@ pub(super) fn labels_in_braces(text: &str) -> Labels {
     normal(labels)
 }
 
-pub(super) fn normal(mut labels: Labels) -> Labels {
+pub(super) fn normal(mut labels: LabelPairs) -> LabelPairs {
     labels.retain(|(_, value)| !value.is_empty());
     labels.sort();
     labels

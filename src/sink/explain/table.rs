@@ -26,7 +26,7 @@ enum Blames {
     /// The command's metrics may be the reason: without them the push may be taken.
     Metrics,
     /// Address, grouping key, credentials, or somebody else's group.
-    Surroundings,
+    Elsewhere,
 }
 
 /// What to say about one answer.
@@ -35,7 +35,7 @@ enum Remedy {
     Find(fn(&str, &RefusalContext<'_>) -> String),
 }
 
-struct Row {
+struct RemedyRow {
     status: u16,
     /// A part of the server's text; empty for any.
     says: &'static str,
@@ -43,12 +43,12 @@ struct Row {
     remedy: Remedy,
 }
 
-const fn metrics(status: u16, says: &'static str, remedy: Remedy) -> Row {
-    Row { status, says, blames: Blames::Metrics, remedy }
+const fn metrics(status: u16, says: &'static str, remedy: Remedy) -> RemedyRow {
+    RemedyRow { status, says, blames: Blames::Metrics, remedy }
 }
 
-const fn other(status: u16, says: &'static str, remedy: Remedy) -> Row {
-    Row { status, says, blames: Blames::Surroundings, remedy }
+const fn other(status: u16, says: &'static str, remedy: Remedy) -> RemedyRow {
+    RemedyRow { status, says, blames: Blames::Elsewhere, remedy }
 }
 
 const SPEAKS_TLS: Remedy = Remedy::Say("it speaks TLS: write https:// in its URL");
@@ -59,7 +59,7 @@ const RENAME: Remedy =
 
 /// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command
 /// wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
-static ROWS: &[Row] = &[
+static ROWS: &[RemedyRow] = &[
     metrics(
         400,
         "text format parsing error",
@@ -130,7 +130,7 @@ static ROWS: &[Row] = &[
     other(504, "", Remedy::Find(bad_gateway)),
 ];
 
-fn row(status: u16, text: &str) -> Option<&'static Row> {
+fn row(status: u16, text: &str) -> Option<&'static RemedyRow> {
     ROWS.iter().find(|row| row.status == status && text.contains(row.says))
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn remedy(fault: &Fault, context: &RefusalContext<'_>) -> Option<Stri
         Fault::Lookup(_) => Some("is the host name right, and DNS to be reached from here?".to_owned()),
         Fault::EmptyReply => Some(
             "Pushgateway 1.11.0 hangs up when it refuses metrics, 1.11.1 says why: \
-             look into its log, or whether a metric has the type of another group's"
+             see its log, or whether a metric has the type of another group's"
                 .to_owned(),
         ),
         Fault::NotHttp(_) => Some(format!("is its port right? The Pushgateway's is usually {USUAL_PORT}")),

@@ -110,7 +110,7 @@ impl<'r> Json<'r> {
             Next::Array => self.array(Self::skip),
             Next::String => self.string().map(drop),
             Next::Word => {
-                while self.peek()?.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+                while self.current()?.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
                     self.at += 1;
                 }
                 Ok(())
@@ -121,7 +121,7 @@ impl<'r> Json<'r> {
     /// Nothing but blanks may follow.
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
         self.skip_blanks()?;
-        match self.peek()? {
+        match self.current()? {
             None => Ok(()),
             Some(_) => Err(JsonError::Unexpected("more than one JSON value")),
         }
@@ -155,7 +155,7 @@ impl<'r> Json<'r> {
 
     /// The bytes up to a quote, a backslash or a control character.
     fn run(&mut self, bytes: &mut Vec<u8>) -> Result<(), JsonError> {
-        while self.peek()?.is_some() {
+        while self.current()?.is_some() {
             let rest = self.chunk.get(self.at..).unwrap_or_default();
             let length = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ');
             let plain = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
@@ -220,23 +220,23 @@ impl<'r> Json<'r> {
     /// The next byte that is no blank; it stays.
     fn glance(&mut self) -> Result<u8, JsonError> {
         self.skip_blanks()?;
-        self.peek()?.ok_or(JsonError::Unexpected("JSON that ends early"))
+        self.current()?.ok_or(JsonError::Unexpected("JSON that ends early"))
     }
 
     fn skip_blanks(&mut self) -> Result<(), JsonError> {
-        while self.peek()?.is_some_and(|byte| b" \t\r\n".contains(&byte)) {
+        while self.current()?.is_some_and(|byte| b" \t\r\n".contains(&byte)) {
             self.at += 1;
         }
         Ok(())
     }
 
     fn byte(&mut self) -> Result<u8, JsonError> {
-        let byte = self.peek()?.ok_or(JsonError::Unexpected("JSON that ends early"))?;
+        let byte = self.current()?.ok_or(JsonError::Unexpected("JSON that ends early"))?;
         self.at += 1;
         Ok(byte)
     }
 
-    fn peek(&mut self) -> Result<Option<u8>, JsonError> {
+    fn current(&mut self) -> Result<Option<u8>, JsonError> {
         if self.at >= self.chunk.len() {
             self.at = 0;
             self.chunk.resize(CHUNK, 0);

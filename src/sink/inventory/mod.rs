@@ -164,14 +164,14 @@ fn read(body: &mut dyn std::io::Read, families: &[String]) -> Result<Vec<Group>,
     groups.ok_or(JsonError::Unexpected("it has no 'data'"))
 }
 
-type Labels = Vec<(String, String)>;
+type GroupLabels = Vec<(String, String)>;
 
 /// What is known of a group while it is read.
 #[derive(Debug, Default)]
 struct Draft {
-    labels: Option<Labels>,
+    labels: Option<GroupLabels>,
     /// The labels of its push time: the key, and an empty `instance` where it has none.
-    shown: Labels,
+    push_time_labels: GroupLabels,
     pushed: Option<f64>,
     refused: Option<f64>,
     series: Vec<Series>,
@@ -187,7 +187,7 @@ impl Draft {
                 draft.labels = read_labels(json)?;
                 Ok(())
             }
-            PUSHED => read_family(json, |labels, value| (draft.shown, draft.pushed) = (labels, Some(value))),
+            PUSHED => read_family(json, |labels, value| (draft.push_time_labels, draft.pushed) = (labels, Some(value))),
             REFUSED => read_family(json, |_, value| draft.refused = Some(value)),
             name if families.iter().any(|family| family == name) => read_family(json, |labels, value| {
                 draft.series.push(Series { family: name.to_owned(), labels, value });
@@ -199,7 +199,7 @@ impl Draft {
 
     fn group(self) -> Option<Group> {
         let labels = self.labels.unwrap_or_else(|| {
-            self.shown.into_iter().filter(|(name, value)| name != "instance" || !value.is_empty()).collect()
+            self.push_time_labels.into_iter().filter(|(name, value)| name != "instance" || !value.is_empty()).collect()
         });
         let key = GroupingKey::held(labels)?;
         let mut series = self.series;
@@ -221,7 +221,7 @@ fn push_time(seconds: Option<f64>) -> PushTime {
 }
 
 /// An object of strings; none when it is something else: a metric family, whose samples are no string.
-fn read_labels(json: &mut Json<'_>) -> Result<Option<Labels>, JsonError> {
+fn read_labels(json: &mut Json<'_>) -> Result<Option<GroupLabels>, JsonError> {
     let (mut labels, mut is_family) = (Vec::new(), false);
     json.object(|json, name| {
         if json.next()? == Next::String {
@@ -235,7 +235,7 @@ fn read_labels(json: &mut Json<'_>) -> Result<Option<Labels>, JsonError> {
 }
 
 /// `{"type":…,"metrics":[{"labels":{…},"value":"…"},…]}`: each sample that is a number.
-fn read_family(json: &mut Json<'_>, mut sample: impl FnMut(Labels, f64)) -> Result<(), JsonError> {
+fn read_family(json: &mut Json<'_>, mut sample: impl FnMut(GroupLabels, f64)) -> Result<(), JsonError> {
     json.object(|json, name| {
         if name != "metrics" || json.next()? != Next::Array {
             return json.skip();

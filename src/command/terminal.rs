@@ -1,4 +1,4 @@
-//! How the commands that look at a gateway show what they found: ages, durations and names of strangers for a person at a
+//! How the commands that read a gateway print what they found: ages, durations and names of strangers for a person at a
 //! terminal, and standard output that somebody may close.
 
 use std::io::{IsTerminal, Write as _};
@@ -50,7 +50,7 @@ pub(super) fn print(text: &str) -> bool {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// The console of a command that looks at gateways, once it has said what there is to say beforehand.
+/// The console of a command that reads gateways, once it has said what there is to say beforehand.
 pub(super) fn console(targets: &GatewayTargets) -> Console {
     let console = Console(targets.volume);
     for warning in &targets.warnings {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn ages_have_one_unit() {
         let ago = |seconds: u64| age(UNIX_EPOCH + Duration::from_secs(seconds), UNIX_EPOCH);
-        for (seconds, shown) in [
+        for (seconds, printed) in [
             (0, "now"),
             (119, "119s ago"),
             (120, "2m ago"),
@@ -90,14 +90,14 @@ mod tests {
             (172_800, "2d ago"),
             (86_400_000, "1000d ago"),
         ] {
-            assert_eq!(ago(seconds), shown);
+            assert_eq!(ago(seconds), printed);
         }
         assert_eq!(age(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(9)), "now", "clocks are not exact");
     }
 
     #[test]
     fn words_of_strangers_do_nothing_to_a_terminal() {
-        for (value, shown) in [
+        for (value, printed) in [
             ("backup", "backup"),
             ("db1:9100", "db1:9100"),
             ("ä/b", "ä/b"),
@@ -108,7 +108,7 @@ mod tests {
             ("\u{202e}x\u{200b}", "\"\\u{202e}x\\u{200b}\""),
             ("\u{9b}0m", "\"\\u{9b}0m\""),
         ] {
-            assert_eq!(word(value), shown);
+            assert_eq!(word(value), printed);
         }
     }
 }
