@@ -44,7 +44,7 @@ fn every_group_has_a_row_whoever_pushed_it() {
         assert_eq!(words[2][..5], ["curl", "-", "-", "-", "-"]);
         assert_eq!(words[3][..2], ["odd", "instance=\"\",l=\"\\u{1b}[31m\\nx\""]);
         assert_eq!(words[4][2], "failure");
-        assert_eq!(words[5][2], "-", "a skipped run tells of no run");
+        assert_eq!(words[5][2..4], ["skipped", "-"], "a skipped run has neither start nor duration");
         assert_eq!(words.len(), 6);
         assert!(!table.stdout.contains('\u{1b}'), "{:?}", table.stdout);
 
@@ -108,6 +108,24 @@ fn what_a_schedule_says_is_shown() {
     assert_eq!((&all[0]["overdue"], &all[1]["overdue"]), (&false.into(), &true.into()));
     assert_eq!(all[1]["next_success_deadline_timestamp_seconds"], 2000);
     assert!(all[0]["next_success_deadline_timestamp_seconds"].as_f64() > all[0]["start_timestamp_seconds"].as_f64());
+}
+
+/// Given a run that holds its lock, when the next one skips, then the row shows the run and the skip beside it.
+#[test]
+fn a_skip_stands_beside_the_run_that_holds_the_lock() {
+    let gateway = Pushgateway::start(Version::Newest);
+    let run = |script: &str| {
+        let pushwrap = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j", "--instance", "none"]);
+        pushwrap.args(["--skip-codes", "75"]).run(["sh", "-c", script])
+    };
+    run("exit 3").exit(3);
+    run("exit 75").exit(75);
+    groups(&gateway).call().exit(0).stdout_has("failure, skipped ");
+    let row = rows(&groups(&gateway).arg("--json").call().exit(0)).remove(0);
+    assert_eq!(row["state"], "failure");
+    assert!(row["last_skipped_timestamp_seconds"].as_f64() > row["report_timestamp_seconds"].as_f64(), "{row}");
+    run("exit 0").exit(0);
+    groups(&gateway).call().exit(0).stdout_has("success").stdout_lacks("skipped");
 }
 
 #[test]

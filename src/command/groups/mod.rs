@@ -13,13 +13,16 @@ use crate::sink::{Inventory, inventory};
 use row::GroupRow;
 
 /// The metrics of a run that are looked at, without their prefix.
-const METRICS: [&str; 8] = [
+const METRICS: [&str; 11] = [
     "running",
     "outcome",
     "exit_code",
     "start_timestamp_seconds",
+    "end_timestamp_seconds",
+    "report_timestamp_seconds",
     "duration_seconds",
     "last_success_timestamp_seconds",
+    "last_skipped_timestamp_seconds",
     "max_age_seconds",
     "next_success_deadline_timestamp_seconds",
 ];

@@ -14,11 +14,13 @@ const GREEN: &str = "\u{1b}[32m";
 const YELLOW: &str = "\u{1b}[33m";
 const CYAN: &str = "\u{1b}[36m";
 
-/// What a run was when it was last heard of.
+/// What a run was when it last reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GroupState {
     /// Somebody else's group.
     Foreign,
+    /// Every run so far was skipped.
+    Skipped,
     /// The command runs.
     Running,
     /// It ran, and has not been heard of since.
@@ -36,7 +38,11 @@ pub(super) struct GroupRow<'g> {
     started: Option<f64>,
     duration: Option<f64>,
     pub(super) exit_code: Option<f64>,
+    reported: Option<f64>,
     last_success: Option<f64>,
+    last_skipped: Option<f64>,
+    /// When the last run that was not skipped ended, or began where it has not ended.
+    last_run: Option<f64>,
     max_age: Option<f64>,
     deadline: Option<f64>,
 }
@@ -44,20 +50,27 @@ pub(super) struct GroupRow<'g> {
 impl<'g> GroupRow<'g> {
     pub(super) fn of(group: &'g Group, prefix: &str, now: SystemTime) -> Self {
         let value = |name: &str| group.value(&format!("{prefix}{name}")).filter(|value| value.is_finite());
+        let reported = value("report_timestamp_seconds");
+        let last_skipped = value("last_skipped_timestamp_seconds");
         let state = match value("running") {
+            None if last_skipped.is_some() => GroupState::Skipped,
             None => GroupState::Foreign,
-            Some(running) if running > 0.5 => heartbeat(group, now),
+            Some(running) if running > 0.5 => heartbeat(last_report(reported, group), now),
             Some(_) => GroupState::Ended(outcome(group, &format!("{prefix}outcome"))),
         };
         // What the gateway has of the end belongs to the run before.
         let has_ended = !matches!(state, GroupState::Running | GroupState::Lost);
+        let ended = value("end_timestamp_seconds").filter(|_| has_ended);
         Self {
             group,
             now,
+            reported,
             started: value("start_timestamp_seconds"),
             duration: value("duration_seconds").filter(|_| has_ended),
             exit_code: value("exit_code").filter(|_| has_ended),
             last_success: value("last_success_timestamp_seconds"),
+            last_skipped,
+            last_run: ended.or_else(|| value("start_timestamp_seconds")),
             max_age: value("max_age_seconds"),
             deadline: value("next_success_deadline_timestamp_seconds"),
             state,
@@ -84,6 +97,7 @@ impl<'g> GroupRow<'g> {
     fn state(&self) -> Option<&str> {
         match &self.state {
             GroupState::Foreign => None,
+            GroupState::Skipped => Some("skipped"),
             GroupState::Running => Some("running"),
             GroupState::Lost => Some("lost"),
             GroupState::Ended(outcome) => Some(outcome.as_deref().unwrap_or("unknown")),
@@ -92,7 +106,15 @@ impl<'g> GroupRow<'g> {
 
     pub(super) fn outcome(&self) -> String {
         let due = if self.is_overdue() { ", overdue".to_owned() } else { self.due().unwrap_or_default() };
-        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + &due)
+        let skipped = self.skip_after_the_run().unwrap_or_default();
+        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + &skipped + &due)
+    }
+
+    /// That a run was skipped after the one that the row shows.
+    fn skip_after_the_run(&self) -> Option<String> {
+        let is_newer = self.last_skipped > self.last_run && self.state != GroupState::Skipped;
+        let skipped = time(self.last_skipped).filter(|_| is_newer)?;
+        Some(format!(", skipped {}", age(self.now, skipped)))
     }
 
     pub(super) fn color(&self) -> &'static str {
@@ -101,6 +123,7 @@ impl<'g> GroupRow<'g> {
             GroupState::Foreign => "",
             GroupState::Running => CYAN,
             GroupState::Ended(Some(outcome)) if outcome == "success" => GREEN,
+            GroupState::Skipped => YELLOW,
             GroupState::Ended(Some(outcome)) if outcome == "skipped" => YELLOW,
             GroupState::Lost | GroupState::Ended(_) => RED,
         }
@@ -156,7 +179,9 @@ impl<'g> GroupRow<'g> {
             ("exit_code", number(self.exit_code)),
             ("start_timestamp_seconds", number(self.started)),
             ("duration_seconds", number(self.duration)),
+            ("report_timestamp_seconds", number(self.reported)),
             ("last_success_timestamp_seconds", number(self.last_success)),
+            ("last_skipped_timestamp_seconds", number(self.last_skipped)),
             ("max_age_seconds", number(self.max_age)),
             ("next_success_deadline_timestamp_seconds", number(self.deadline)),
             ("push_time_seconds", number(push_time(self.group.pushed))),
@@ -167,11 +192,16 @@ impl<'g> GroupRow<'g> {
     }
 }
 
-fn heartbeat(group: &Group, now: SystemTime) -> GroupState {
-    let silent = match group.pushed {
-        PushTime::At(pushed) => now.duration_since(pushed).unwrap_or_default(),
-        PushTime::Unknown | PushTime::Never => Duration::MAX,
-    };
+/// When the run last reported; where an older version did not say, when the gateway took its last push.
+fn last_report(reported: Option<f64>, group: &Group) -> Option<SystemTime> {
+    time(reported).or(match group.pushed {
+        PushTime::At(pushed) => Some(pushed),
+        PushTime::Unknown | PushTime::Never => None,
+    })
+}
+
+fn heartbeat(reported: Option<SystemTime>, now: SystemTime) -> GroupState {
+    let silent = reported.map_or(Duration::MAX, |reported| now.duration_since(reported).unwrap_or_default());
     if silent > HEARTBEAT { GroupState::Lost } else { GroupState::Running }
 }
 

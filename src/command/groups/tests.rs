@@ -85,6 +85,36 @@ fn what_runs_is_not_described_by_the_run_before() {
 }
 
 #[test]
+fn a_run_is_lost_when_its_own_reports_are_old() {
+    let reported = |seconds: f64| group(JOB, &[("running", 1.0), ("report_timestamp_seconds", seconds)]);
+    // Somebody else pushed to the group a minute ago.
+    assert_eq!(row(&reported(999_699.0)).state, GroupState::Lost);
+    let mut running = reported(999_701.0);
+    running.pushed = PushTime::Unknown;
+    assert_eq!(row(&running).state, GroupState::Running);
+}
+
+#[test]
+fn a_skip_is_shown_beside_the_run_before_it() {
+    let skipped = |at: f64, values: &[(&str, f64)]| {
+        let all = [values, &[("last_skipped_timestamp_seconds", at)]].concat();
+        row(&group(JOB, &all)).outcome()
+    };
+    let running = [("running", 1.0), ("start_timestamp_seconds", 999_000.0), ("report_timestamp_seconds", 999_990.0)];
+    assert_eq!(skipped(999_900.0, &running), "running, skipped 100s ago");
+    assert_eq!(skipped(998_000.0, &running), "running");
+    let ended = [
+        ("running", 0.0),
+        ("outcome=failure", 1.0),
+        ("start_timestamp_seconds", 999_000.0),
+        ("end_timestamp_seconds", 999_950.0),
+    ];
+    assert_eq!(skipped(999_900.0, &ended), "failure");
+    assert_eq!(skipped(999_960.0, &ended), "failure, skipped 40s ago");
+    assert_eq!(skipped(999_900.0, &[]), "skipped");
+}
+
+#[test]
 fn overdue_is_a_last_success_older_than_it_may_become() {
     let with = |success: f64, max_age: f64| {
         let values = [
