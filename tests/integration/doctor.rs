@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use nix::unistd::{Uid, chown};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::harness::fake::CLOSED_PORT;
 use super::harness::nginx::Nginx;
 use super::harness::prometheus::Prometheus;
+use super::harness::pushwrap::binary;
 use super::harness::tls::Authority;
 use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
 
@@ -142,6 +144,28 @@ fn names_and_files_that_mislead_are_told() {
     doctor(&["--url", "none", "--", "python3", "x.py"]).call().exit(0).stdout_has("every job that 'python3' runs");
     problem(&["--url", "http://localhost:1", "--job", "k", "--token-file", "/no/such/token"], "/no/such/token");
     doctor(&["--nonsense"]).call().exit(2);
+}
+
+/// Given an env file that only another user can read, when `doctor` runs, then it names the file, and no run would be reported.
+#[test]
+fn an_env_file_of_somebody_else_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pushwrap.env");
+    fs::write(&file, "PUSHWRAP_URL=none\nPUSHWRAP_JOB=k\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    let mut doctor = Command::new(binary());
+    if Uid::effective().is_root() {
+        // Root reads every file: another user gets a copy of the binary. Another process writes it (ETXTBSY).
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let copy = directory.path().join("pushwrap");
+        assert!(Command::new("cp").arg(binary()).arg(&copy).status().unwrap().success());
+        doctor = Command::new("setpriv");
+        doctor.args(["--reuid=65534", "--clear-groups"]).arg(copy);
+    }
+    let output = doctor.args(["doctor", "--env-file"]).arg(&file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("problem settings: cannot read env file") && text.contains("permission denied"), "{text}");
 }
 
 /// Given Kubernetes without a service account, when `doctor` looks, then it says how the namespace gets into the key.
