@@ -175,7 +175,7 @@ pub enum Stage {
     /// The command runs.
     Running,
     /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
-    ToldToStop,
+    StopOrdered,
     /// The command has survived an order to stop: that it was terminated is taken back.
     GoesOn,
     /// The command has ended, or could not be started.
@@ -206,7 +206,7 @@ pub fn compose(identity: &RunIdentity, facts: &RunFacts, stage: &Stage) -> Vec<F
         report.end(ending, outcome);
     }
     match (stage, ended) {
-        (Stage::ToldToStop, _) => report.outcome(Some(Outcome::Terminated)),
+        (Stage::StopOrdered, _) => report.outcome(Some(Outcome::Terminated)),
         (Stage::GoesOn, _) => report.outcome(None),
         (_, Some((_, outcome))) => report.outcome(Some(outcome)),
         _ => {}
@@ -457,7 +457,7 @@ mod tests {
             !goes_on.contains("\"} 1\npushwrap_outcome") && goes_on.contains("outcome=\"terminated\"} 0"),
             "{goes_on}"
         );
-        let told = text(&Stage::ToldToStop);
+        let told = text(&Stage::StopOrdered);
         assert!(told.contains("pushwrap_running 1\n") && told.contains("{outcome=\"terminated\"} 1\n"), "{told}");
         assert!(!told.contains("exit_code"), "{told}");
     }

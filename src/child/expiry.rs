@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Timeout;
+use super::plan::Timeout;
 use super::sys::{self, SignalSet};
 use super::tree::Tree;
 use crate::outcome::Expiry;
@@ -14,13 +14,13 @@ const REPEAT: Duration = Duration::from_millis(100);
 /// How long the end of pushwrap waits for killed descendants to be gone.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Whether a signal could be sent to anybody.
+/// Whether the signal of a limit could be sent to at least one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// To one process at least, or there was none left.
-    Some,
-    /// To none: they belong to another user.
-    None,
+pub(super) enum SignalResult {
+    /// At least one process received it, or none was left.
+    Sent,
+    /// No process may be signalled: all belong to another user.
+    NotPermitted,
 }
 
 /// The limit, and how far it has gone.
@@ -40,7 +40,7 @@ impl Limit {
     }
 
     /// Does what is to be done at `next`. Where nobody may be signalled the limit is given up.
-    pub(super) fn act(&mut self, tree: &mut Tree) -> Reach {
+    pub(super) fn act(&mut self, tree: &mut Tree) -> SignalResult {
         let now = Instant::now();
         let first = if self.expired.is_none() { self.timeout.signal } else { libc::SIGKILL };
         let mut reached = false;
@@ -51,7 +51,7 @@ impl Limit {
         }
         if !reached {
             self.next = None;
-            return Reach::None;
+            return SignalResult::NotPermitted;
         }
         if first == libc::SIGKILL {
             kill(tree);
@@ -62,7 +62,7 @@ impl Limit {
             let grace = Some(self.timeout.kill_after).filter(|grace| !grace.is_zero());
             self.next = grace.and_then(|grace| now.checked_add(grace));
         }
-        Reach::Some
+        SignalResult::Sent
     }
 
     /// After the end of the command: sees to it that nothing is left of its tree when it had to be killed. After a first

@@ -10,15 +10,16 @@ use nix::unistd::{getpgrp, getpid, getsid, tcgetpgrp};
 use super::caller::{BLOCKED, Caller, is_init, raise_cpu_limit};
 use super::cgroup::Baseline;
 use super::exec::{self, Shared};
-use super::expiry::{Limit, Reach};
+use super::expiry::{Limit, SignalResult};
 use super::forward::Forwarder;
 use super::memory::Sampler;
+use super::plan::{Event, Plan, WakeTimes};
 use super::procfs::{self, Stat};
-use super::program::Failure;
+use super::program::{Failure, Program, SpawnError};
 use super::relay::{self, Sender};
 use super::sys::{self, ChildState, SignalInfo, SignalSet};
 use super::tree::{Orphans, Tree};
-use super::{CommandResult, Event, Plan, Program, Progress, ResourceUsage, SpawnError, TreeUsage, WakeTimes};
+use super::usage::{CommandProgress, CommandResult, ResourceUsage, TreeUsage};
 use crate::outcome::{Cause, End, Expiry, OWN_FAILURE, Status};
 
 /// A command that has been started: a process that has executed it, or is about to.
@@ -122,7 +123,7 @@ impl Child<'_> {
     ///
     /// # Errors
     /// It could not be executed: 127 or 126, and the sentence that says why.
-    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &Progress)) -> Result<CommandResult, SpawnError> {
+    pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &CommandProgress)) -> Result<CommandResult, SpawnError> {
         loop {
             match sys::next_signal(BLOCKED, self.time_left()) {
                 Some(received) if received.signal == libc::SIGCHLD => {}
@@ -150,14 +151,14 @@ impl Child<'_> {
     }
 
     /// Does what the clock says.
-    fn keep_time(&mut self, on_event: &mut dyn FnMut(Event, &Progress)) {
+    fn keep_time(&mut self, on_event: &mut dyn FnMut(Event, &CommandProgress)) {
         let now = Instant::now();
         if self.forwarder.next().is_some_and(|next| next <= now) {
             self.forwarder.act();
             self.tree.leave_out(self.forwarder.witness_pid());
         }
         let due = self.limit.as_mut().filter(|limit| limit.next.is_some_and(|next| next <= now));
-        if due.is_some_and(|limit| limit.act(&mut self.tree) == Reach::None) {
+        if due.is_some_and(|limit| limit.act(&mut self.tree) == SignalResult::NotPermitted) {
             on_event(Event::CannotSignal, &self.progress());
         }
         if let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.next <= now) {
@@ -170,8 +171,8 @@ impl Child<'_> {
         }
     }
 
-    fn progress(&self) -> Progress {
-        Progress {
+    fn progress(&self) -> CommandProgress {
+        CommandProgress {
             started: self.started,
             elapsed: self.clock.elapsed(),
             survived_order: self.caller.has_survived_order(),
@@ -193,7 +194,7 @@ impl Child<'_> {
     }
 
     /// Hands a signal on to the command, unless it has got it already.
-    fn relay(&mut self, received: &SignalInfo, on_event: &mut dyn FnMut(Event, &Progress)) {
+    fn relay(&mut self, received: &SignalInfo, on_event: &mut dyn FnMut(Event, &CommandProgress)) {
         let sender = Sender::of(received, self.pid, &self.tree);
         let handling = relay::handling(received.signal, sender, leads_session());
         if handling.forward {
@@ -202,7 +203,7 @@ impl Child<'_> {
             self.forwarder.discard(*received);
         }
         if handling.order && self.caller.hear(received.signal) {
-            on_event(Event::ToldToStop(received.signal), &self.progress());
+            on_event(Event::StopOrdered(received.signal), &self.progress());
         }
     }
 

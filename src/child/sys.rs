@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::ResourceUsage;
+use super::usage::ResourceUsage;
 use crate::outcome::Status;
 
 /// The size of the kernel's signal set in bytes, which its system calls want to be told.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::child::{
-    self, Caller, Child, CommandResult, Event, Plan, Program, Progress, SpawnError, TreeUsage, WakeTimes,
+    self, Caller, Child, CommandProgress, CommandResult, Event, Plan, Program, SpawnError, TreeUsage, WakeTimes,
 };
 use crate::config::{Config, SummaryFormat, changes_user};
 use crate::console::Console;
@@ -69,11 +69,11 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
 
 /// Supervises the command; returns how it ended, or that it could not be started.
 fn supervise(spawned: Result<Child<'_>, SpawnError>, reporter: &mut Reporter, console: Console) -> FinishedRun {
-    let mut on_event = |event, progress: &Progress| {
+    let mut on_event = |event, progress: &CommandProgress| {
         let stage = match event {
             Event::Due if progress.survived_order => Stage::GoesOn,
             Event::Due => Stage::Running,
-            Event::ToldToStop(_) => Stage::ToldToStop,
+            Event::StopOrdered(_) => Stage::StopOrdered,
             Event::CannotSignal => {
                 console.warn(
                     "--timeout has passed, but the command runs as another user and cannot be signalled: it goes on",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::child::{Caller, Progress, TreeUsage, Wake, memory_limit_bytes, spare_memory_bytes};
+use crate::child::{Caller, CommandProgress, TreeUsage, Wake, memory_limit_bytes, spare_memory_bytes};
 use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
@@ -49,7 +49,7 @@ pub(super) struct RunSnapshot {
 }
 
 impl RunSnapshot {
-    pub(super) fn of(progress: &Progress) -> Self {
+    pub(super) fn of(progress: &CommandProgress) -> Self {
         Self { started: progress.started, tree: progress.tree, writer: WriterState::Running, told_to_stop: false }
     }
 }
@@ -280,7 +280,7 @@ impl Reporter {
 
     /// A report while the command runs. Comes back at once.
     pub(super) fn meanwhile(&mut self, stage: Stage, snapshot: RunSnapshot) {
-        let kind = if stage == Stage::ToldToStop { PushKind::Stopping } else { PushKind::Heartbeat };
+        let kind = if stage == Stage::StopOrdered { PushKind::Stopping } else { PushKind::Heartbeat };
         if stage == Stage::GoesOn {
             self.stop_reported = false;
         }
