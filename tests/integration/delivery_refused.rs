@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version};
+use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version, within_limit};
 use super::state::LateGateway;
 
 fn run(url: &str, textfile: &str) -> Pushwrap {
@@ -142,8 +142,13 @@ fn a_gateway_that_cannot_be_reached_costs_three_seconds_at_most() {
     assert!(took >= Duration::from_millis(2500) && took < Duration::from_secs(6), "{took:?}");
     drop(done);
     let state = tempfile::tempdir().unwrap();
-    let call = Pushwrap::new().args(["--url", closed, "--job", "j", "--state-dir"]).arg(state.path());
-    call.run(["true"]).exit(0).stderr_has("it waits in").within(Duration::from_millis(2500));
+    // The second run asks the gateway for the start time of the group whose push waits: all in the same second.
+    for _ in 0..2 {
+        within_limit(Duration::from_millis(1700), || {
+            let call = Pushwrap::new().args(["--url", closed, "--job", "j", "--state-dir"]).arg(state.path());
+            let _ = call.arg("-v").run(["true"]).exit(0).stderr_has("it waits in");
+        });
+    }
     let call = Pushwrap::new().args(["groups", "--url", closed]).call().exit(1);
     call.stderr_has("in 2 tries").within(Duration::from_secs(2));
 }

@@ -30,7 +30,7 @@ impl StartTimes {
         if !asked.as_ref().is_some_and(is_known) {
             let left = limits.cancel.until().map_or(Duration::MAX, |until| Deadline::from(until).left());
             let time = START_TIMES_WITHIN.min(limits.deadline.left() / 4).min(left);
-            let inventory = inventory(gateway, &[family.to_owned()], Deadline::after(time)).ok();
+            let inventory = inventory(gateway, &[family.to_owned()], Deadline::after(time).with_one_more_try()).ok();
             let until = Deadline::after(START_TIMES_FOR);
             *asked = Some(Asked { url, family: family.to_owned(), inventory, until });
         }
