@@ -1,197 +1,23 @@
 //! The threads that deliver while the command runs and after it has ended: one for each gateway, made when it is first needed,
 //! so that a slow gateway can delay neither the command nor another gateway, and an older push never overtakes a newer one.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-
-use crate::delivery::spool::drain::Drained;
-use crate::delivery::spool::outage::Outage;
-use crate::delivery::spool::store::{RunRecord, SpoolOptions, StoredPush};
-use crate::delivery::timing::{
-    IN_FLIGHT_AFTER_NEWER, LOOK_AT_PROGRESS, PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST, WAIT_AFTER_DEADLINE,
-    WAIT_FOR_WRITE,
+use crate::delivery::lazy_push::LazyPush;
+use crate::delivery::spool::store::SpoolOptions;
+use crate::delivery::timing::{IN_FLIGHT_AFTER_NEWER, LOOK_AT_PROGRESS, WAIT_AFTER_DEADLINE, WAIT_FOR_WRITE};
+use crate::delivery::worker::{
+    DispatcherShared, DispatcherState, Job, Persistence, Report, Worker, perform, run_worker,
 };
 use crate::http::Endpoint;
 use crate::http::deadline::{Cancel, Deadline};
 use crate::http::error::{Failure, Fault, Phase};
-use crate::sink::Push;
 use crate::sink::delivered::Delivered;
 use crate::sink::push::PushKind;
-use crate::sink::{DeliveryResult, Limits, Sink};
-use crate::text::panic_text;
-
-/// What became of one push at one gateway. A running push that was replaced before it started has none.
-#[derive(Debug)]
-pub struct Report {
-    /// The gateway's place in the list that the dispatcher was made with.
-    pub gateway: usize,
-    /// What the push was.
-    pub kind: PushKind,
-    /// Its result; none where nothing was sent.
-    pub result: Option<Result<Delivered, Failure>>,
-    /// What has to be said besides, one line each.
-    pub said: Vec<String>,
-    /// Whether the push is kept and an earlier run has said already that the gateway does not take any.
-    pub is_known_outage: bool,
-}
-
-/// A push that is composed by the first thread that delivers it: what goes into it may be large, and its disk slow. Clones are
-/// the same push.
-#[derive(Clone)]
-pub struct LazyPush(Arc<LazyLock<(Push, Option<RunRecord>), Compose>>);
-
-type Compose = Box<dyn FnOnce() -> (Push, Option<RunRecord>) + Send>;
-
-impl LazyPush {
-    /// A push that `compose` makes when it is needed.
-    #[must_use]
-    pub fn new(compose: impl FnOnce() -> Push + Send + 'static) -> Self {
-        Self::recorded(|| (compose(), None))
-    }
-
-    /// A final push that `compose` makes and records in the state directory.
-    #[must_use]
-    pub fn recorded(compose: impl FnOnce() -> (Push, Option<RunRecord>) + Send + 'static) -> Self {
-        Self(Arc::new(LazyLock::new(Box::new(compose))))
-    }
-
-    /// What the state directory has of it and of the sink of this place.
-    fn stored(&self, sink: usize) -> Option<(&RunRecord, &StoredPush)> {
-        let record = self.0.1.as_ref()?;
-        Some((record, record.stored(sink)?))
-    }
-}
-
-impl From<Push> for LazyPush {
-    fn from(push: Push) -> Self {
-        Self::new(move || push)
-    }
-}
-
-impl std::ops::Deref for LazyPush {
-    type Target = Push;
-
-    fn deref(&self) -> &Push {
-        &self.0.0
-    }
-}
-
-impl std::fmt::Debug for LazyPush {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("LazyPush").finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Job {
-    kind: PushKind,
-    push: LazyPush,
-    deadline: Deadline,
-}
-
-/// How far a final push has come on its way into the state directory.
-#[derive(Debug, Default)]
-enum Persistence {
-    /// It does not go there.
-    #[default]
-    Nothing,
-    /// It is to be written, which is worth a moment more than the network gets.
-    Due,
-    /// It was written or could not be: what is said when it is not delivered.
-    Done(String),
-}
-
-impl Persistence {
-    /// What is said of a push that is given up now.
-    fn sentence(&mut self) -> Option<String> {
-        match std::mem::take(self) {
-            Self::Nothing => None,
-            Self::Due => Some("the push may be lost: it was not written to the state directory in time".to_owned()),
-            Self::Done(sentence) => Some(sentence),
-        }
-    }
-}
-
-/// What waits and what runs for one gateway.
-#[derive(Debug, Default)]
-struct Worker {
-    has_thread: bool,
-    waiting: Option<Job>,
-    in_flight: Option<(PushKind, Cancel)>,
-    persistence: Persistence,
-    /// After the final push: other groups' pushes that had waited are sent.
-    draining: Option<Cancel>,
-    /// When a push was last given up unanswered: the gateway may still apply it.
-    unanswered: Option<Instant>,
-}
-
-impl Worker {
-    fn is_persisting(&self) -> bool {
-        self.is_busy() && matches!(self.persistence, Persistence::Due)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.waiting.is_some() || self.in_flight.is_some() || self.draining.is_some()
-    }
-}
-
-#[derive(Debug, Default)]
-struct DispatcherState {
-    workers: Vec<Worker>,
-    /// The first worker leaves the mark of the run.
-    is_marked: bool,
-    reports: VecDeque<Report>,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct DispatcherShared {
-    sinks: Vec<Sink>,
-    spool: Option<SpoolOptions>,
-    state: Mutex<DispatcherState>,
-    changed: Condvar,
-    wakeup: OnceLock<Option<EventFd>>,
-}
-
-impl DispatcherShared {
-    fn state(&self) -> MutexGuard<'_, DispatcherState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wakeup(&self) -> Option<&EventFd> {
-        let make = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok();
-        self.wakeup.get_or_init(make).as_ref()
-    }
-
-    /// In one step with what made the worker idle: who sees that nothing is left to do must find the report.
-    fn report(&self, mut state: MutexGuard<'_, DispatcherState>, report: Report) {
-        state.reports.push_back(report);
-        drop(state);
-        self.notify();
-    }
-
-    /// The final push has come further, or has turned out not to be kept.
-    fn set_persistence(&self, gateway: usize, persistence: Persistence) {
-        self.state().workers[gateway].persistence = persistence;
-        self.changed.notify_all();
-    }
-
-    /// Tells whoever waits that something has changed.
-    fn notify(&self) {
-        // Made here if need be: one that is made later would never notify for what has happened now.
-        if let Some(wakeup) = self.wakeup() {
-            // EAGAIN: the eventfd is already readable.
-            let _ = wakeup.write(1);
-        }
-        self.changed.notify_all();
-    }
-}
+use crate::sink::{Push, Sink};
 
 /// Delivers to several gateways, each on its own thread and in order.
 #[derive(Debug)]
@@ -389,155 +215,6 @@ impl Drop for Dispatcher {
     }
 }
 
-/// The life of one gateway's thread.
-fn run_worker(shared: &DispatcherShared, gateway: usize) {
-    let is_marked = gateway == 0 && shared.state().is_marked;
-    if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
-        spool.leave_mark(&shared.sinks);
-    }
-    while let Some((job, cancel)) = next_job(shared, gateway) {
-        let performed = perform(shared, gateway, &job, &cancel);
-        let (unanswered, repeats, is_taken) = (performed.unanswered, performed.repeats, performed.result.is_ok());
-        let before = {
-            let mut state = shared.state();
-            let worker = &mut state.workers[gateway];
-            let before = worker.unanswered;
-            worker.unanswered = if unanswered { Some(Instant::now()) } else { before };
-            before
-        };
-        let may_come_late = repeats || before.is_some_and(|moment| moment.elapsed() < UNANSWERED_FOR_AT_MOST);
-        if job.kind == PushKind::Final && is_taken && may_come_late {
-            repeat(shared, gateway, &job, &cancel);
-        }
-        let mut state = shared.state();
-        let worker = &mut state.workers[gateway];
-        // Let go in the meantime: nobody waits for this report any more.
-        let wanted = worker.in_flight.take().is_some();
-        let others = wanted && job.kind == PushKind::Final && is_taken && shared.spool.is_some();
-        worker.draining = others.then(|| cancel.clone());
-        if wanted {
-            shared.report(state, performed.report(gateway, job.kind));
-        } else {
-            drop(state);
-        }
-        if others {
-            send_others(shared, gateway, &job, &cancel);
-        }
-    }
-}
-
-/// The gateway takes pushes: those of other groups that waited go out too.
-fn send_others(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
-    let limits = Limits { deadline: job.deadline, cancel };
-    let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], limits);
-    let drained = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
-    report_drained(shared, gateway, drained.ok().flatten().unwrap_or_default());
-    shared.state().workers[gateway].draining = None;
-    shared.notify();
-}
-
-/// Reports what came of pushes that had waited.
-fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
-    let url = shared.sinks[gateway].name();
-    for Drained { mut result, sent, mut said, .. } in drained {
-        if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
-            let group = sent.group();
-            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
-            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", sent.deed()));
-        }
-        let report = Report { gateway, kind: PushKind::Spooled, result, said, is_known_outage: false };
-        shared.report(shared.state(), report);
-    }
-}
-
-/// What came of a job.
-struct Performed {
-    result: Result<Delivered, Failure>,
-    unanswered: bool,
-    repeats: bool,
-    said: Vec<String>,
-    is_known_outage: bool,
-}
-
-impl Performed {
-    fn of(DeliveryResult { result, unanswered, said }: DeliveryResult) -> Self {
-        Self { result, unanswered, said, repeats: false, is_known_outage: false }
-    }
-
-    fn report(self, gateway: usize, kind: PushKind) -> Report {
-        let Self { result, said, is_known_outage, .. } = self;
-        Report { gateway, kind, result: Some(result), said, is_known_outage }
-    }
-}
-
-/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
-fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
-    let sink = &shared.sinks[gateway];
-    let limits = Limits { deadline: job.deadline, cancel };
-    let delivered = catch_unwind(AssertUnwindSafe(|| {
-        let spool = shared.spool.as_ref();
-        let is_final = job.kind == PushKind::Final;
-        let stored = if is_final { job.push.stored(gateway) } else { None };
-        if is_final {
-            let kept = stored.map_or(Persistence::Nothing, |(_, stored)| Persistence::Done(stored.sentence()));
-            shared.set_persistence(gateway, kept);
-        }
-        if let Some((spool, stored)) = spool.zip(stored) {
-            let Drained { result, unanswered, repeats, outage, said, .. } =
-                spool.deliver(sink, &job.push, stored, limits);
-            let result = result.unwrap_or_else(|| Err(sink.given_up(Fault::Superseded)));
-            let is_outage = result.as_ref().is_err_and(Failure::retryable);
-            return Performed {
-                result,
-                unanswered,
-                repeats,
-                said,
-                is_known_outage: is_outage && outage == Some(Outage::Known),
-            };
-        }
-        let older = spool.filter(|_| !is_final).and_then(|spool| spool.send_older(sink, &job.push, limits));
-        let unanswered = older.as_ref().is_some_and(|draining| draining.unanswered);
-        report_drained(shared, gateway, older);
-        let delivered = sink.deliver(&job.push, job.kind, limits);
-        Performed::of(DeliveryResult { unanswered: delivered.unanswered || unanswered, ..delivered })
-    }));
-    delivered.unwrap_or_else(|panic| {
-        let said = shared.state().workers[gateway].persistence.sentence().into_iter().collect();
-        let result = Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref()))));
-        Performed::of(DeliveryResult { said, ..result.into() })
-    })
-}
-
-fn next_job(shared: &DispatcherShared, gateway: usize) -> Option<(Job, Cancel)> {
-    let mut state = shared.state();
-    loop {
-        if state.closed {
-            return None;
-        }
-        if let Some(job) = state.workers[gateway].waiting.take() {
-            let cancel = Cancel::new();
-            state.workers[gateway].in_flight = Some((job.kind, cancel.clone()));
-            return Some((job, cancel));
-        }
-        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-/// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
-/// one has arrived, so nothing depends on this one.
-fn repeat(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
-    let pause = Deadline::after(PAUSE_BEFORE_REPEAT.min(job.deadline.left() / 2));
-    let timer = crate::http::deadline::Timer::new(pause, cancel.clone());
-    if timer.sleep(PAUSE_BEFORE_REPEAT).is_ok() || cancel.until().is_some() {
-        return;
-    }
-    let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });
-    match job.push.stored(gateway) {
-        Some((_, stored)) => stored.repeat(sink, &job.push, limits),
-        None => drop(sink.deliver(&job.push, job.kind, limits)),
-    }
-}
-
 /// Pushes to all gateways at once under one deadline; each result stands where its gateway stands. Comes back by the deadline and
 /// a moment's grace, whatever hangs.
 #[must_use]
@@ -592,7 +269,7 @@ mod tests {
 
     /// A dispatcher to a gateway that is down, with a state directory.
     fn with_spool(directory: &tempfile::TempDir) -> Dispatcher {
-        let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().key.clone());
+        let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().composed().key.clone());
         let (prefix, carried_over, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
         let spool = SpoolOptions { state_dir, key, prefix, carried_over, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)

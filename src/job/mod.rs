@@ -1,6 +1,7 @@
 //! The life of one run: start the command, time it, report how it ended, and end as it ended. The command comes first in
 //! everything: it is started before anything large is built, and nothing that reporting does can delay or fail it.
 
+mod report_builder;
 mod reporter;
 mod summary;
 
@@ -18,7 +19,8 @@ use crate::files::leave_directory;
 use crate::outcome::{End, Exit, OWN_FAILURE, Outcome, Status};
 use crate::report::{RunEnd, Stage};
 use crate::textfile::{PrivateFile, Textfile, WriterState};
-use reporter::{Files, Reporter, RunSnapshot, TextfileFindings};
+use report_builder::{Files, RunSnapshot, TextfileFindings};
+use reporter::Reporter;
 use summary::Account;
 
 /// When the first push of a running command is made, or after one `--push-interval`, whichever is less: most jobs are over by

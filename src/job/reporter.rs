@@ -1,234 +1,31 @@
 //! The reports of one run: composed from what is known and from what the command wrote, and handed to whoever wants them.
 //! Composing happens on the dispatcher's thread too, because a metrics file can be large and its disk slow.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use crate::child::{Caller, CommandProgress, TreeUsage, Wake, memory_limit_bytes, spare_memory_bytes};
+use crate::child::{Caller, Wake};
 use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
-use crate::delivery::{
-    Dispatcher, FinalRun, LazyPush, Report, RunRecord, RunState, SinkAddress, SpoolOptions, SpoolPath,
-};
-use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
+use crate::delivery::{Dispatcher, LazyPush, Report, SinkAddress};
+use crate::exposition::Diagnostic;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
-use crate::outcome::{Outcome, RunCounts};
-use crate::report::{RunFacts, RunIdentity, Stage, compose, compose_skipped};
+use crate::outcome::Outcome;
+use crate::report::{RunIdentity, Stage};
 use crate::sink::{
     Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
     print_request,
 };
-use crate::textfile::{ReadOptions, Textfile, TextfileContents, WriterState, say_findings, within};
+use crate::textfile::{TextfileContents, say_findings, within};
 
+use super::report_builder::{Composed, Files, Parsed, ReportBuilder, RunSnapshot, TextfileFindings};
 use super::summary::{PushAccount, PushOutcome};
 
-/// A push while the command runs reads this part of `--textfile-max` at most, and takes no more than this of the memory of a
-/// control group that has a limit, in bytes.
-const HEARTBEAT_PART: u64 = 4;
-const HEARTBEAT_MEMORY: u64 = 2 << 20;
-/// What stays free of a limited control group's memory for everything but the metrics files: connections and TLS, in bytes.
-const MEMORY_RESERVE: u64 = 4 << 20;
 /// How long is waited for metrics files where they are needed for a summary alone.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a report depends on besides the stage of the run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RunSnapshot {
-    /// Wall clock when the command was started.
-    pub(super) started: SystemTime,
-    /// What is seen of the process tree as a whole.
-    pub(super) tree: TreeUsage,
-    /// Whether the last line of a metrics file may be half a line.
-    pub(super) writer: WriterState,
-    /// Whether pushwrap was asked to stop.
-    pub(super) told_to_stop: bool,
-}
-
-impl RunSnapshot {
-    pub(super) fn of(progress: &CommandProgress) -> Self {
-        Self { started: progress.started, tree: progress.tree, writer: WriterState::Running, told_to_stop: false }
-    }
-}
-
-/// What every report of a run is made of.
-struct ReportBuilder {
-    identity: RunIdentity,
-    reserved: Vec<String>,
-    key: Option<GroupingKey>,
-    files: Files,
-    state_dir: SpoolPath,
-    /// `--push-timeout`.
-    budget: Duration,
-    run: Arc<RunState>,
-}
-
-/// Where the command's metrics are, and how much of them is read.
-pub(super) struct Files {
-    pub(super) textfile: Textfile,
-    pub(super) max_bytes: u64,
-}
-
-/// A report before it is addressed.
-struct Composed {
-    own: OwnedFamilies,
-    command: OwnedFamilies,
-    findings: TextfileFindings,
-}
-
-impl Composed {
-    fn text(&self) -> Vec<u8> {
-        encode(self.own.families().iter().chain(self.command.families()))
-    }
-}
-
-impl ReportBuilder {
-    fn grouping(&self) -> &[(String, String)] {
-        self.key.as_ref().map(GroupingKey::labels).unwrap_or_default()
-    }
-
-    fn spool(&self) -> Option<SpoolOptions> {
-        let (key, run) = (self.key.clone()?, Arc::clone(&self.run));
-        let carried_over = self.identity.lasting_names();
-        let (state_dir, prefix) = (self.state_dir.clone(), self.identity.prefix.clone());
-        Some(SpoolOptions { state_dir, key, prefix, carried_over, budget: self.budget, run })
-    }
-
-    /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the
-    /// control group's memory then is missing to the command later.
-    fn read_textfiles(&self, snapshot: RunSnapshot) -> TextfileContents {
-        let Files { textfile, max_bytes } = &self.files;
-        let spare = spare_memory_bytes();
-        let (max_bytes, memory_bytes) = match snapshot.writer {
-            WriterState::Running => (max_bytes / HEARTBEAT_PART, spare.map(|spare| spare.min(HEARTBEAT_MEMORY))),
-            _ => (*max_bytes, spare.map(|spare| spare.saturating_sub(MEMORY_RESERVE))),
-        };
-        let started = Some(snapshot.started);
-        textfile.read(ReadOptions { max_bytes, memory_bytes, writer: snapshot.writer, started })
-    }
-
-    fn parse(&self, snapshot: RunSnapshot, files: TextfileContents) -> Parsed {
-        let (written, stale_warning) = (files.oldest_written, files.stale_warning(snapshot.started));
-        let (command, found) = self.parse_textfiles(files);
-        let facts = CommandFacts { samples: command.samples(), errors: found.errors(), written, was_skipped: false };
-        let (samples, errors, findings) = (facts.samples, facts.errors, found.diagnostics);
-        let findings = TextfileFindings { samples, errors, findings, troubles: Vec::new(), stale_warning };
-        Parsed { command, findings, facts }
-    }
-
-    /// What the command of a run that is over wrote; `heartbeat_sinks` may have got a heartbeat of it. Of a skipped run the
-    /// report is the whole only where one of them still holds this run: else another run has reported itself since, which must stay.
-    fn parse_final(&self, stage: &Stage, snapshot: RunSnapshot, heartbeat_sinks: &[Sink]) -> Parsed {
-        match stage {
-            Stage::Ended(_, Outcome::Skipped) if !self.is_held(snapshot.started, heartbeat_sinks) => {
-                Parsed::of_skipped()
-            }
-            _ => self.parse(snapshot, self.read_textfiles(snapshot)),
-        }
-    }
-
-    fn own(
-        &self,
-        stage: &Stage,
-        snapshot: RunSnapshot,
-        (command, counts): (CommandFacts, Option<RunCounts>),
-    ) -> OwnedFamilies {
-        if let Stage::Ended(end, _) = stage
-            && command.was_skipped
-        {
-            return compose_skipped(&self.identity, end, counts).into();
-        }
-        let facts = RunFacts {
-            started: snapshot.started,
-            reported: SystemTime::now(),
-            tree: snapshot.tree,
-            memory_limit_bytes: memory_limit_bytes(),
-            textfile_samples: command.samples,
-            textfile_errors: command.errors,
-            textfile_written: command.written,
-            counts,
-        };
-        compose(&self.identity, &facts, stage).into()
-    }
-
-    /// The report without counts.
-    fn compose(&self, stage: &Stage, snapshot: RunSnapshot, parsed: Parsed) -> Composed {
-        let Parsed { command, findings, facts } = parsed;
-        Composed { own: self.own(stage, snapshot, (facts, None)), command, findings }
-    }
-
-    /// Counts a run that has ended, and stores its push for these destinations. None where it has no group or goes on.
-    fn record(
-        &self,
-        stage: &Stage,
-        snapshot: RunSnapshot,
-        (facts, command): (CommandFacts, &OwnedFamilies),
-        (method, destinations): (Method, Vec<Option<SinkAddress>>),
-    ) -> Option<RunRecord> {
-        let (Some(spool), Stage::Ended(_, outcome)) = (self.spool(), stage) else { return None };
-        let run = FinalRun { outcome: *outcome, method, command, destinations };
-        Some(spool.record(&run, |counts| self.own(stage, snapshot, (facts, counts))))
-    }
-
-    /// Whether somebody holds the run that was started then.
-    fn is_held(&self, started: SystemTime, sinks: &[Sink]) -> bool {
-        let Some(key) = &self.key else { return false };
-        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let deadline = Deadline::after(self.budget / 2);
-        let name = self.identity.start_name();
-        let held = |sink: &Sink| sink.value(key, &name, deadline).is_some_and(|value| (value - started).abs() < 1e-6);
-        sinks.iter().any(held)
-    }
-
-    /// Whatever is in the files, the run's own metrics go out: a defect of ours in reading them must not take these along.
-    fn parse_textfiles(&self, files: TextfileContents) -> (OwnedFamilies, Reading<'static>) {
-        let context = Context { grouping: self.grouping(), reserved: &self.reserved };
-        let TextfileContents { sources, problems, .. } = files;
-        let parsed = catch_unwind(AssertUnwindSafe(|| OwnedFamilies::read(sources, &context)));
-        let (families, mut findings) = parsed.unwrap_or_else(|_| {
-            let mut nothing = Reading::default();
-            nothing.add(Diagnostic::of_file("the command's metrics", "pushwrap failed to read them; please report it"));
-            (OwnedFamilies::default(), nothing)
-        });
-        for problem in problems {
-            findings.add(problem);
-        }
-        (families, findings)
-    }
-}
-
-/// What the command wrote.
-#[derive(Default)]
-struct Parsed {
-    command: OwnedFamilies,
-    findings: TextfileFindings,
-    facts: CommandFacts,
-}
-
-/// What the run's own metrics tell of the command's.
-#[derive(Debug, Clone, Copy, Default)]
-struct CommandFacts {
-    samples: u64,
-    errors: u64,
-    written: Option<SystemTime>,
-    /// The job did not run, and its report is no more than that.
-    was_skipped: bool,
-}
-
-impl Parsed {
-    fn of_skipped() -> Self {
-        Self { facts: CommandFacts { was_skipped: true, ..CommandFacts::default() }, ..Self::default() }
-    }
-
-    /// The report of a run of which the state directory has these own metrics, and what has to be said of it.
-    fn recorded(self, own: OwnedFamilies, troubles: Vec<String>) -> Composed {
-        let Self { command, findings, .. } = self;
-        Composed { own, command, findings: TextfileFindings { troubles, ..findings } }
-    }
-}
 
 /// Who reports a run.
 pub(super) struct Reporter {
@@ -599,18 +396,6 @@ pub(super) struct Conclusion {
     pub(super) pushes: Vec<PushAccount>,
     /// Whether everything went where it was to go.
     pub(super) delivered: bool,
-}
-
-/// What was found in the command's metrics.
-#[derive(Default)]
-pub(super) struct TextfileFindings {
-    pub(super) samples: u64,
-    pub(super) errors: u64,
-    findings: Vec<Diagnostic>,
-    /// What went wrong in the state directory.
-    troubles: Vec<String>,
-    /// What to say of files that this run did not write.
-    stale_warning: Option<String>,
 }
 
 /// Where the dispatcher's thread leaves the findings of the last report.

@@ -1,0 +1,289 @@
+//! The thread of one sink: what waits for it and what it has in flight, how it delivers, and what it reports.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::delivery::lazy_push::LazyPush;
+use crate::delivery::spool::drain::Drained;
+use crate::delivery::spool::outage::Outage;
+use crate::delivery::spool::store::SpoolOptions;
+use crate::delivery::timing::{PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST};
+use crate::http::deadline::{Cancel, Deadline, Timer};
+use crate::http::error::{Failure, Fault};
+use crate::sink::delivered::Delivered;
+use crate::sink::push::PushKind;
+use crate::sink::{DeliveryResult, Limits, Sink};
+use crate::text::panic_text;
+
+/// What became of one push at one gateway. A running push that was replaced before it started has none.
+#[derive(Debug)]
+pub struct Report {
+    /// The gateway's place in the list that the dispatcher was made with.
+    pub gateway: usize,
+    /// What the push was.
+    pub kind: PushKind,
+    /// Its result; none where nothing was sent.
+    pub result: Option<Result<Delivered, Failure>>,
+    /// What has to be said besides, one line each.
+    pub said: Vec<String>,
+    /// Whether the push is kept and an earlier run has said already that the gateway does not take any.
+    pub is_known_outage: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) kind: PushKind,
+    pub(super) push: LazyPush,
+    pub(super) deadline: Deadline,
+}
+
+/// How far a final push has come on its way into the state directory.
+#[derive(Debug, Default)]
+pub(super) enum Persistence {
+    /// It does not go there.
+    #[default]
+    Nothing,
+    /// It is to be written, which is worth a moment more than the network gets.
+    Due,
+    /// It was written or could not be: what is said when it is not delivered.
+    Done(String),
+}
+
+impl Persistence {
+    /// What is said of a push that is given up now.
+    pub(super) fn sentence(&mut self) -> Option<String> {
+        match std::mem::take(self) {
+            Self::Nothing => None,
+            Self::Due => Some("the push may be lost: it was not written to the state directory in time".to_owned()),
+            Self::Done(sentence) => Some(sentence),
+        }
+    }
+}
+
+/// What waits and what runs for one gateway.
+#[derive(Debug, Default)]
+pub(super) struct Worker {
+    pub(super) has_thread: bool,
+    pub(super) waiting: Option<Job>,
+    pub(super) in_flight: Option<(PushKind, Cancel)>,
+    pub(super) persistence: Persistence,
+    /// After the final push: other groups' pushes that had waited are sent.
+    pub(super) draining: Option<Cancel>,
+    /// When a push was last given up unanswered: the gateway may still apply it.
+    pub(super) unanswered: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn is_persisting(&self) -> bool {
+        self.is_busy() && matches!(self.persistence, Persistence::Due)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.in_flight.is_some() || self.draining.is_some()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct DispatcherState {
+    pub(super) workers: Vec<Worker>,
+    /// The first worker leaves the mark of the run.
+    pub(super) is_marked: bool,
+    pub(super) reports: VecDeque<Report>,
+    pub(super) closed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct DispatcherShared {
+    pub(super) sinks: Vec<Sink>,
+    pub(super) spool: Option<SpoolOptions>,
+    pub(super) state: Mutex<DispatcherState>,
+    pub(super) changed: Condvar,
+    pub(super) wakeup: OnceLock<Option<EventFd>>,
+}
+
+impl DispatcherShared {
+    pub(super) fn state(&self) -> MutexGuard<'_, DispatcherState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wakeup(&self) -> Option<&EventFd> {
+        let make = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok();
+        self.wakeup.get_or_init(make).as_ref()
+    }
+
+    /// In one step with what made the worker idle: who sees that nothing is left to do must find the report.
+    pub(super) fn report(&self, mut state: MutexGuard<'_, DispatcherState>, report: Report) {
+        state.reports.push_back(report);
+        drop(state);
+        self.notify();
+    }
+
+    /// The final push has come further, or has turned out not to be kept.
+    pub(super) fn set_persistence(&self, gateway: usize, persistence: Persistence) {
+        self.state().workers[gateway].persistence = persistence;
+        self.changed.notify_all();
+    }
+
+    /// Tells whoever waits that something has changed.
+    pub(super) fn notify(&self) {
+        // Made here if need be: one that is made later would never notify for what has happened now.
+        if let Some(wakeup) = self.wakeup() {
+            // EAGAIN: the eventfd is already readable.
+            let _ = wakeup.write(1);
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// The life of one gateway's thread.
+pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
+    let is_marked = gateway == 0 && shared.state().is_marked;
+    if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
+        spool.leave_mark(&shared.sinks);
+    }
+    while let Some((job, cancel)) = next_job(shared, gateway) {
+        let performed = perform(shared, gateway, &job, &cancel);
+        let (unanswered, repeats, is_taken) = (performed.unanswered, performed.repeats, performed.result.is_ok());
+        let before = {
+            let mut state = shared.state();
+            let worker = &mut state.workers[gateway];
+            let before = worker.unanswered;
+            worker.unanswered = if unanswered { Some(Instant::now()) } else { before };
+            before
+        };
+        let may_come_late = repeats || before.is_some_and(|moment| moment.elapsed() < UNANSWERED_FOR_AT_MOST);
+        if job.kind == PushKind::Final && is_taken && may_come_late {
+            repeat(shared, gateway, &job, &cancel);
+        }
+        let mut state = shared.state();
+        let worker = &mut state.workers[gateway];
+        // Let go in the meantime: nobody waits for this report any more.
+        let wanted = worker.in_flight.take().is_some();
+        let others = wanted && job.kind == PushKind::Final && is_taken && shared.spool.is_some();
+        worker.draining = others.then(|| cancel.clone());
+        if wanted {
+            shared.report(state, performed.report(gateway, job.kind));
+        } else {
+            drop(state);
+        }
+        if others {
+            send_others(shared, gateway, &job, &cancel);
+        }
+    }
+}
+
+/// The gateway takes pushes: those of other groups that waited go out too.
+fn send_others(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
+    let limits = Limits { deadline: job.deadline, cancel };
+    let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], limits);
+    let drained = catch_unwind(AssertUnwindSafe(|| shared.spool.as_ref().map(send)));
+    report_drained(shared, gateway, drained.ok().flatten().unwrap_or_default());
+    shared.state().workers[gateway].draining = None;
+    shared.notify();
+}
+
+/// Reports what came of pushes that had waited.
+fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
+    let url = shared.sinks[gateway].name();
+    for Drained { mut result, sent, mut said, .. } in drained {
+        if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
+            let group = sent.group();
+            said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
+            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", sent.deed()));
+        }
+        let report = Report { gateway, kind: PushKind::Spooled, result, said, is_known_outage: false };
+        shared.report(shared.state(), report);
+    }
+}
+
+/// What came of a job.
+pub(super) struct Performed {
+    result: Result<Delivered, Failure>,
+    unanswered: bool,
+    repeats: bool,
+    said: Vec<String>,
+    is_known_outage: bool,
+}
+
+impl Performed {
+    fn of(DeliveryResult { result, unanswered, said }: DeliveryResult) -> Self {
+        Self { result, unanswered, said, repeats: false, is_known_outage: false }
+    }
+
+    pub(super) fn report(self, gateway: usize, kind: PushKind) -> Report {
+        let Self { result, said, is_known_outage, .. } = self;
+        Report { gateway, kind, result: Some(result), said, is_known_outage }
+    }
+}
+
+/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
+    let sink = &shared.sinks[gateway];
+    let limits = Limits { deadline: job.deadline, cancel };
+    let delivered = catch_unwind(AssertUnwindSafe(|| {
+        let spool = shared.spool.as_ref();
+        let is_final = job.kind == PushKind::Final;
+        let stored = if is_final { job.push.stored(gateway) } else { None };
+        if is_final {
+            let kept = stored.map_or(Persistence::Nothing, |(_, stored)| Persistence::Done(stored.sentence()));
+            shared.set_persistence(gateway, kept);
+        }
+        if let Some((spool, stored)) = spool.zip(stored) {
+            let Drained { result, unanswered, repeats, outage, said, .. } =
+                spool.deliver(sink, job.push.composed(), stored, limits);
+            let result = result.unwrap_or_else(|| Err(sink.given_up(Fault::Superseded)));
+            let is_outage = result.as_ref().is_err_and(Failure::retryable);
+            return Performed {
+                result,
+                unanswered,
+                repeats,
+                said,
+                is_known_outage: is_outage && outage == Some(Outage::Known),
+            };
+        }
+        let older = spool.filter(|_| !is_final).and_then(|spool| spool.send_older(sink, job.push.composed(), limits));
+        let unanswered = older.as_ref().is_some_and(|draining| draining.unanswered);
+        report_drained(shared, gateway, older);
+        let delivered = sink.deliver(job.push.composed(), job.kind, limits);
+        Performed::of(DeliveryResult { unanswered: delivered.unanswered || unanswered, ..delivered })
+    }));
+    delivered.unwrap_or_else(|panic| {
+        let said = shared.state().workers[gateway].persistence.sentence().into_iter().collect();
+        let result = Err(sink.given_up(Fault::Internal(panic_text(panic.as_ref()))));
+        Performed::of(DeliveryResult { said, ..result.into() })
+    })
+}
+
+fn next_job(shared: &DispatcherShared, gateway: usize) -> Option<(Job, Cancel)> {
+    let mut state = shared.state();
+    loop {
+        if state.closed {
+            return None;
+        }
+        if let Some(job) = state.workers[gateway].waiting.take() {
+            let cancel = Cancel::new();
+            state.workers[gateway].in_flight = Some((job.kind, cancel.clone()));
+            return Some((job, cancel));
+        }
+        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Sends the final push once more after a moment, so that it stands although the gateway applies an older one late. The first
+/// one has arrived, so nothing depends on this one.
+fn repeat(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
+    let pause = Deadline::after(PAUSE_BEFORE_REPEAT.min(job.deadline.left() / 2));
+    let timer = Timer::new(pause, cancel.clone());
+    if timer.sleep(PAUSE_BEFORE_REPEAT).is_ok() || cancel.until().is_some() {
+        return;
+    }
+    let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });
+    match job.push.stored(gateway) {
+        Some((_, stored)) => stored.repeat(sink, job.push.composed(), limits),
+        None => drop(sink.deliver(job.push.composed(), job.kind, limits)),
+    }
+}
