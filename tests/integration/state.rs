@@ -531,7 +531,9 @@ fn assert_the_hour(gateway: &Pushgateway) {
 fn after_an_hour_without_a_gateway_one_flush_brings_it_up_to_date() {
     let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
     an_hour_without_a_gateway(state.path(), &late);
-    assert_eq!(waiting(state.path()).len(), 3 * 8, "older ones are merged");
+    // A run that is let go at its deadline leaves the merging to the next one.
+    let left = waiting(state.path()).len();
+    assert!((3 * 8..=3 * 10).contains(&left), "of 60 pushes the older ones are merged: {left}");
     let gateway = late.start();
     flush(state.path()).call().exit(0).stderr("");
     assert_the_hour(&gateway);
@@ -543,9 +545,12 @@ fn after_an_hour_without_a_gateway_the_next_run_brings_it_up_to_date() {
     let (late, state) = (LateGateway::new(), tempfile::tempdir().unwrap());
     an_hour_without_a_gateway(state.path(), &late);
     let gateway = late.start();
-    run(&late.url(), "d", state.path()).run(["true"]).exit(0).stderr("");
+    // A run sends the pushes of other groups for half a second, which a busy machine may need more than once.
+    wait_for("all that waited to be sent", || {
+        run(&late.url(), "d", state.path()).run(["true"]).exit(0).stderr("");
+        waiting(state.path()).is_empty().then_some(())
+    });
     assert_the_hour(&gateway);
-    assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
 }
 
 /// Of 200 runs each is killed at a random moment, or ends before. What one that ended had stored is there, or newer.
