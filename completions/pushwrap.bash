@@ -1,6 +1,17 @@
 _pushwrap() {
     local i cur prev opts cmd
     COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} == -- ]] || continue
+        if ((COMP_CWORD == i + 1)); then
+            COMPREPLY=($(compgen -c -- "$2"))
+        elif declare -F _comp_command_offset >/dev/null; then
+            _comp_command_offset $((i + 1))
+        elif declare -F _command_offset >/dev/null; then
+            _command_offset $((i + 1))
+        fi
+        return 0
+    done
     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
         cur="$2"
     else

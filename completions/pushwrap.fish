@@ -56,7 +56,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l summary -d 'Sum the r
 json\t''"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct | string replace -r '^--state-dir=' ''))"
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l timeout -d 'End the command after this long; 0 is never' -r -f
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r -f -a "TERM\t''
 INT\t''
@@ -194,7 +194,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l state-dir -d 'Where it waits [default: /var/lib/pushwrap]' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct | string replace -r '^--state-dir=' ''))"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s u -l user -d 'Basic authentication at the gateway' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l password-file -d 'File with the password of that user' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l token-file -d 'File with a bearer token' -r -F
@@ -237,7 +237,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l summary -d 
 json\t''"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l output -d 'Textfile for node_exporter; \'-\' is standard error' -r -F
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l remote-write -d 'Receiver of Prometheus remote write' -r -f
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct))"
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l state-dir -d 'Keep failed pushes and run counts here' -r -f -a "none\t'' (__fish_complete_directories (commandline -ct | string replace -r '^--state-dir=' ''))"
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l timeout -d 'End the command after this long; 0 is never' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s s -l signal -d 'Signal that --timeout sends [default: TERM]' -r -f -a "TERM\t''
 INT\t''

@@ -237,7 +237,7 @@ impl fmt::Display for TlsFault {
                 "its certificate has a kind of key or signature that is not supported, such as P-521 or SHA-1",
             ),
             Self::NoCommonCipher => {
-                f.write_str("it shares no cipher suite with pushwrap, which offers only those with ECDHE and AEAD")
+                f.write_str("it shares no cipher suite or kind of key with pushwrap, which offers only ECDHE with AEAD, and no P-521")
             }
             Self::OldVersion => f.write_str("it speaks no newer TLS than 1.1"),
             Self::Other(text) => write!(f, "TLS failed: {text}"),

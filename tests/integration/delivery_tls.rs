@@ -1,11 +1,13 @@
 //! TLS as curl has it: which files are read, what is never quoted, and what only curl takes.
 
+use std::path::Path;
+
 use pushwrap::http::TlsFault;
 
 use super::delivery_secured::{offer, tls_fault, tls_server, trusting};
 use super::harness::Pushwrap;
 use super::harness::pushwrap::Run;
-use super::harness::tls::Authority;
+use super::harness::tls::{Authority, Pair};
 
 /// curl takes most of these. What pushwrap does not take it says in words, with what to do.
 #[test]
@@ -84,5 +86,34 @@ fn ca_files_are_read_as_curl_reads_them() {
         assert_eq!(offer(&trusting(&server.url_by_name(), &file)).unwrap().status, Some(200), "{}", file.display());
         let run = Pushwrap::new().env("SSL_CERT_FILE", &file).args(["--url", &server.url_by_name(), "--job", "k"]);
         run.arg("--require-push").run(["true"]).exit(0);
+    }
+}
+
+/// Given a server that only curl's library takes, when a command is run or metrics are pushed, then the report names what is
+/// wrong with the server and what its owner can do, in no library's words.
+#[test]
+fn a_run_tells_what_only_curl_takes_with_a_remedy() {
+    let authority = Authority::new();
+    let version_1 = authority.issue_version_1("localhost");
+    says_of(&version_1, &authority.cert(), "", "X.509 version 1 (issue one of version 3");
+    let p521 = authority.self_signed_by(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"], &[]);
+    says_of(&p521, &p521.cert, "", "P-521");
+    let rsa = authority.self_signed_by(&["-newkey", "rsa:2048"], &[]);
+    says_of(&rsa, &rsa.cert, "ssl_protocols TLSv1.2; ssl_ciphers AES128-GCM-SHA256;", "allow TLS 1.3, or an ECDHE");
+}
+
+/// A run and a push to a server with this certificate and these directives say so.
+#[track_caller]
+fn says_of(pair: &Pair, ca: &Path, directives: &str, remedy: &str) {
+    let server = tls_server(pair, directives);
+    let call = |run: Pushwrap| run.args(["--url", &server.url_by_name(), "--job", "k", "--cacert"]).arg(ca);
+    let run = call(Pushwrap::new()).run(["true"]).exit(0);
+    let push = call(Pushwrap::new().arg("push").stdin("x 1\n")).arg("-").call().exit(1);
+    for said in [run.stderr, push.stderr] {
+        assert!(said.contains(remedy), "{said}");
+        for library in ["TLS failed", "UnsupportedCertVersion", "HandshakeFailure", "PeerIncompatible", "invalid peer"]
+        {
+            assert!(!said.contains(library), "{said}");
+        }
     }
 }

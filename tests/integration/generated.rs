@@ -32,7 +32,7 @@ fn completion(shell: Shell) -> Vec<u8> {
     let made = with_metric_names(shell, &String::from_utf8(made).unwrap());
     let made = with_state_directories(shell, &made);
     match shell {
-        Shell::Bash => with_files(&made),
+        Shell::Bash => with_bash_command(&with_files(&made)),
         Shell::Zsh => with_commands(&made),
         _ => with_values(&made) + FISH_COMMAND,
     }
@@ -94,7 +94,7 @@ fn with_state_directories(shell: Shell, made: &str) -> String {
         _ => Default::default(),
     };
     if shell == Shell::Fish {
-        let directories = "-r -f -a \"none\\t'' (__fish_complete_directories (commandline -ct))\"";
+        let directories = "-r -f -a \"none\\t'' (__fish_complete_directories (commandline -ct | string replace -r '^--state-dir=' ''))\"";
         let line = |line: &str| {
             if line.contains("-l state-dir ") { line.replace("-r -F", directories) } else { line.to_owned() }
         };
@@ -149,6 +149,25 @@ fn with_files(made: &str) -> String {
         }
     }
     out + &rest
+}
+
+/// The same for bash: the command's name by bash, its arguments by bash-completion where that is loaded, else file names.
+fn with_bash_command(made: &str) -> String {
+    let start = "    COMPREPLY=()\n";
+    let dashes = "    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} == -- ]] || continue
+        if ((COMP_CWORD == i + 1)); then
+            COMPREPLY=($(compgen -c -- \"$2\"))
+        elif declare -F _comp_command_offset >/dev/null; then
+            _comp_command_offset $((i + 1))
+        elif declare -F _command_offset >/dev/null; then
+            _command_offset $((i + 1))
+        fi
+        return 0
+    done
+";
+    let (before, after) = made.split_once(start).expect("clap writes bash completions in another way now");
+    format!("{before}{start}{dashes}{after}")
 }
 
 /// What stands after `--` is a command with arguments of its own.
@@ -241,6 +260,10 @@ fn bash_completes_names_types_and_files() {
         (&["--job", "Carg"], "Carg"),
         (&["--state-dir", "no"], "none"),
         (&["--state-dir", "completi"], "completions"),
+        // A builtin, because a program that stands in two directories of PATH is offered twice.
+        (&["--job", "x", "--", "shop"], "shopt"),
+        // An argument of the command is no option of pushwrap's.
+        (&["--", "git", "--vers"], ""),
     ] {
         assert_eq!(offered(words, &file), expected, "{words:?}");
     }

@@ -21,6 +21,7 @@ fn fish_completes_the_wrapped_command_and_words() {
         ("pushwrap -- cat Cargo.t", "Cargo.toml"),
         ("pushwrap --signal USR", "USR1"),
         ("pushwrap --state-dir no", "none"),
+        ("pushwrap --state-dir=", "--state-dir=tests/"),
     ] {
         let offered = offers(line);
         assert!(offered.lines().any(|offer| offer.split('\t').next() == Some(expected)), "{line}: {offered}");

@@ -10,6 +10,7 @@ mod dns;
 mod engine;
 mod examples;
 mod generated;
+mod key;
 mod memory;
 mod metric;
 mod output;

@@ -275,7 +275,9 @@ fn tls(fault: &TlsFault, context: &RefusalContext<'_>) -> Option<String> {
             "issue one of version 3: 'openssl x509 -req' makes version 1 unless -extfile names a subjectAltName"
         }
         TlsFault::UnsupportedKey => "use RSA, P-256, P-384 or Ed25519, signed with SHA-256 or better",
-        TlsFault::NoCommonCipher => "allow TLS 1.3, or an ECDHE cipher suite with GCM or ChaCha20, at the server",
+        TlsFault::NoCommonCipher => {
+            "at the server, allow TLS 1.3, or an ECDHE cipher suite with GCM or ChaCha20; use a key of RSA, P-256, P-384 or Ed25519"
+        }
         TlsFault::OldVersion => "TLS 1.2 or 1.3 is needed",
         TlsFault::Other(_) => return None,
     };
