@@ -1,6 +1,8 @@
 //! The house rules that no compiler knows: the floors of `src/lib.rs`, and what every file must say first.
 
 mod circles;
+mod notices;
+mod security;
 
 use std::collections::BTreeMap;
 use std::fs;
