@@ -157,7 +157,7 @@ fn with_bash_command(made: &str) -> String {
     let dashes = "    for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} == -- ]] || continue
         if ((COMP_CWORD == i + 1)); then
-            COMPREPLY=($(compgen -c -- \"$2\"))
+            COMPREPLY=($(compgen -c -- \"$2\" | sort -u))
         elif declare -F _comp_command_offset >/dev/null; then
             _comp_command_offset $((i + 1))
         elif declare -F _command_offset >/dev/null; then
