@@ -37,16 +37,16 @@ const DAYS_AHEAD: u32 = 41 * 366;
 /// The times at which a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    minutes: Set,
-    hours: Set,
-    days: Set,
-    months: Set,
-    weekdays: Set,
+    minutes: FieldValues,
+    hours: FieldValues,
+    days: FieldValues,
+    months: FieldValues,
+    weekdays: FieldValues,
 }
 
 /// The values that one field allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Set {
+struct FieldValues {
     /// A bit a value.
     bits: u64,
     /// Whether the field begins with `*`.
@@ -151,7 +151,7 @@ impl FromStr for Schedule {
     }
 }
 
-impl Set {
+impl FieldValues {
     fn has(self, value: i8) -> bool {
         u32::try_from(value).is_ok_and(|value| self.bits >> value & 1 == 1)
     }
@@ -163,12 +163,12 @@ impl Set {
 }
 
 impl Field {
-    fn read(&self, text: &str) -> Result<Set, String> {
+    fn read(&self, text: &str) -> Result<FieldValues, String> {
         let mut bits = 0;
         for item in text.split(',') {
             bits |= self.item(item)?;
         }
-        Ok(Set { bits, is_star: text.starts_with('*') })
+        Ok(FieldValues { bits, is_star: text.starts_with('*') })
     }
 
     /// `*`, a value, or a range, each with a step or without.

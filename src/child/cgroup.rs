@@ -337,12 +337,12 @@ mod tests {
     }
 
     /// A group `pod/main` of a hierarchy in a directory.
-    struct Tree {
+    struct CgroupFiles {
         root: tempfile::TempDir,
         version: Version,
     }
 
-    impl Tree {
+    impl CgroupFiles {
         fn new(version: Version) -> Self {
             let root = tempfile::tempdir().unwrap();
             fs::create_dir_all(root.path().join("pod/main")).unwrap();
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn throttling_is_what_the_quota_of_a_v2_group_has_cost_since() {
-        let tree = Tree::new(Version::V2);
+        let tree = CgroupFiles::new(Version::V2);
         let stat =
             |usec: u64| format!("usage_usec 9\nnr_periods 5\nnr_throttled 1\nthrottled_usec {usec}\nnr_bursts 0\n");
         tree.write("pod/main/cpu.stat", &stat(1_000));
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn throttling_of_a_v1_group_is_in_nanoseconds() {
-        let tree = Tree::new(Version::V1);
+        let tree = CgroupFiles::new(Version::V1);
         let stat = |nanos: u64| format!("nr_periods 5\nnr_throttled 1\nthrottled_time {nanos}\n");
         tree.write("pod/main/cpu.stat", &stat(7));
         tree.write("pod/main/cpu.cfs_quota_us", "20000\n");
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn the_quota_of_a_group_above_counts_and_the_largest_is_told() {
-        let tree = Tree::new(Version::V2);
+        let tree = CgroupFiles::new(Version::V2);
         for (group, quota) in [("pod/main", "max 100000\n"), ("pod", "50000 100000\n")] {
             tree.write(&format!("{group}/cpu.max"), quota);
             tree.write(&format!("{group}/cpu.stat"), "throttled_usec 10\n");
@@ -410,12 +410,12 @@ mod tests {
         for (version, file, none) in
             [(Version::V1, "cpu.cfs_quota_us", "-1\n"), (Version::V2, "cpu.max", "max 100000\n")]
         {
-            let tree = Tree::new(version);
+            let tree = CgroupFiles::new(version);
             tree.write(&format!("pod/main/{file}"), none);
             tree.write("pod/main/cpu.stat", "throttled_usec 0\nthrottled_time 0\n");
             assert_eq!(tree.cpu().throttled(), None, "{version:?}");
         }
-        assert_eq!(Tree::new(Version::V2).cpu().throttled(), None);
+        assert_eq!(CgroupFiles::new(Version::V2).cpu().throttled(), None);
         assert_eq!(Baseline::of(None, None).throttled(), None);
     }
 
@@ -426,7 +426,7 @@ mod tests {
             (Version::V2, "memory.events", "low 0\noom 9\n"),
         ];
         for (version, file, before) in files {
-            let tree = Tree::new(version);
+            let tree = CgroupFiles::new(version);
             assert_eq!(tree.memory().oom_kills(), None, "an old kernel");
             tree.write(&format!("pod/main/{file}"), &format!("{before}oom_kill 3\noom_group_kill 0\n"));
             let baseline = tree.memory();
@@ -439,7 +439,7 @@ mod tests {
     #[test]
     fn a_group_that_is_killed_together_may_be_one_above() {
         for group in ["pod", "pod/main"] {
-            let tree = Tree::new(Version::V2);
+            let tree = CgroupFiles::new(Version::V2);
             assert!(!tree.memory().kills_together());
             tree.write(&format!("{group}/memory.oom.group"), "0\n");
             assert!(!tree.memory().kills_together());

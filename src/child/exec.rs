@@ -74,7 +74,7 @@ pub(super) struct ExecState {
 
 /// Why no file could be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ExecRefusal {
     /// The error of execve(2) that is to be told.
     pub(super) errno: i32,
     /// The index of the file it belongs to.
@@ -95,9 +95,9 @@ pub(super) struct Shared(*mut Page);
 
 impl Shared {
     /// Why the child has executed nothing; to be asked when it has ended.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<ExecRefusal> {
         let errno = self.page().errno.load(Ordering::Relaxed);
-        (errno != 0).then(|| Refusal { errno, file: self.page().file.load(Ordering::Relaxed) })
+        (errno != 0).then(|| ExecRefusal { errno, file: self.page().file.load(Ordering::Relaxed) })
     }
 
     fn new() -> io::Result<Self> {
@@ -217,11 +217,11 @@ fn become_command(call: &mut Call<'_>, exec_state: &ExecState, page: &Page) -> !
 
 /// Tries the files in turn as execvp of glibc does (posix/execvpe.c): a directory of PATH that cannot be used is
 /// skipped, an EACCES is remembered and told when nothing else is found, any other error ends the search.
-fn execute(call: &mut Call<'_>) -> Refusal {
-    let mut refusal = Refusal { errno: libc::ENOENT, file: 0 };
+fn execute(call: &mut Call<'_>) -> ExecRefusal {
+    let mut refusal = ExecRefusal { errno: libc::ENOENT, file: 0 };
     for (index, file) in call.files.iter().enumerate().filter(|(_, file)| !file.is_null()) {
         if call.own_name.is_some_and(|own_name| is_own_script(*file, own_name)) {
-            return Refusal { errno: STARTS_ITSELF, file: index };
+            return ExecRefusal { errno: STARTS_ITSELF, file: index };
         }
         let mut errno = try_one(*file, &call.argv, &call.env);
         if errno == libc::ENOEXEC {
@@ -231,11 +231,11 @@ fn execute(call: &mut Call<'_>) -> Refusal {
             errno = libc::ENOEXEC;
         }
         if refusal.errno != libc::EACCES {
-            refusal = Refusal { errno, file: index };
+            refusal = ExecRefusal { errno, file: index };
         }
         match errno {
             libc::EACCES | libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
-            _ => return Refusal { errno, file: index },
+            _ => return ExecRefusal { errno, file: index },
         }
     }
     refusal

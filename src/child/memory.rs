@@ -13,7 +13,7 @@ use super::{procfs, sys};
 pub(super) struct Sampler {
     system: Option<System>,
     seen: Vec<Pid>,
-    last: Sample,
+    last: ResidentSizes,
     interval: Duration,
     started: Instant,
     /// When the next sample is due.
@@ -27,7 +27,7 @@ impl Sampler {
         Self {
             system: None,
             seen: Vec::new(),
-            last: Sample::default(),
+            last: ResidentSizes::default(),
             interval: SHORTEST,
             started: now,
             next: now + SHORTEST,
@@ -60,28 +60,28 @@ impl Sampler {
     }
 
     /// The resident sets of the processes.
-    fn resident(&mut self, members: &[i32]) -> Sample {
+    fn resident(&mut self, members: &[i32]) -> ResidentSizes {
         let pids: Vec<Pid> = members.iter().filter_map(|pid| Some(Pid::from_u32(u32::try_from(*pid).ok()?))).collect();
         // Made when it is first needed, because before the command is started it would be part of its peak.
         if self.system.is_none() {
             self.system = System::new().ok();
         }
-        let Some(system) = self.system.as_mut() else { return Sample::default() };
+        let Some(system) = self.system.as_mut() else { return ResidentSizes::default() };
         // Those of the last time as well: only a process that is asked for again is found dead and forgotten.
         self.seen.extend_from_slice(&pids);
         let what = ProcessRefreshKind::nothing().with_memory().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&self.seen), true, what);
         self.seen.clone_from(&pids);
         let rss_bytes = |pid: &Pid| Some((*pid, system.process(*pid)?.memory()));
-        Sample(pids.iter().filter_map(rss_bytes).collect())
+        ResidentSizes(pids.iter().filter_map(rss_bytes).collect())
     }
 }
 
 /// The processes of the tree, each with its resident set in bytes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Sample(Vec<(Pid, u64)>);
+struct ResidentSizes(Vec<(Pid, u64)>);
 
-impl Sample {
+impl ResidentSizes {
     /// A page that several processes share counts once for each.
     fn sum_bytes(&self) -> u64 {
         self.0.iter().map(|(_, rss_bytes)| rss_bytes).sum()
@@ -98,7 +98,7 @@ impl Sample {
 
 /// The sum of the proportional set sizes, in bytes, and how long reading them took. A process that is not ours to look at, as
 /// that of another user, counts with its resident set.
-fn read_pss(sample: &Sample) -> (u64, Duration) {
+fn read_pss(sample: &ResidentSizes) -> (u64, Duration) {
     // Processor time: on a busy machine most of the rest is spent in waiting for a turn.
     let before = sys::thread_cpu_time();
     let pss_bytes = |(pid, rss_bytes): &(Pid, u64)| procfs::pss_bytes(pid.as_u32().cast_signed()).unwrap_or(*rss_bytes);
@@ -109,7 +109,7 @@ fn read_pss(sample: &Sample) -> (u64, Duration) {
 /// The last time that the proportional set sizes were read.
 #[derive(Debug)]
 struct PssReading {
-    sample: Sample,
+    sample: ResidentSizes,
     pss_bytes: u64,
     /// When, from the start of the run.
     at: Duration,
@@ -134,7 +134,7 @@ impl Peak {
     }
 
     /// Takes a sample into account, `elapsed` after the start of the run.
-    fn add(&mut self, sample: &Sample, elapsed: Duration, read: &dyn Fn(&Sample) -> (u64, Duration)) {
+    fn add(&mut self, sample: &ResidentSizes, elapsed: Duration, read: &dyn Fn(&ResidentSizes) -> (u64, Duration)) {
         self.bytes = self.bytes.max(sample.largest_bytes());
         if sample.0.len() < 2 {
             return;
@@ -154,7 +154,7 @@ impl Peak {
 
     /// Whether a reading is worth its cost: a new peak is near, something has changed since the last reading, and the budget
     /// allows it.
-    fn is_due(&self, sample: &Sample, elapsed: Duration) -> bool {
+    fn is_due(&self, sample: &ResidentSizes, elapsed: Duration) -> bool {
         let is_stale =
             |last: &PssReading| last.sample != *sample || elapsed.saturating_sub(last.at) >= LONGEST_BETWEEN_READINGS;
         let known = self.last.as_ref().filter(|last| last.sample.has_members_of(sample));
@@ -177,7 +177,7 @@ impl Peak {
         }
     }
 
-    fn expected_cost(&self, sample: &Sample) -> Duration {
+    fn expected_cost(&self, sample: &ResidentSizes) -> Duration {
         let mib = |bytes: u64| u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
         let processes = u32::try_from(sample.0.len()).unwrap_or(u32::MAX);
         match &self.last {
@@ -220,7 +220,7 @@ fn pace(last: Duration, cost: Duration, steady: bool) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use super::{Peak, Pid, SHORTEST, Sample, pace};
+    use super::{Peak, Pid, ResidentSizes, SHORTEST, pace};
 
     const CHEAP: Duration = Duration::from_micros(50);
 
@@ -256,16 +256,16 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// Processes with such resident sets in MiB.
-    fn sample(sizes: &[u64]) -> Sample {
-        Sample((7_u32..).map(Pid::from_u32).zip(sizes.iter().map(|mib| mib * MIB)).collect())
+    fn sample(sizes: &[u64]) -> ResidentSizes {
+        ResidentSizes((7_u32..).map(Pid::from_u32).zip(sizes.iter().map(|mib| mib * MIB)).collect())
     }
 
     /// Reading answers so and takes so long.
-    fn answer(pss_bytes: u64, took: Duration) -> impl Fn(&Sample) -> (u64, Duration) {
-        move |_: &Sample| (pss_bytes, took)
+    fn answer(pss_bytes: u64, took: Duration) -> impl Fn(&ResidentSizes) -> (u64, Duration) {
+        move |_: &ResidentSizes| (pss_bytes, took)
     }
 
-    fn unasked(_: &Sample) -> (u64, Duration) {
+    fn unasked(_: &ResidentSizes) -> (u64, Duration) {
         panic!("nothing was to be read")
     }
 

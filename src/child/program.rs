@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::exec::{EnvEntry, ExecImage, Refusal, STARTS_ITSELF};
+use super::exec::{EnvEntry, ExecImage, ExecRefusal, STARTS_ITSELF};
 use super::sys;
 use crate::files::from_start;
 use crate::outcome::NotStarted;
@@ -32,13 +32,13 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 impl Program {
     /// What execve(2) takes, or why it can take nothing: a NUL byte ends every string there.
-    pub(super) fn image(&self) -> Result<ExecImage, Refusal> {
+    pub(super) fn image(&self) -> Result<ExecImage, ExecRefusal> {
         let environment = sys::environment();
         let name = self.name().as_bytes();
         let path = environment.iter().find_map(|entry| value_of(entry, b"PATH"));
-        let einval = |_| Refusal { errno: libc::EINVAL, file: 0 };
+        let einval = |_| ExecRefusal { errno: libc::EINVAL, file: 0 };
         Ok(ExecImage {
-            files: files(name, path.unwrap_or(DEFAULT_PATH)).map_err(|errno| Refusal { errno, file: 0 })?,
+            files: files(name, path.unwrap_or(DEFAULT_PATH)).map_err(|errno| ExecRefusal { errno, file: 0 })?,
             argv: self.argv.iter().map(|arg| CString::new(arg.as_bytes())).collect::<Result<_, _>>().map_err(einval)?,
             env: self.environment(&environment).map_err(einval)?,
             own_name: self.name_in_own_script(&environment),
@@ -138,19 +138,19 @@ impl std::error::Error for SpawnError {}
 
 /// What went wrong when the command was to be started.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum StartFailure {
     /// There is no new process for it.
     NoProcess(io::Error),
     /// execve(2) refused it.
     Refused {
         /// Its error.
-        refusal: Refusal,
+        refusal: ExecRefusal,
         /// The file that the error belongs to, where it came to one.
         file: Option<CString>,
     },
 }
 
-impl Failure {
+impl StartFailure {
     /// Puts it into words.
     pub(super) fn at(self, name: &OsStr, started: SystemTime, duration: Duration) -> SpawnError {
         let (reason, errno, message) = match self {
@@ -163,7 +163,7 @@ impl Failure {
                 let message = format!("cannot start a process for {}: {}{remedy}", quoted(name), describe(errno));
                 (NotStarted::CannotRun, errno, message)
             }
-            Self::Refused { refusal: Refusal { errno, .. }, file } => {
+            Self::Refused { refusal: ExecRefusal { errno, .. }, file } => {
                 let searched = !name.as_bytes().contains(&b'/');
                 let file = file.as_ref().map_or(name, |file| OsStr::from_bytes(file.to_bytes()));
                 let cause = cause(Path::new(file), errno, searched);

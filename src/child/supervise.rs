@@ -15,7 +15,7 @@ use super::forward::Forwarder;
 use super::memory::Sampler;
 use super::plan::{Event, Plan, WakeTimes};
 use super::procfs::{self, Stat};
-use super::program::{Failure, Program, SpawnError};
+use super::program::{Program, SpawnError, StartFailure};
 use super::relay::{self, Sender};
 use super::sys::{self, ChildState, SignalInfo, SignalSet};
 use super::tree::{Orphans, Tree};
@@ -93,15 +93,15 @@ struct Attempt {
 
 impl Attempt {
     /// Why nothing was executed; to be asked when the process has ended.
-    fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<StartFailure> {
         let refusal = self.shared.refusal()?;
-        Some(Failure::Refused { refusal, file: self.files.get(refusal.file).cloned() })
+        Some(StartFailure::Refused { refusal, file: self.files.get(refusal.file).cloned() })
     }
 }
 
 /// Starts the process. A limit on processes is often reached for a moment only, so like a shell it tries again for a while.
-fn start(program: &Program, caller: &Caller) -> Result<(i32, Attempt), Failure> {
-    let mut image = program.image().map_err(|refusal| Failure::Refused { refusal, file: None })?;
+fn start(program: &Program, caller: &Caller) -> Result<(i32, Attempt), StartFailure> {
+    let mut image = program.image().map_err(|refusal| StartFailure::Refused { refusal, file: None })?;
     let mut pause = Duration::from_millis(100);
     loop {
         match exec::start(&mut image, &caller.exec_state()) {
@@ -112,7 +112,7 @@ fn start(program: &Program, caller: &Caller) -> Result<(i32, Attempt), Failure> 
                 std::thread::sleep(pause);
                 pause *= 2;
             }
-            Err(error) => return Err(Failure::NoProcess(error)),
+            Err(error) => return Err(StartFailure::NoProcess(error)),
         }
     }
 }

@@ -20,19 +20,19 @@ const NAME: &CStr = c"signal-witness";
 #[derive(Debug)]
 pub(super) struct Witness {
     pid: i32,
-    group: Group,
+    group: ProcessGroup,
 }
 
 /// The process group in which a witness is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Group {
+enum ProcessGroup {
     /// Ours, and the command's.
     Shared,
     /// One of its own, because the command has left ours: it sees what the control group gets, and no more.
     Own,
 }
 
-impl Group {
+impl ProcessGroup {
     /// The one that a witness for the command `pid` has to be in.
     fn of(pid: i32) -> Self {
         if getpgid(Some(Pid::from_raw(pid))) == Ok(getpgrp()) { Self::Shared } else { Self::Own }
@@ -43,7 +43,7 @@ impl Witness {
     /// Starts one for the command `command`, or not: where no process can be had, or /proc does not show it. `arguments` are
     /// those of this process, which it must not show.
     pub(super) fn start(command: i32, arguments: Option<Area>) -> Option<Self> {
-        let group = Group::of(command);
+        let group = ProcessGroup::of(command);
         let parent = std::process::id().cast_signed();
         // SAFETY: a plain fork without an exit signal, so that wait(2) does not see it unless it is asked for it; the child
         // calls only what is async-signal-safe and never returns from `stand_by`.
@@ -66,8 +66,8 @@ impl Witness {
     /// The signals that it, and so the command `command`, has been sent directly. None where the two are not in the same
     /// groups any more: to hand a signal on that the command has got is better than to keep one from it.
     pub(super) fn seen_with(&self, command: i32) -> SignalSet {
-        let together =
-            self.group == Group::of(command) && cgroups(self.pid).is_some_and(|own| cgroups(command) == Some(own));
+        let together = self.group == ProcessGroup::of(command)
+            && cgroups(self.pid).is_some_and(|own| cgroups(command) == Some(own));
         self.pending().filter(|_| together).unwrap_or(SignalSet::EMPTY)
     }
 
@@ -98,7 +98,7 @@ fn cgroups(pid: i32) -> Option<Vec<u8>> {
 }
 
 /// The witness's part: lets go of everything, ends with pushwrap, waits. Only async-signal-safe calls, no return.
-fn stand_by(parent: i32, group: Group, arguments: Option<Area>) -> ! {
+fn stand_by(parent: i32, group: ProcessGroup, arguments: Option<Area>) -> ! {
     sys::set_mask(SignalSet::all_but(&[]));
     // SAFETY: calls without memory arguments, and one with a C string. Nothing of Rust runs in this process that could refer
     // to the arguments. Descriptors are closed by number: nothing here uses them.
@@ -108,7 +108,7 @@ fn stand_by(parent: i32, group: Group, arguments: Option<Area>) -> ! {
         if libc::getppid() != parent {
             libc::_exit(0);
         }
-        if group == Group::Own {
+        if group == ProcessGroup::Own {
             libc::setpgid(0, 0);
         }
         if libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) != 0 {

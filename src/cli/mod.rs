@@ -13,5 +13,5 @@ pub use options::{
     AboutOptions, CommandOptions, ConnectionOptions, DestinationOptions, FilterOptions, GatewayOptions, MessageOptions,
     ReportOptions, SinkOptions, VolumeOptions,
 };
-pub use parse::{Action, Help, Stop, command, parse};
+pub use parse::{Action, HelpForm, Stop, command, parse};
 pub use secret::{SecretValue, secret_values};

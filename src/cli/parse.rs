@@ -46,7 +46,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Action, Stop> {
     }
     let words: Vec<&str> =
         arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--").collect();
-    let help = if words.contains(&"-h") { Help::Brief } else { Help::Full };
+    let help = if words.contains(&"-h") { HelpForm::Brief } else { HelpForm::Full };
     let mut command = command(help);
     if asks_for_help {
         refuse_unknown(&command, &words)?;
@@ -133,7 +133,7 @@ fn stop(error: &clap::Error, command: &Command, words: &[&str]) -> Stop {
 
 /// A form of help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Help {
+pub enum HelpForm {
     /// `-h`: one screen.
     Brief,
     /// `--help`: everything, two screens.
@@ -143,8 +143,8 @@ pub enum Help {
 /// The command as clap knows it: one line an option in both forms of help, the rare ones only in `--help`. A later option of
 /// the same name counts, as with curl and timeout(1), and what looks like a negative number is a value, which can be wrong.
 #[must_use]
-pub fn command(help: Help) -> Command {
-    let brief = help == Help::Brief;
+pub fn command(help: HelpForm) -> Command {
+    let brief = help == HelpForm::Brief;
     let command = Cli::command().args_override_self(true);
     let (usage, after) = (command.get_after_help().cloned(), command.get_after_long_help().cloned());
     let shape = move |argument: Arg| {

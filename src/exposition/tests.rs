@@ -126,10 +126,10 @@ fn what_the_gateway_refuses_is_said() {
 }
 
 /// The name, the labels and the bits of the value.
-type Series = (String, Vec<(String, String)>, u64);
+type SeriesValue = (String, Vec<(String, String)>, u64);
 
 /// Whether the gateway's page (`NAME.stored`) and our output say the same, labels in any order and values as numbers.
-fn series(text: &str, gateway_labels: bool) -> Vec<Series> {
+fn series(text: &str, gateway_labels: bool) -> Vec<SeriesValue> {
     let sources = [Source::new("stored", text.as_bytes())];
     let reading = read(&sources, &Context::default());
     let mut series = Vec::new();

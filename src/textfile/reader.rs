@@ -59,7 +59,7 @@ pub(super) struct Reader {
 }
 
 /// Why a file is not read.
-enum Refusal {
+enum ReadRefusal {
     Failed(io::Error),
     NotAFile(&'static str),
     TooLarge,
@@ -67,7 +67,7 @@ enum Refusal {
     Again,
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for ReadRefusal {
     fn from(error: io::Error) -> Self {
         Self::Failed(error)
     }
@@ -184,20 +184,22 @@ impl Reader {
             Err(refusal) => refusal,
         };
         let problem = match refusal {
-            Refusal::Again => return None,
+            ReadRefusal::Again => return None,
             // The report of a run that is over tells of it.
-            Refusal::TooLarge | Refusal::NoMemory if self.options.writer == WriterState::Running => return None,
-            Refusal::TooLarge => self.options.too_large(name),
-            Refusal::NoMemory => {
+            ReadRefusal::TooLarge | ReadRefusal::NoMemory if self.options.writer == WriterState::Running => {
+                return None;
+            }
+            ReadRefusal::TooLarge => self.options.too_large(name),
+            ReadRefusal::NoMemory => {
                 Diagnostic::of_file(name, "too large: the memory limit leaves no room for it; nothing is read of it")
             }
-            Refusal::NotAFile(what) => {
+            ReadRefusal::NotAFile(what) => {
                 Diagnostic::of_file(name, format!("this is {what}, not a metrics file; nothing is read of it"))
             }
-            Refusal::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
+            ReadRefusal::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
                 Diagnostic::of_file(name, "there is no such file")
             }
-            Refusal::Failed(error) => Diagnostic::of_file(name, format!("cannot read it: {}", reason(&error))),
+            ReadRefusal::Failed(error) => Diagnostic::of_file(name, format!("cannot read it: {}", reason(&error))),
         };
         self.problem(problem);
         None
@@ -220,7 +222,7 @@ impl Reader {
         metadata.modified().ok().filter(|_| metadata.is_file()).map(|written| (written, length))
     }
 
-    fn read(&mut self, directory: BorrowedFd<'_>, path: &Path) -> Result<FileRead, Refusal> {
+    fn read(&mut self, directory: BorrowedFd<'_>, path: &Path) -> Result<FileRead, ReadRefusal> {
         // Looked at before it is opened, because to open a device can do something.
         let open = |flags| openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty()).map_err(io::Error::from);
         check_kind(&File::from(open(OFlag::O_PATH)?).metadata()?)?;
@@ -229,16 +231,16 @@ impl Reader {
         let before = file.metadata()?;
         check_kind(&before)?;
         if !self.seen.insert((before.dev(), before.ino())) {
-            return Err(Refusal::Again);
+            return Err(ReadRefusal::Again);
         }
         if before.len() <= self.left && !self.memory.has_room_for(before.len()) {
-            return Err(Refusal::NoMemory);
+            return Err(ReadRefusal::NoMemory);
         }
         let Bounded::Whole(bytes) = read_bounded(&mut file, before.len(), self.left)? else {
-            return Err(Refusal::TooLarge);
+            return Err(ReadRefusal::TooLarge);
         };
         if !self.memory.take(&bytes) {
-            return Err(Refusal::NoMemory);
+            return Err(ReadRefusal::NoMemory);
         }
         let has_grown = has_grown(&file, &before);
         Ok(FileRead { bytes, metadata: before, has_grown })
@@ -250,9 +252,9 @@ fn has_grown(file: &File, before: &Metadata) -> bool {
     before.is_file() && before.len() > 0 && file.metadata().is_ok_and(|after| after.len() != before.len())
 }
 
-fn check_kind(metadata: &Metadata) -> Result<(), Refusal> {
+fn check_kind(metadata: &Metadata) -> Result<(), ReadRefusal> {
     let kind = metadata.file_type();
-    Err(Refusal::NotAFile(if kind.is_file() || is_null_device(metadata) {
+    Err(ReadRefusal::NotAFile(if kind.is_file() || is_null_device(metadata) {
         return Ok(());
     } else if kind.is_dir() {
         "a directory"

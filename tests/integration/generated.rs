@@ -28,7 +28,7 @@ fn hold(path: &str, made: &[u8]) {
 
 fn completion(shell: Shell) -> Vec<u8> {
     let mut made = Vec::new();
-    generate(shell, &mut completable(&cli::command(cli::Help::Full)), "pushwrap", &mut made);
+    generate(shell, &mut completable(&cli::command(cli::HelpForm::Full)), "pushwrap", &mut made);
     let made = with_metric_names(shell, &String::from_utf8(made).unwrap());
     let made = with_state_directories(shell, &made);
     match shell {

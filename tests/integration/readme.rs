@@ -40,7 +40,7 @@ fn hold(page: &str, name: &str, made: &str) {
 #[test]
 fn the_pages_say_what_the_program_says() {
     hold("docs/metrics.md", "metrics", &report::markdown_table());
-    let help = cli::command(cli::Help::Full).render_help().to_string();
+    let help = cli::command(cli::HelpForm::Full).render_help().to_string();
     hold("docs/reference.md", "help", &format!("```text\n{}\n```\n", help.trim_end()));
 }
 

@@ -97,7 +97,7 @@ fn a_run_inside_a_run_is_asked_for_a_name() {
     inside.stderr_has("credentials are not handed to commands, but files and the env file serve both");
 }
 
-/// Given a command that only a shell would understand, when it is run, then the remedy is said beside the error.
+/// Given a command that only a shell can run, when it is run, then the remedy is said beside the error.
 #[test]
 fn a_command_that_only_a_shell_would_understand_gets_a_hint() {
     let said = |command: &[&str]| Pushwrap::new().args(["--url", "none"]).run(command).exit(127).stderr;

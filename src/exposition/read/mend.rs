@@ -75,7 +75,7 @@ pub(super) fn mend_nameless<'l>(
     hasher: &LabelHasher<'_>,
 ) -> Result<RewrittenLine<'l>, LineFault<'l>> {
     let mut line = Cursor::new(text, dialect);
-    line.metric = MetricName::Missing;
+    line.metric = NamePosition::Missing;
     rewrite(line, hasher)
 }
 
@@ -87,7 +87,7 @@ fn rewrite<'l>(mut line: Cursor<'l>, hasher: &LabelHasher<'_>) -> Result<Rewritt
         line.labels()?;
         line.skip_blanks();
     }
-    if line.metric == MetricName::Missing {
+    if line.metric == NamePosition::Missing {
         return Err(LineFault::new(0, 1, Problem::NotASample(line.text)));
     }
     let value = line.value(is_tight)?;
@@ -105,8 +105,8 @@ fn rewrite<'l>(mut line: Cursor<'l>, hasher: &LabelHasher<'_>) -> Result<Rewritt
     };
     samples.extend(start.map(|time| RewrittenSample { suffix: "_created", text: line.write(None, ascii(time)) }));
     let metric = match line.metric {
-        MetricName::Quoted(name) => Some(name),
-        MetricName::Missing | MetricName::BeforeBraces => None,
+        NamePosition::Quoted(name) => Some(name),
+        NamePosition::Missing | NamePosition::BeforeBraces => None,
     };
     Ok(RewrittenLine { metric, samples, repairs: line.repairs })
 }
@@ -120,7 +120,7 @@ enum SampleValue<'l> {
 
 /// Where the name of the metric is.
 #[derive(Debug, PartialEq, Eq)]
-enum MetricName {
+enum NamePosition {
     /// Before the text that is read.
     BeforeBraces,
     /// In the braces, and not found yet.
@@ -144,7 +144,7 @@ pub(super) struct Cursor<'l> {
     pub(super) text: &'l [u8],
     pub(super) at: usize,
     dialect: Dialect,
-    metric: MetricName,
+    metric: NamePosition,
     labels: Vec<LabelText<'l>>,
     values: String,
     repairs: Vec<LineFault<'l>>,
@@ -152,7 +152,7 @@ pub(super) struct Cursor<'l> {
 
 impl<'l> Cursor<'l> {
     pub(super) fn new(text: &'l [u8], dialect: Dialect) -> Self {
-        let (metric, labels, values) = (MetricName::BeforeBraces, Vec::new(), String::new());
+        let (metric, labels, values) = (NamePosition::BeforeBraces, Vec::new(), String::new());
         Self { text, at: 0, dialect, metric, labels, values, repairs: Vec::new() }
     }
 
@@ -213,7 +213,7 @@ impl<'l> Cursor<'l> {
         if self.peek() == Some(b'"') {
             let text = self.quoted_name()?;
             let is_label = self.rest().iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b'=');
-            if !is_label && self.metric != MetricName::Missing {
+            if !is_label && self.metric != NamePosition::Missing {
                 return Err(LineFault::new(at, 1, Problem::LabelName(self.text.get(at..).unwrap_or_default())));
             }
             let kind = if is_label { NameKind::Label } else { NameKind::Metric };
@@ -227,7 +227,7 @@ impl<'l> Cursor<'l> {
             if is_label {
                 return Ok(Some((Cow::Owned(name), at)));
             }
-            self.metric = MetricName::Quoted(name);
+            self.metric = NamePosition::Quoted(name);
             return Ok(None);
         }
         let name = self.text.get(at..at + label_name_len(self.text, at)).unwrap_or_default();
