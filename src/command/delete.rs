@@ -1,11 +1,11 @@
 //! `pushwrap delete`: deletes exactly this job's group. The gateway keeps it for ever otherwise, and answers the same whether it
 //! had the group or not, so it is looked at first.
 
-use super::terminal::console;
+use super::terminal::{console, print};
 use crate::config::DeleteConfig;
 use crate::grouping::GroupingKey;
 use crate::http::{Cancel, Deadline, Endpoint, Failure};
-use crate::sink::{Delivered, Inventory, Push, deliver, inventory, print_request};
+use crate::sink::{Inventory, Push, deliver, inventory, print_request};
 
 /// How many groups of the job are named where the one that is meant is not there.
 const NAMED: usize = 5;
@@ -22,9 +22,8 @@ pub fn run(config: &DeleteConfig) -> u8 {
             continue;
         }
         match delete(gateway, key, Deadline::after(targets.push_timeout).with_one_more_try()) {
-            Ok(Deletion::Done(delivered)) => {
-                console.info(format!("deleted {key} at '{}'{}", gateway.url, delivered.status_in_brackets()));
-            }
+            Ok(Deletion::Done) if print(&format!("deleted {key} at '{}'\n", gateway.url)) => {}
+            Ok(Deletion::Done) => status = 1,
             Ok(Deletion::NoGroup(others)) => {
                 console.warn(format!("'{}' holds no group {key}{}", gateway.url, of_the_job(key.job(), &others)));
                 status = 1;
@@ -41,7 +40,7 @@ pub fn run(config: &DeleteConfig) -> u8 {
 /// What became of a group that was to be deleted.
 enum Deletion {
     /// The gateway has taken the DELETE.
-    Done(Delivered),
+    Done,
     /// It has no such group; these are the job's.
     NoGroup(Vec<GroupingKey>),
 }
@@ -52,7 +51,7 @@ fn delete(gateway: &Endpoint, key: &GroupingKey, deadline: Deadline) -> Result<D
         let keys = held.groups.into_iter().map(|group| group.key);
         return Ok(Deletion::NoGroup(keys.filter(|other| other.job() == key.job()).collect()));
     }
-    deliver(gateway, &Push::deletion(key.clone()), deadline, &Cancel::new()).map(Deletion::Done)
+    deliver(gateway, &Push::deletion(key.clone()), deadline, &Cancel::new()).map(|_| Deletion::Done)
 }
 
 /// The groups of the job that are there: one of them may be meant.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::terminal::print;
-use crate::config::DoctorConfig;
+use crate::config::{Destination, DoctorConfig};
 use checks::{CheckLevel, DoctorCheck, examine};
 
 /// Examines the configuration and prints what was found. The exit status: 0 when a run would be reported, else 1.
@@ -36,6 +36,9 @@ fn as_text(config: &DoctorConfig, checks: &[DoctorCheck], problems: usize) -> St
         line(&mut text, format_args!("  {:7} {subject}: {finding}", level.name()));
     }
     let verdict = match problems {
+        0 if matches!(config.reporting.destination, Destination::Nowhere) && !config.reporting.has_other_sink() => {
+            "a run would be reported nowhere, as '--url none' says".to_owned()
+        }
         0 => "a run would be reported".to_owned(),
         1 => "a run would not be reported as configured: 1 problem".to_owned(),
         problems => format!("a run would not be reported as configured: {problems} problems"),

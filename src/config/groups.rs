@@ -134,6 +134,7 @@ pub fn resolve_groups(groups: &cli::Groups) -> Result<GroupsConfig, UsageError> 
 /// Bad usage, a missing age above all.
 pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, UsageError> {
     let cli::Prune { gateway, older_than, filter, dry_run, connection, volume } = prune;
+    refuse_empty(filter)?;
     let mut resolver = Resolver::new(gateway.env_file.as_deref());
     let older_than = resolver.one("older-than", older_than.as_deref(), values::age)?;
     let (filter, narrowed) = resolve_filter(&mut resolver, filter)?;
@@ -142,6 +143,16 @@ pub fn resolve_prune(prune: &cli::Prune) -> Result<PruneConfig, UsageError> {
     let missing =
         || UsageError("--older-than is required: how long nobody has pushed to a group, such as 30d".to_owned());
     Ok(PruneConfig { targets, filter, older_than: older_than.ok_or_else(missing)?, dry_run })
+}
+
+/// A filter that a script left empty would delete the groups of every job: here it is not "not given" but a mistake.
+fn refuse_empty(filter: &cli::FilterOptions) -> Result<(), UsageError> {
+    let empty = match filter {
+        cli::FilterOptions { job: Some(job), .. } if job.trim().is_empty() => "--job",
+        cli::FilterOptions { label, .. } if label.iter().any(|label| label.trim().is_empty()) => "--label",
+        _ => return Ok(()),
+    };
+    Err(UsageError(format!("{empty} is empty: leave it out to delete the groups of every job")))
 }
 
 /// Resolves `pushwrap delete`.

@@ -125,6 +125,16 @@ fn directories_are_looked_at() {
     );
     problem(&["--url", "none", "--output", "/no/such/directory/x.prom"], "cannot be written");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    problem(&["--url", "none", "--output", &directory.path().display().to_string()], "it is not a regular file");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    problem(
+        &["--url", "none", "--output", &output],
+        "node_exporter cannot read it: give others the right with chmod o+r '",
+    );
+    fs::remove_file(&file).unwrap();
+    let nowhere = doctor(&["--url", "none", "--job", "k"]).call().exit(0);
+    nowhere.stdout_has("a run would be reported nowhere, as '--url none' says");
     let run = doctor(&["--url", "none", "--output", &output, "--job", "k", "--state-dir"]).arg(&state).call().exit(0);
     run.stdout_has("node_exporter can read it").stdout_has("is not there yet: the first run makes it");
     assert!(!state.exists(), "nothing is made");

@@ -232,7 +232,10 @@ fn bad_usage_is_2() {
     refused(&["prune", "--url", "http://gw"], "--older-than is required");
     refused(&["prune", "--url", "http://gw", "--older-than", "0"], "longer than 0");
     refused(&["prune", "--url", "http://gw", "--older-than", "90"], "expected a unit: write 90d or 90s");
-    refused(&["prune", "--url", "http://gw", "--older-than", "soon"], "expected a duration");
+    refused(&["prune", "--url", "http://gw", "--older-than", "soon"], "expected a duration such as 90d or 12h");
+    // An empty variable of a script must not delete the groups of every job.
+    refused(&["prune", "--url", "http://gw", "--older-than", "1d", "--job", ""], "--job is empty");
+    refused(&["prune", "--url", "http://gw", "--older-than", "1d", "-l", ""], "--label is empty");
     refused(&["delete", "--url", "http://gw"], "--job is required");
     refused(&["delete", "--url", "http://gw", "--job", "a", "-l", "le=1"], "'le' cannot be a grouping label");
     refused(&["install"], "<PATH>");
@@ -280,7 +283,12 @@ fn behind_a_proxy_with_prefix_password_and_tls() {
     gateway.push("PUT", "job/c", "x 1\n");
     call("groups", "me:secret").call().exit(0).stdout_has("l=x/y");
     call("groups", "me:s3cret").call().exit(1).stderr_has("401").stderr_lacks("s3cret");
-    call("delete", "me:secret").args(["--job", "b", "--instance", "none"]).call().exit(0).stdout("").stderr("");
+    call("delete", "me:secret")
+        .args(["--job", "b", "--instance", "none"])
+        .call()
+        .exit(0)
+        .stdout_has("deleted")
+        .stderr("");
     super::harness::wait_for("group b to go", || gateway.group([("job", "b")]).is_none().then_some(()));
     super::harness::wait_for("the group to be old enough and to go", || {
         let run = call("prune", "me:secret").args(["--older-than", "1ms", "--job", "a"]).call().exit(0);

@@ -428,7 +428,9 @@ fn sixteen_writers_lose_nothing_and_a_reader_sees_whole_files() {
             .map(|mut writer| wait_in_time(&mut writer, &"a writer").success())
             .fold(true, |all, one| all & one);
         over.store(true, Ordering::Relaxed);
-        assert!(all_well && reader.join().unwrap() > 10);
+        assert!(all_well, "a writer has failed");
+        // How often the reader gets a processor is the machine's matter.
+        assert!(reader.join().unwrap() > 1, "nobody has read");
     });
     let text = place.text();
     assert!(text.starts_with("# TYPE all_total counter\nall_total 8000\n"), "{text}");

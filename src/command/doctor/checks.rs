@@ -20,6 +20,8 @@ const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 /// What node_exporter reads, whatever user it is, needs these on the file's directory, and the second on each one above it.
 const READABLE_BY_OTHERS: u32 = 0o005;
 const PASSABLE_BY_OTHERS: u32 = 0o001;
+/// And this on the file itself.
+const FILE_READABLE_BY_OTHERS: u32 = 0o004;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,9 +164,19 @@ fn output_check(path: &Path) -> DoctorCheck {
             format!("directory '{}' cannot be written: {why}", directory.display()),
         );
     }
+    let present = fs::metadata(path).ok();
+    if present.as_ref().is_some_and(|file| !file.is_file()) {
+        return check(CheckLevel::Problem, subject, "it is not a regular file: name a file that ends in .prom");
+    }
     if let Some(closed) = closed_directory(directory) {
         let finding =
             format!("node_exporter cannot read it: give others the right with chmod o+rx '{}'", closed.display());
+        return check(CheckLevel::Problem, subject, finding);
+    }
+    // A file that is replaced keeps its mode.
+    if present.is_some_and(|file| file.permissions().mode() & FILE_READABLE_BY_OTHERS == 0) {
+        let finding =
+            format!("node_exporter cannot read it: give others the right with chmod o+r '{}'", path.display());
         return check(CheckLevel::Problem, subject, finding);
     }
     if path.extension().is_none_or(|extension| extension != "prom") {

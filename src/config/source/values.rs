@@ -32,7 +32,8 @@ pub(in crate::config) fn positive_duration(text: &str) -> Result<Duration, Strin
 
 /// An age that people mean in days as a rule: a bare number would be seconds, so that its unit must be written.
 pub(in crate::config) fn age(text: &str) -> Result<Duration, String> {
-    let age = positive_duration(text)?;
+    let wanted = |error: String| error.replace("90s, 1h 5m, or a number of seconds", "90d or 12h");
+    let age = positive_duration(text).map_err(wanted)?;
     let text = text.trim();
     if text.parse::<f64>().is_ok() { Err(format!("expected a unit: write {text}d or {text}s")) } else { Ok(age) }
 }

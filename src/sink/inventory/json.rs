@@ -42,6 +42,8 @@ pub(crate) enum Next {
     String,
     /// A number, `true`, `false` or `null`.
     Word,
+    /// `<`, with which HTML begins.
+    Markup,
 }
 
 /// A value that comes in.
@@ -64,6 +66,7 @@ impl<'r> Json<'r> {
             b'[' => Ok(Next::Array),
             b'"' => Ok(Next::String),
             b'-' | b'0'..=b'9' | b'a'..=b'z' => Ok(Next::Word),
+            b'<' => Ok(Next::Markup),
             _ => Err(JsonError::Unexpected("no JSON value")),
         }
     }
@@ -109,6 +112,7 @@ impl<'r> Json<'r> {
             Next::Object => self.object(|json, _| json.skip()),
             Next::Array => self.array(Self::skip),
             Next::String => self.string().map(drop),
+            Next::Markup => Err(JsonError::Unexpected("no JSON value")),
             Next::Word => {
                 while self.current()?.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
                     self.at += 1;

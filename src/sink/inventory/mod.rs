@@ -146,6 +146,11 @@ pub fn inventory(gateway: &Endpoint, families: &[String], deadline: Deadline) ->
 fn read(body: &mut dyn std::io::Read, families: &[String]) -> Result<Vec<Group>, JsonError> {
     let mut groups = None;
     let mut json = Json::new(body);
+    if json.next()? == Next::Markup {
+        return Err(JsonError::Unexpected(
+            "it is a web page, as a login is: name the gateway itself, or give credentials with --user or --token-file",
+        ));
+    }
     json.object(|json, name| {
         if name != "data" {
             return json.skip();
