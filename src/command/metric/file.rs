@@ -26,7 +26,7 @@ const LARGEST_BYTES: u64 = 64 << 20;
 /// lock for this long is stopped, and a script with a hundred calls must not hang on it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long at most, whoever changes the file meanwhile: a shell that appends takes no lock.
-const LONGEST_PATIENCE: Duration = Duration::from_mins(1);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the file was not changed.
 #[derive(Debug)]
