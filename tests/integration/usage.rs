@@ -90,7 +90,7 @@ fn misspelled_options_get_a_tip() {
     refused(&["--timout", "3"], &["unexpected argument '--timout'", "'--timeout'"]);
     refused(&["--timeout", "-1"], &["invalid value '-1' for --timeout: expected a duration"]);
     let run = Pushwrap::new().args(["prune", "--url", "http://gw", "--older-than", "-1"]).call().exit(2);
-    run.stderr("pushwrap: invalid value '-1' for --older-than: expected a duration such as 90s, 1h 5m, or a number of seconds\n");
+    run.stderr("pushwrap: invalid value '-1' for --older-than: expected a duration such as 90d or 12h\n");
 }
 
 #[test]
