@@ -10,9 +10,9 @@ use super::usage_error::UsageError;
 use super::volume::resolve_volume;
 use crate::cli;
 use crate::console::Volume;
-use crate::delivery::{SinkKind, SpoolPath, SpooledPush};
+use crate::delivery::{SpoolPath, SpooledPush};
 use crate::http::{BaseUrl, Endpoint};
-use crate::sink::{RemoteWrite, Sink};
+use crate::sink::{RemoteWrite, Sink, SinkKind};
 
 /// What `pushwrap flush` needs to know.
 #[derive(Debug)]

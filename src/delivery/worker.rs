@@ -8,8 +8,8 @@ use std::time::Instant;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::delivery::lazy_push::LazyPush;
-use crate::delivery::spool::drain::Drained;
-use crate::delivery::spool::outage::Outage;
+use crate::delivery::sending::drain::Drained;
+use crate::delivery::sending::outage::Outage;
 use crate::delivery::spool::store::SpoolOptions;
 use crate::delivery::timing::{PAUSE_BEFORE_REPEAT, UNANSWERED_FOR_AT_MOST};
 use crate::http::deadline::{Cancel, Deadline, Timer};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::child::{CommandProgress, TreeUsage, memory_limit_bytes, spare_memory_bytes};
-use crate::delivery::{FinalRun, RunRecord, RunState, SinkAddress, SpoolOptions, SpoolPath};
+use crate::delivery::{FinalRun, RunRecord, RunState, SpoolOptions, SpoolPath};
 use crate::exposition::{Context, Diagnostic, OwnedFamilies, Reading, encode};
 use crate::grouping::GroupingKey;
 use crate::http::Deadline;
 use crate::outcome::{Outcome, RunCounts};
 use crate::report::{RunFacts, RunIdentity, Stage, compose, compose_skipped};
-use crate::sink::{Method, Sink};
+use crate::sink::{Method, Sink, SinkAddress};
 use crate::textfile::{ReadOptions, Textfile, TextfileContents, WriterState};
 
 /// A push while the command runs reads this part of `--textfile-max` at most, and takes no more than this of the memory of a

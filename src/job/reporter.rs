@@ -9,7 +9,7 @@ use crate::child::{Caller, Wake};
 use crate::config::{Destination, Reporting, SummaryFormat};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
-use crate::delivery::{Dispatcher, LazyPush, Report, SinkAddress};
+use crate::delivery::{Dispatcher, LazyPush, Report};
 use crate::exposition::Diagnostic;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint};
@@ -208,7 +208,7 @@ impl Reporter {
         let (builder, key) = (Arc::clone(&self.builder), self.builder.key.clone()?);
         let method = self.method(&stage);
         let sinks = self.dispatcher.as_ref()?.sinks();
-        let destinations = sinks.iter().map(SinkAddress::of).collect();
+        let destinations = sinks.iter().map(Sink::address).collect();
         let heartbeat_sinks = if self.has_pushed_running { sinks.to_vec() } else { Vec::new() };
         Some(LazyPush::recorded(move || {
             let parsed = builder.parse_final(&stage, snapshot, &heartbeat_sinks);

@@ -1,6 +1,7 @@
 //! Who gets a push and what the answer means: a Pushgateway, a remote-write receiver or a file, each in its own file.
 //! Nothing here knows when a push is made or what waits.
 
+pub(crate) mod address;
 pub(crate) mod delivered;
 pub(crate) mod dry_run;
 pub(crate) mod explain;
@@ -14,6 +15,7 @@ pub(crate) mod pushgateway;
 pub(crate) mod remote_write;
 mod transfer;
 
+pub use address::{SinkAddress, SinkKind};
 pub use delivered::{Delivered, Limits};
 pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
 pub use file::{FileSink, FileTarget};
@@ -57,6 +59,16 @@ impl Sink {
             Self::RemoteWrite(remote) => remote.endpoint.url.to_string(),
             Self::File(output) => output.name(),
         }
+    }
+
+    /// Whom a push to this sink waits for in the state directory; `None` for what needs no waiting.
+    pub(crate) fn address(&self) -> Option<SinkAddress> {
+        let (kind, url) = match self {
+            Self::Pushgateway(gateway) => (SinkKind::Pushgateway, gateway.url.identity()),
+            Self::RemoteWrite(remote) => (SinkKind::RemoteWrite, remote.endpoint.url.identity()),
+            Self::File(_) => return None,
+        };
+        Some(SinkAddress { kind, url })
     }
 
     /// Whether it is reached through the network.

@@ -5,121 +5,23 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use nix::time::{ClockId, clock_gettime};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tempfile::NamedTempFile;
 
-use crate::delivery::spool::digest::{Digest, digest};
-use crate::delivery::spool::dir::unfinished;
-use crate::delivery::spool::process::{Process, boot_id};
+use crate::delivery::state_dir::digest::{Digest, digest};
+use crate::delivery::state_dir::dir::unfinished;
+use crate::delivery::state_dir::head::{label_lines, split_head};
+use crate::delivery::state_dir::process::Process;
+use crate::delivery::state_dir::since::Since;
 use crate::exposition::{Context, OwnedFamilies, Source, encode};
-use crate::grouping::GroupingKey;
-use crate::sink::{Method, Push, Sink};
+use crate::sink::address::{SinkAddress, SinkKind};
+use crate::sink::{Method, Push};
 
 /// The first line of the file.
 const HEAD: &str = "pushwrap push 2\n";
 /// So much is written to the disk at once: a file system that takes this much is one that does not hang.
 const PIECE_BYTES: usize = 4 << 20;
-/// No clock was right that said less: this was written later. In seconds since 1970.
-const LEAST_CLOCK: u64 = 1_767_225_600;
-
-/// What is spoken at a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SinkKind {
-    /// A Pushgateway, or what speaks like one.
-    Pushgateway,
-    /// A receiver of remote write.
-    RemoteWrite,
-}
-
-impl SinkKind {
-    const ALL: [Self; 2] = [Self::Pushgateway, Self::RemoteWrite];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pushgateway => "pushgateway",
-            Self::RemoteWrite => "remote-write",
-        }
-    }
-
-    /// The kind of this name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// Whom a push is for: never with credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SinkAddress {
-    /// What is spoken there.
-    pub kind: SinkKind,
-    /// Its address without user and password.
-    pub url: String,
-}
-
-impl SinkAddress {
-    /// Whom a push to this sink waits for; `None` for what needs no waiting.
-    pub(crate) fn of(sink: &Sink) -> Option<Self> {
-        let (kind, url) = match sink {
-            Sink::Pushgateway(gateway) => (SinkKind::Pushgateway, gateway.url.identity()),
-            Sink::RemoteWrite(remote) => (SinkKind::RemoteWrite, remote.endpoint.url.identity()),
-            Sink::File(_) => return None,
-        };
-        Some(Self { kind, url })
-    }
-
-    /// `pushgateway http://gateway:9091`
-    pub(crate) fn to_text(&self) -> String {
-        format!("{} {}", self.kind.name(), self.url)
-    }
-
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let (kind, url) = text.split_once(' ')?;
-        Some(Self { kind: SinkKind::from_name(kind)?, url: url.to_owned() })
-    }
-
-    /// The name of its directories.
-    pub(crate) fn name(&self) -> String {
-        let mut name = digest(&[self.to_text().as_bytes()]);
-        name.truncate(16);
-        name
-    }
-}
-
-/// Since when a push waits, by two clocks: that of the wall may be wrong, and that of the boot does not outlive it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Since {
-    pub(crate) wall: SystemTime,
-    boot: String,
-    uptime: Duration,
-}
-
-impl Since {
-    pub(crate) fn now() -> Self {
-        Self { wall: SystemTime::now(), boot: boot_id().to_owned(), uptime: uptime() }
-    }
-
-    /// Since this moment by the wall's clock.
-    pub(crate) fn at(wall: SystemTime) -> Self {
-        Self { wall, boot: String::new(), uptime: Duration::ZERO }
-    }
-
-    /// How long ago that is; none where nothing can be known, because the clock was wrong then.
-    pub(crate) fn age(&self) -> Option<Duration> {
-        if self.boot == boot_id() {
-            return Some(uptime().saturating_sub(self.uptime));
-        }
-        let is_right = self.wall >= UNIX_EPOCH + Duration::from_secs(LEAST_CLOCK);
-        SystemTime::now().duration_since(self.wall).ok().filter(|_| is_right)
-    }
-}
-
-/// The time since the boot, in which the machine may have slept.
-fn uptime() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
-}
 
 /// A push that waits.
 #[derive(Debug, Clone)]
@@ -176,8 +78,7 @@ impl SpooledPush {
 
     fn head(&self) -> String {
         let Self { destination, since, push, deletes, carried_over, owner } = self;
-        let wall = since.wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut head = format!("{HEAD}since {wall}\nuptime {} {}\n", since.uptime.as_secs(), since.boot);
+        let mut head = format!("{HEAD}{}", since.to_lines());
         let _ = writeln!(head, "owner {}\nkind {}\nurl {}", owner.to_text(), destination.kind.name(), destination.url);
         let _ = writeln!(head, "method {}", push.method.name());
         head.push_str(&label_lines(&push.key));
@@ -199,68 +100,23 @@ impl SpooledPush {
         let (head, rest) = split_head(content.strip_prefix(HEAD.as_bytes())?)?;
         let (command, rest) = rest.split_at_checked(head.one("command")?.parse().ok()?)?;
         let own = rest.strip_prefix(b"own\n")?;
-        let (uptime, boot) = head.one("uptime")?.split_once(' ')?;
-        let wall = UNIX_EPOCH.checked_add(Duration::from_secs(head.one("since")?.parse().ok()?))?;
         Some(Self {
             destination: SinkAddress {
                 kind: SinkKind::from_name(head.one("kind")?)?,
                 url: head.one("url")?.to_owned(),
             },
-            since: Since { wall, boot: boot.to_owned(), uptime: Duration::from_secs(uptime.parse().ok()?) },
+            since: Since::from_head(&head)?,
             push: Push { method: head.method()?, key: head.key()?, own: families(own), command: families(command) },
-            deletes: head.0.lines().any(|line| line == "deletes"),
+            deletes: head.has("deletes"),
             carried_over: head.all("carried_over").map(str::to_owned).collect(),
             owner: Process::from_text(head.one("owner")?)?,
         })
     }
 }
 
-/// The lines of a key's labels.
-pub(crate) fn label_lines(key: &GroupingKey) -> String {
-    let line =
-        |(name, value): &(String, String)| format!("label {name}={}\n", utf8_percent_encode(value, NON_ALPHANUMERIC));
-    key.labels().iter().map(line).collect()
-}
-
 /// The families of text that we have written.
 pub(crate) fn families(text: &[u8]) -> OwnedFamilies {
     OwnedFamilies::read(vec![Source::new("a push that waited", text.to_vec())], &Context::default()).0
-}
-
-/// The head up to the first empty line, and what follows.
-pub(crate) fn split_head(bytes: &[u8]) -> Option<(FileHead<'_>, &[u8])> {
-    let end = memchr::memmem::find(bytes, b"\n\n")?;
-    Some((FileHead(std::str::from_utf8(bytes.get(..end)?).ok()?), bytes.get(end + 2..)?))
-}
-
-/// Lines of a name, a blank and a value.
-pub(crate) struct FileHead<'t>(&'t str);
-
-impl<'t> FileHead<'t> {
-    pub(crate) fn of(text: &'t str) -> Self {
-        Self(text)
-    }
-
-    pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &'t str> {
-        self.0.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(' '))
-    }
-
-    pub(crate) fn one(&self, name: &'static str) -> Option<&'t str> {
-        self.all(name).next()
-    }
-
-    pub(crate) fn method(&self) -> Option<Method> {
-        let name = self.one("method")?;
-        [Method::Add, Method::Replace, Method::Delete].into_iter().find(|method| method.name() == name)
-    }
-
-    pub(crate) fn key(&self) -> Option<GroupingKey> {
-        let label = |line: &str| {
-            let (name, value) = line.split_once('=')?;
-            Some((name.to_owned(), percent_decode_str(value).decode_utf8().ok()?.into_owned()))
-        };
-        GroupingKey::held(self.all("label").map(label).collect::<Option<_>>()?)
-    }
 }
 
 /// The file of a push while it is written.
@@ -323,9 +179,9 @@ impl EntryWriter {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
-    use super::{EntryWriter, Since, SinkAddress, SinkKind, SpooledPush, families};
+    use super::{EntryWriter, SinkAddress, SinkKind, SpooledPush, families};
     use crate::exposition::encode;
     use crate::grouping::GroupingKey;
     use crate::sink::{Method, Push};
@@ -378,14 +234,5 @@ mod tests {
             flipped[at] ^= 0x10;
             assert!(SpooledPush::from_bytes(&flipped).is_none(), "flipped at {at}");
         }
-    }
-
-    /// A machine without a battery begins in 1970, and a push that it stored then is not fifty years old when its clock is set.
-    #[test]
-    fn a_push_that_was_stored_by_a_wrong_clock_has_no_age() {
-        assert_eq!(Since::at(UNIX_EPOCH + Duration::from_secs(100)).age(), None);
-        let of_this_boot = Since { wall: UNIX_EPOCH, ..Since::now() };
-        assert!(of_this_boot.age().unwrap() < Duration::from_mins(1));
-        assert!(Since::at(UNIX_EPOCH + Duration::from_secs(1_780_000_000)).age().is_some());
     }
 }

@@ -1,7 +1,8 @@
 //! Pushes of one group that wait are sent as one: the one that leaves at the gateway what all of them would have left.
 
-use crate::delivery::spool::entry::{SinkKind, SpooledPush};
+use crate::delivery::spool::entry::SpooledPush;
 use crate::exposition::{Family, OwnedFamilies};
+use crate::sink::address::SinkKind;
 use crate::sink::merge::surviving;
 use crate::sink::{Method, Push};
 
@@ -39,9 +40,10 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
 #[cfg(test)]
 mod tests {
     use super::merge;
-    use crate::delivery::spool::entry::{SinkAddress, SinkKind, SpooledPush, families};
+    use crate::delivery::spool::entry::{SpooledPush, families};
     use crate::exposition::encode;
     use crate::grouping::GroupingKey;
+    use crate::sink::address::{SinkAddress, SinkKind};
     use crate::sink::{Method, Push};
 
     fn spooled(kind: SinkKind, method: Method, [own, command]: [&str; 2]) -> SpooledPush {

@@ -6,12 +6,15 @@ use std::fs;
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::delivery::spool::counts::{RunsFile, counts_of};
-use crate::delivery::spool::digest::digest;
-use crate::delivery::spool::dir::{GroupDir, SpoolDir, is_hex, make_directory, names, read, remove};
-use crate::delivery::spool::entry::{EntryWriter, Since, SinkAddress, SinkKind, SpooledPush, families, split_head};
-use crate::delivery::spool::process::Process;
+use crate::delivery::runs::counts::{RunsFile, counts_of};
+use crate::delivery::spool::entry::{EntryWriter, SpooledPush, families};
+use crate::delivery::state_dir::digest::digest;
+use crate::delivery::state_dir::dir::{GroupDir, SpoolDir, is_hex, make_directory, names, read, remove};
+use crate::delivery::state_dir::head::split_head;
+use crate::delivery::state_dir::process::Process;
+use crate::delivery::state_dir::since::Since;
 use crate::exposition::OwnedFamilies;
+use crate::sink::address::{SinkAddress, SinkKind};
 use crate::sink::{Method, Push};
 
 /// Takes over what an older version left of this group for these destinations, and returns what has to be said. The lock of the

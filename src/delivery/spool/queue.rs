@@ -6,10 +6,13 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::delivery::spool::dir::{GroupDir, is_hex, names, read, remove, remove_unfinished, replace};
 use crate::delivery::spool::entry::SpooledPush;
-use crate::delivery::spool::lock::Lock;
+use crate::delivery::state_dir::dir::{
+    GroupDir, destination_name, is_hex, names, read, remove, remove_unfinished, replace,
+};
+use crate::delivery::state_dir::lock::Lock;
 use crate::files::is_abandoned;
+use crate::sink::SinkAddress;
 
 /// What the names of pushes, and of what a gateway said of pushes, end in.
 const PUSH: &str = ".push";
@@ -41,6 +44,10 @@ pub(crate) struct Listing {
 impl GroupDir {
     pub(crate) fn queue(&self, name: &str) -> QueueDir {
         QueueDir { group: self.clone(), name: name.to_owned(), path: self.path.join(name) }
+    }
+
+    pub(crate) fn queue_to(&self, destination: &SinkAddress) -> QueueDir {
+        self.queue(&destination_name(destination))
     }
 
     /// Every queue of the group.
@@ -132,7 +139,8 @@ impl QueueDir {
         let content = read(&file.path).map_err(|error| Unusable::Unreadable(self.group.state.trouble(&error)))?;
         let Some(content) = content else { return Ok(None) };
         let (bytes, of_this_queue) = (content.len() as u64, |push: &SpooledPush| {
-            self.group.state.group(&push.push.key).name == self.group.name && push.destination.name() == self.name
+            self.group.state.group(&push.push.key).name == self.group.name
+                && destination_name(&push.destination) == self.name
         });
         let push = SpooledPush::from_bytes(&content).filter(of_this_queue);
         let damaged = || Unusable::Damaged(format!("'{}' is damaged", file.path.display()), bytes);
@@ -208,7 +216,7 @@ mod tests {
     use std::fs;
 
     use super::{Listing, Lock, PushVerdict, QueueDir};
-    use crate::delivery::spool::dir::SpoolPath;
+    use crate::delivery::state_dir::dir::SpoolPath;
 
     fn queue() -> (tempfile::TempDir, QueueDir) {
         let directory = tempfile::tempdir().unwrap();

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::delivery::spool::dir::{SpoolDir, names, remove};
-use crate::delivery::spool::lock::{Lock, LockPatience};
-use crate::delivery::spool::process::boot_id;
+use crate::delivery::state_dir::dir::{SpoolDir, names, remove};
+use crate::delivery::state_dir::lock::{Lock, LockPatience};
+use crate::delivery::state_dir::process::boot_id;
 use crate::delivery::timing::LOCK_WAIT;
 
 /// No more waits in one directory, in bytes.
@@ -100,7 +100,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::{NoRoom, ROOM_BYTES, SpoolDir};
-    use crate::delivery::spool::dir::SpoolPath;
+    use crate::delivery::state_dir::dir::SpoolPath;
 
     fn state() -> (tempfile::TempDir, SpoolDir) {
         let directory = tempfile::tempdir().unwrap();

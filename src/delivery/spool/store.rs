@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::delivery::spool::counts::RunsFile;
-use crate::delivery::spool::dir::{GroupDir, SpoolPath, make_directory, sync_directory};
-use crate::delivery::spool::entry::{EntryWriter, SinkAddress, SpooledPush};
-use crate::delivery::spool::lock::{Lock, LockPatience};
-use crate::delivery::spool::mark::{CountsPush, DeadRun, Mark};
+use crate::delivery::runs::counts::RunsFile;
+use crate::delivery::runs::mark::{CountsPush, DeadRun, Mark};
+use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
 use crate::delivery::spool::old::adopt;
 use crate::delivery::spool::queue::QueueDir;
 use crate::delivery::spool::room::{FULL, NoRoom};
+use crate::delivery::state_dir::dir::{GroupDir, SpoolPath, destination_name, make_directory, sync_directory};
+use crate::delivery::state_dir::lock::{Lock, LockPatience};
 use crate::exposition::{Family, OwnedFamilies, encode};
 use crate::grouping::GroupingKey;
 use crate::outcome::{Outcome, RunCounts};
+use crate::sink::address::SinkAddress;
 use crate::sink::push::without_samples;
 use crate::sink::{Method, Push, Sink};
 
@@ -137,7 +138,7 @@ impl SpoolOptions {
         if !matches!(*mark, MarkState::NotYet) {
             return;
         }
-        let destinations = sinks.iter().filter_map(SinkAddress::of).collect();
+        let destinations = sinks.iter().filter_map(Sink::address).collect();
         let push = CountsPush { key: self.key.clone(), prefix: self.prefix.clone(), destinations };
         if let Ok(Some(state)) = self.state_dir.open()
             && let Ok(left) = Mark::leave(&state.group(&self.key), &push)
@@ -183,7 +184,7 @@ impl SpoolOptions {
         begun: Vec<Option<Store<'_>>>,
         (uncounted, compose): (OwnedFamilies, &impl Fn(Option<RunCounts>) -> OwnedFamilies),
     ) -> RunRecord {
-        let destinations: Vec<String> = run.destinations.iter().flatten().map(SinkAddress::name).collect();
+        let destinations: Vec<String> = run.destinations.iter().flatten().map(destination_name).collect();
         let mut said = adopt(group, &destinations);
         said.extend(group.state.exposure());
         let highest = begun.iter().flatten().filter_map(|store| store.queue.list().ok()?.highest()).max().unwrap_or(0);
@@ -258,7 +259,7 @@ struct Store<'s> {
 impl<'s> Store<'s> {
     /// Writes what is known before the run has its number.
     fn begin(options: &'s SpoolOptions, group: &GroupDir, run: &FinalRun<'_>, destination: &SinkAddress) -> Self {
-        let queue = group.queue(&destination.name());
+        let queue = group.queue_to(destination);
         let (method, key, command) = (run.method, options.key.clone(), run.command.clone());
         let push = Push { method, key, own: OwnedFamilies::default(), command };
         let push = SpooledPush::new(destination.clone(), push, options.carried_over.clone());

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::delivery::spool::dir::{explained, make_directory};
-use crate::delivery::spool::process::Process;
+use crate::delivery::state_dir::dir::{explained, make_directory};
+use crate::delivery::state_dir::process::Process;
 use crate::delivery::timing::LOCK_WAIT;
 use crate::files::{FileLock, reason};
 use crate::http::deadline::Deadline;

@@ -3,13 +3,13 @@
 
 use std::time::SystemTime;
 
-use crate::delivery::spool::drain::{Drain, Drained, OwnPush, SendNote};
-use crate::delivery::spool::entry::{SinkAddress, SpooledPush};
-use crate::delivery::spool::lock::{Lock, LockPatience, NoLock};
+use crate::delivery::sending::drain::{Drain, Drained, OwnPush, SendNote};
+use crate::delivery::sending::start_times::StartTimes;
+use crate::delivery::spool::entry::SpooledPush;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir};
 use crate::delivery::spool::room::FULL;
-use crate::delivery::spool::start_times::StartTimes;
 use crate::delivery::spool::store::{Receipt, RunRecord, SpoolOptions, StoredPush, read_runs};
+use crate::delivery::state_dir::lock::{Lock, LockPatience, NoLock};
 use crate::delivery::timing::{FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT};
 use crate::http::deadline::Deadline;
 use crate::http::error::{Fault, Phase};
@@ -40,12 +40,12 @@ impl StoredPush {
 impl SpoolOptions {
     /// Whether a final push to this sink waits when it fails, where the directory can be used.
     pub(crate) fn keeps(&self, sink: &Sink) -> bool {
-        self.state_dir.is_wanted() && SinkAddress::of(sink).is_some()
+        self.state_dir.is_wanted() && sink.address().is_some()
     }
 
     fn queue(&self, sink: &Sink) -> Option<QueueDir> {
-        let destination = SinkAddress::of(sink)?;
-        Some(self.state_dir.open_existing().ok()?.group(&self.key).queue(&destination.name()))
+        let destination = sink.address()?;
+        Some(self.state_dir.open_existing().ok()?.group(&self.key).queue_to(&destination))
     }
 
     /// Sends the final push of a run, kept or not, with what waits of its group.
@@ -100,7 +100,7 @@ impl SpoolOptions {
         if let Some(known) = number.and_then(|number| known(queue, number, &note, sink)) {
             return Drained { result: Some(known), ..Drained::default() };
         }
-        let Some(destination) = SinkAddress::of(sink) else { return Drained::default() };
+        let Some(destination) = sink.address() else { return Drained::default() };
         let own = SpooledPush::new(destination, push.clone(), self.carried_over.clone());
         let started = own.start().map(|(_, start)| start);
         let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };

@@ -9,21 +9,22 @@ use std::time::{Duration, SystemTime};
 
 use nix::unistd::geteuid;
 
-use crate::delivery::spool::dir::{GroupDir, SpoolDir, belongs_to, make_directory, names, remove};
-use crate::delivery::spool::drain::{Drain, Drained};
-use crate::delivery::spool::entry::{EntryWriter, SinkAddress, SpooledPush};
-use crate::delivery::spool::lock::{Lock, LockPatience, NoLock};
-use crate::delivery::spool::mark::{CountsPush, DeadRun};
+use crate::delivery::runs::mark::{CountsPush, DeadRun};
+use crate::delivery::sending::drain::{Drain, Drained};
+use crate::delivery::sending::start_times::StartTimes;
+use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
 use crate::delivery::spool::merge::merge;
 use crate::delivery::spool::old::{adopt, old_groups};
 use crate::delivery::spool::queue::{QueueDir, Unusable};
 use crate::delivery::spool::room::NoRoom;
-use crate::delivery::spool::start_times::StartTimes;
 use crate::delivery::spool::store::read_runs;
+use crate::delivery::state_dir::dir::{GroupDir, SpoolDir, belongs_to, make_directory, names, remove};
+use crate::delivery::state_dir::lock::{Lock, LockPatience, NoLock};
 use crate::delivery::timing::LOCK_WAIT;
 use crate::exposition::OwnedFamilies;
 use crate::files::is_abandoned;
 use crate::outcome::RunCounts;
+use crate::sink::address::SinkAddress;
 use crate::sink::{Limits, Method, Push, Sink};
 
 impl SpoolDir {
@@ -101,7 +102,7 @@ fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamil
         for (destination, CountsPush { key, prefix, .. }) in to {
             let (key, own) = (key.clone(), compose(prefix, runs.counts));
             let push = Push { method: Method::Add, key, own, command: OwnedFamilies::default() };
-            let queue = group.queue(&destination.name());
+            let queue = group.queue_to(destination);
             make_directory(&queue.path)?;
             let writer = EntryWriter::of(&queue.path, &SpooledPush::new(destination.clone(), push, Vec::new()))?;
             if let Err(NoRoom::Failed(why)) = queue.persist(writer, &format!("{:010}", runs.last)) {
@@ -178,13 +179,13 @@ mod tests {
     use std::fs;
 
     use super::{CountsPush, OwnedFamilies, SinkAddress, SpoolDir};
-    use crate::delivery::spool::dir::SpoolPath;
-    use crate::delivery::spool::entry::SinkKind;
-    use crate::delivery::spool::mark::Mark;
-    use crate::delivery::spool::process::Process;
+    use crate::delivery::runs::mark::Mark;
+    use crate::delivery::state_dir::dir::SpoolPath;
+    use crate::delivery::state_dir::process::Process;
     use crate::exposition::Family;
     use crate::grouping::GroupingKey;
     use crate::outcome::RunCounts;
+    use crate::sink::address::SinkKind;
 
     fn counts(prefix: &str, counts: RunCounts) -> OwnedFamilies {
         vec![Family::gauge(format!("{prefix}lost"), "").sample(&[], counts.lost.to_string())].into()

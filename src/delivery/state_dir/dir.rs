@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, eaccess, geteuid};
 
-use crate::delivery::spool::digest::digest;
+use crate::delivery::state_dir::digest::digest;
 use crate::files::{Bounded, Links, follow_links, is_abandoned, open, read_bounded, reason, reason_at, temporary};
 use crate::grouping::GroupingKey;
+use crate::sink::address::SinkAddress;
 
 /// The state directory that is used without being named, where it exists and is writable.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/pushwrap";
@@ -157,6 +158,13 @@ impl GroupDir {
 /// The name of a group's directory.
 pub(crate) fn group_name(key: &GroupingKey) -> String {
     digest(&[key.path().as_bytes()])
+}
+
+/// The name of the directories of a destination.
+pub(crate) fn destination_name(destination: &SinkAddress) -> String {
+    let mut name = digest(&[destination.to_text().as_bytes()]);
+    name.truncate(16);
+    name
 }
 
 /// Makes a directory for its owner alone, where it is not there. The one above must be: a path that was mistyped is not made.

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::delivery::sending::outage::Outage;
+use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
-use crate::delivery::spool::lock::Lock;
 use crate::delivery::spool::merge::merge;
-use crate::delivery::spool::outage::Outage;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir, QueueFile};
-use crate::delivery::spool::start_times::StartTimes;
+use crate::delivery::state_dir::lock::Lock;
 use crate::delivery::timing::LONGEST_WAIT;
 use crate::http::error::{Failure, Fault};
 use crate::sink::delivered::Delivered;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crate::delivery::spool::dir::{GroupDir, names, read, remove, remove_unfinished, replace};
-use crate::delivery::spool::mark::{DeadRun, MARK, Mark};
+use crate::delivery::runs::mark::{DeadRun, MARK, Mark};
+use crate::delivery::state_dir::dir::{GroupDir, names, read, remove, remove_unfinished, replace};
 use crate::outcome::{Outcome, RunCounts};
 
 /// The first line of the file of counts.
@@ -105,9 +105,9 @@ mod tests {
     use std::fs;
 
     use super::{DeadRun, GroupDir, Mark, RunsFile};
-    use crate::delivery::spool::dir::{SpoolPath, make_directory};
-    use crate::delivery::spool::mark::CountsPush;
-    use crate::delivery::spool::process::Process;
+    use crate::delivery::runs::mark::CountsPush;
+    use crate::delivery::state_dir::dir::{SpoolPath, make_directory};
+    use crate::delivery::state_dir::process::Process;
     use crate::grouping::GroupingKey;
     use crate::outcome::Outcome;
 

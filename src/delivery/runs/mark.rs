@@ -6,12 +6,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::delivery::spool::dir::{GroupDir, make_directory, unfinished};
-use crate::delivery::spool::entry::{FileHead, SinkAddress, label_lines};
-use crate::delivery::spool::process::Process;
+use crate::delivery::state_dir::dir::{GroupDir, make_directory, unfinished};
+use crate::delivery::state_dir::head::{FileHead, label_lines};
+use crate::delivery::state_dir::process::Process;
 use crate::files::{Links, open};
 use crate::grouping::GroupingKey;
 use crate::outcome::Outcome;
+use crate::sink::address::SinkAddress;
 
 /// What the names of marks end in.
 pub(crate) const MARK: &str = ".mark";
@@ -115,6 +116,7 @@ impl DeadRun {
 impl GroupDir {
     /// Whether runs of the group have left marks.
     pub(crate) fn has_marks(&self) -> bool {
-        crate::delivery::spool::dir::names(&self.path).is_ok_and(|names| names.iter().any(|name| name.ends_with(MARK)))
+        crate::delivery::state_dir::dir::names(&self.path)
+            .is_ok_and(|names| names.iter().any(|name| name.ends_with(MARK)))
     }
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use crate::delivery::spool::dir::{SpoolDir, is_hex, make_directory, names, remove};
 use crate::delivery::spool::queue::QueueDir;
+use crate::delivery::state_dir::dir::{SpoolDir, is_hex, make_directory, names, remove};
 
 /// The file that says that an outage has been reported.
 const REPORTED: &str = "reported";
