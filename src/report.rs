@@ -133,7 +133,7 @@ impl RunIdentity {
 
     /// What a failing or a skipped run says nothing about, so that it stays where a report replaces an older one as a whole.
     #[must_use]
-    pub fn lasting_names(&self) -> Vec<String> {
+    pub fn carried_over_names(&self) -> Vec<String> {
         [LAST_SUCCESS, LAST_SKIPPED, SUCCESS].map(|metric| self.name(metric)).to_vec()
     }
 

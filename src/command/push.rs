@@ -103,8 +103,13 @@ fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> 
         Destination::Gateways(gateways) => gateways,
     };
     let Some(key) = &reporting.key else { return false };
-    let push =
-        Push { method: reporting.on_success, key: key.clone(), own: OwnedFamilies::default(), command: families };
+    let push = Push {
+        method: reporting.on_success,
+        key: key.clone(),
+        own: OwnedFamilies::default(),
+        command: families,
+        carried_over: Vec::new(),
+    };
     if reporting.dry_run {
         for gateway in gateways {
             print_request(gateway, &push, console);

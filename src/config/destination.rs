@@ -1,6 +1,6 @@
 //! Who gets the report: gateways, a file, a receiver of remote write; and where pushes wait that failed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::connection::Connection;
 use super::source::{Resolver, are_given};
@@ -8,7 +8,7 @@ use super::usage_error::UsageError;
 use crate::cli;
 use crate::delivery::SpoolPath;
 use crate::http::{BaseUrl, Endpoint};
-use crate::sink::FileTarget;
+use crate::sink::{FileSink, RemoteWrite, Sink};
 
 /// Who gets the metrics.
 #[derive(Debug)]
@@ -56,34 +56,20 @@ pub(super) fn resolve_destination(
     Ok(if gateways.is_empty() { Destination::Nowhere } else { Destination::Gateways(gateways) })
 }
 
-/// What a report goes to besides gateways.
-pub(super) struct Sinks {
-    pub(super) output: Option<FileTarget>,
-    pub(super) remote_write: Option<Endpoint>,
-    pub(super) state_dir: SpoolPath,
-}
-
-impl Sinks {
-    /// Only the run form has these options; their variables mean nothing to `push`.
-    pub(super) fn resolve(
-        resolver: &mut Resolver,
-        options: Option<&cli::SinkOptions>,
-        connection: &Connection,
-    ) -> Result<Self, UsageError> {
-        let Some(options) = options else {
-            return Ok(Self { output: None, remote_write: None, state_dir: SpoolPath::None });
-        };
-        let target = |path: PathBuf| match path.as_os_str().as_encoded_bytes() {
-            b"-" => FileTarget::Stderr,
-            _ => FileTarget::File(path),
-        };
-        let url = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
-        Ok(Self {
-            output: resolver.path("output", options.output.as_deref()).map(target),
-            remote_write: url.map(|url| connection.gateway(url)),
-            state_dir: state_dir(resolver, options.state_dir.as_deref()),
-        })
-    }
+/// The sinks besides gateways, and the state directory. Only the run form has these options; their variables mean nothing to `push`.
+pub(super) fn resolve_other_sinks(
+    resolver: &mut Resolver,
+    options: Option<&cli::SinkOptions>,
+    connection: &Connection,
+) -> Result<(Vec<Sink>, SpoolPath), UsageError> {
+    let Some(options) = options else { return Ok((Vec::new(), SpoolPath::None)) };
+    let remote_write = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
+    let output = resolver.path("output", options.output.as_deref());
+    let sinks = [
+        remote_write.map(|url| Sink::RemoteWrite(RemoteWrite { endpoint: connection.gateway(url) })),
+        output.map(|path| Sink::File(FileSink::named(path))),
+    ];
+    Ok((sinks.into_iter().flatten().collect(), state_dir(resolver, options.state_dir.as_deref())))
 }
 
 pub(super) fn remote_write_url(text: &str) -> Result<BaseUrl, String> {

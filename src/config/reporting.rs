@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::destination::{Destination, Sinks, resolve_destination};
+use super::destination::{Destination, resolve_destination, resolve_other_sinks};
 use super::grouping_key::{self, Fallbacks, KeyOptions};
 use super::source::{Complaints, Resolver, values};
 use super::usage_error::UsageError;
@@ -11,8 +11,8 @@ use crate::cli;
 use crate::console::Volume;
 use crate::delivery::SpoolPath;
 use crate::grouping::GroupingKey;
-use crate::http::{Deadline, Endpoint};
-use crate::sink::{FileTarget, Method};
+use crate::http::Deadline;
+use crate::sink::{Method, Sink};
 
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -23,10 +23,8 @@ pub struct Reporting {
     pub key: Option<GroupingKey>,
     /// Who gets the metrics.
     pub destination: Destination,
-    /// `--output`: a file or standard error, besides.
-    pub output: Option<FileTarget>,
-    /// `--remote-write`: a receiver, besides; its URL is the whole address.
-    pub remote_write: Option<Endpoint>,
+    /// The sinks besides gateways: `--remote-write` and `--output`.
+    pub other_sinks: Vec<Sink>,
     /// `--state-dir`: where pushes that failed wait and runs are counted.
     pub state_dir: SpoolPath,
     /// What is wrong in the environment or the env file: said, and then nothing is pushed.
@@ -51,7 +49,17 @@ impl Reporting {
     /// Whether somebody besides gateways gets the report.
     #[must_use]
     pub fn has_other_sink(&self) -> bool {
-        self.output.is_some() || self.remote_write.is_some()
+        !self.other_sinks.is_empty()
+    }
+
+    /// All sinks, the gateways first.
+    #[must_use]
+    pub fn sinks(&self) -> Vec<Sink> {
+        let gateways = match &self.destination {
+            Destination::Gateways(gateways) => gateways.as_slice(),
+            Destination::Unnamed | Destination::Nowhere => &[],
+        };
+        gateways.iter().cloned().map(Sink::Pushgateway).chain(self.other_sinks.iter().cloned()).collect()
     }
 
     /// When a push that begins now has to be over. A gateway that cannot be reached at all is tried again for `patience`.
@@ -95,12 +103,12 @@ pub(super) fn resolve_reporting(
     let (run, sinks) = run.unzip();
     let connection = Connection::resolve(resolver, connection, volume)?;
     let gateways = resolve_destination(resolver, &destination.url, &connection)?;
-    let Sinks { output, remote_write, state_dir } = Sinks::resolve(resolver, sinks, &connection)?;
+    let (other_sinks, state_dir) = resolve_other_sinks(resolver, sinks, &connection)?;
     let mut warnings = Vec::new();
     let cli::DestinationOptions { job, label, instance, .. } = destination;
     let options = KeyOptions { job: job.as_deref(), labels: label, instance: instance.as_deref() };
     let key = grouping_key::resolve(resolver, options, fallbacks, &mut warnings)?;
-    if !matches!(gateways, Destination::Gateways(_)) && output.is_none() && remote_write.is_none() {
+    if !matches!(gateways, Destination::Gateways(_)) && other_sinks.is_empty() {
         warnings.clear();
     }
     let on_success = resolve_method(resolver, destination.replace, run.is_some_and(|run| run.delete_on_success))?;
@@ -110,8 +118,7 @@ pub(super) fn resolve_reporting(
     Ok(Reporting {
         key,
         destination: gateways,
-        output,
-        remote_write,
+        other_sinks,
         state_dir,
         troubles: Vec::new(),
         warnings,

@@ -234,14 +234,14 @@ mod tests {
 
     use super::{Deadline, Dispatcher, Duration, Endpoint, Job, LazyPush, Push, PushKind, SpoolOptions, thread};
     use crate::delivery::SpoolPath;
-    use crate::exposition::{Family, OwnedFamilies};
+    use crate::exposition::Family;
     use crate::grouping::GroupingKey;
     use crate::sink::Method;
 
     fn push() -> LazyPush {
         let own = vec![Family::gauge("x", "").sample(&[], "1")].into();
         let key = GroupingKey::new("a", []).unwrap();
-        Push { method: Method::Add, key, own, command: OwnedFamilies::default() }.into()
+        Push { method: Method::Add, own, ..Push::deletion(key) }.into()
     }
 
     /// What `submit` does where no thread can be made: the final push goes out on the caller's thread, others are left out.
@@ -270,8 +270,8 @@ mod tests {
     /// A dispatcher to a gateway that is down, with a state directory.
     fn with_spool(directory: &tempfile::TempDir) -> Dispatcher {
         let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().composed().key.clone());
-        let (prefix, carried_over, budget, run) = (String::new(), Vec::new(), Duration::from_secs(1), Arc::default());
-        let spool = SpoolOptions { state_dir, key, prefix, carried_over, budget, run };
+        let (prefix, budget, run) = (String::new(), Duration::from_secs(1), Arc::default());
+        let spool = SpoolOptions { state_dir, key, prefix, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)
     }
 

@@ -77,9 +77,8 @@ impl ReportBuilder {
 
     pub(super) fn spool(&self) -> Option<SpoolOptions> {
         let (key, run) = (self.key.clone()?, Arc::clone(&self.run));
-        let carried_over = self.identity.lasting_names();
         let (state_dir, prefix) = (self.state_dir.clone(), self.identity.prefix.clone());
-        Some(SpoolOptions { state_dir, key, prefix, carried_over, budget: self.budget, run })
+        Some(SpoolOptions { state_dir, key, prefix, budget: self.budget, run })
     }
 
     /// The metrics files as they are now. While the command runs only what a push beside it can carry: what we take of the
@@ -154,7 +153,8 @@ impl ReportBuilder {
         (method, destinations): (Method, Vec<Option<SinkAddress>>),
     ) -> Option<RunRecord> {
         let (Some(spool), Stage::Ended(_, outcome)) = (self.spool(), stage) else { return None };
-        let run = FinalRun { outcome: *outcome, method, command, destinations };
+        let carried_over = self.identity.carried_over_names();
+        let run = FinalRun { outcome: *outcome, method, command, carried_over, destinations };
         Some(spool.record(&run, |counts| self.own(stage, snapshot, (facts, counts))))
     }
 

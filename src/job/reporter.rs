@@ -12,13 +12,10 @@ use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHAB
 use crate::delivery::{Dispatcher, LazyPush, Report};
 use crate::exposition::Diagnostic;
 use crate::grouping::GroupingKey;
-use crate::http::{Deadline, Endpoint};
+use crate::http::Deadline;
 use crate::outcome::Outcome;
 use crate::report::{RunIdentity, Stage};
-use crate::sink::{
-    Delivered, FileSink, FileTarget, Method, Push, PushKind, RemoteWrite, Sink, print_remote_write_request,
-    print_request,
-};
+use crate::sink::{Delivered, Method, Push, PushKind, Sink};
 use crate::textfile::{TextfileContents, say_findings, within};
 
 use super::report_builder::{Composed, Files, Parsed, ReportBuilder, RunSnapshot, TextfileFindings};
@@ -39,7 +36,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(mut reporting: Reporting, identity: RunIdentity, files: Files, console: Console) -> Self {
+    pub(super) fn new(reporting: Reporting, identity: RunIdentity, files: Files, console: Console) -> Self {
         for line in reporting.warnings.iter().chain(&reporting.troubles) {
             console.warn(line);
         }
@@ -53,7 +50,7 @@ impl Reporter {
             run: Arc::default(),
         };
         let sends = reporting.troubles.is_empty() && !reporting.dry_run;
-        let sinks = if sends { sinks(&mut reporting, &builder) } else { Vec::new() };
+        let sinks = if sends { reporting.sinks() } else { Vec::new() };
         let dispatcher = (!sinks.is_empty()).then(|| {
             let dispatcher = Dispatcher::new(sinks);
             builder.spool().into_iter().fold(dispatcher, Dispatcher::with_spool)
@@ -199,7 +196,7 @@ impl Reporter {
         Some(LazyPush::new(move || {
             let parsed = builder.parse(snapshot, builder.read_textfiles(snapshot));
             let Composed { own, command, .. } = builder.compose(&stage, snapshot, parsed);
-            Push { method: Method::Add, key, own, command }
+            Push { method: Method::Add, key, own, command, carried_over: builder.identity.carried_over_names() }
         }))
     }
 
@@ -219,7 +216,7 @@ impl Reporter {
                 None => builder.compose(&stage, snapshot, parsed),
             };
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = findings;
-            (Push { method, key, own, command }, record)
+            (Push { method, key, own, command, carried_over: builder.identity.carried_over_names() }, record)
         }))
     }
 
@@ -353,40 +350,17 @@ impl Reporter {
     /// `--dry-run`: the request that would have been sent.
     fn dry_run(&self, stage: &Stage, composed: &Composed) {
         self.say_findings(&composed.findings);
-        let gateways: &[Endpoint] = match &self.reporting.destination {
-            Destination::Gateways(gateways) => gateways,
-            Destination::Unnamed | Destination::Nowhere => &[],
-        };
-        if gateways.is_empty() && self.reporting.has_other_sink() {
+        if !matches!(self.reporting.destination, Destination::Gateways(_)) && self.reporting.has_other_sink() {
             write_stderr(&composed.text());
         }
         let Some(key) = self.builder.key.clone() else { return };
         let (own, command) = (composed.own.clone(), composed.command.clone());
-        let push = Push { method: self.method(stage), key, own, command };
-        for gateway in gateways {
-            print_request(gateway, &push, self.console);
-        }
-        if let Some(endpoint) = &self.reporting.remote_write {
-            let remote = RemoteWrite { endpoint: endpoint.clone() };
-            print_remote_write_request(&remote, &push, self.console);
-        }
-        if let Some(FileTarget::File(path)) = &self.reporting.output {
-            self.console.warn(format!("not written: '{}'", path.display()));
+        let carried_over = self.builder.identity.carried_over_names();
+        let push = Push { method: self.method(stage), key, own, command, carried_over };
+        for sink in self.reporting.sinks() {
+            sink.dry_run(&push, self.console);
         }
     }
-}
-
-/// Everybody who gets the reports.
-fn sinks(reporting: &mut Reporting, builder: &ReportBuilder) -> Vec<Sink> {
-    let gateways = match &mut reporting.destination {
-        Destination::Gateways(gateways) => std::mem::take(gateways),
-        Destination::Unnamed | Destination::Nowhere => Vec::new(),
-    };
-    let remote_write = reporting.remote_write.take().map(|endpoint| RemoteWrite { endpoint });
-    let lasting = builder.identity.lasting_names();
-    let output = reporting.output.take().map(|target| FileSink { target, lasting });
-    let sinks = gateways.into_iter().map(Sink::Pushgateway);
-    sinks.chain(remote_write.map(Sink::RemoteWrite)).chain(output.map(Sink::File)).collect()
 }
 
 /// What came of the report of a run that is over.

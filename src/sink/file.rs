@@ -28,16 +28,7 @@ const UNFINISHED: (&str, &str) = (".pushwrap-", ".tmp");
 
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSink {
-    /// Where it goes.
-    pub target: FileTarget,
-    /// The families that stay from the file that is replaced where a final report has none: the last success above all.
-    pub lasting: Vec<String>,
-}
-
-/// Where an `--output` goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileTarget {
+pub enum FileSink {
     /// Standard error; final reports only.
     Stderr,
     /// A file.
@@ -45,25 +36,31 @@ pub enum FileTarget {
 }
 
 impl FileSink {
+    /// The value of `--output`, where `-` is standard error.
+    #[must_use]
+    pub fn named(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stderr } else { Self::File(path) }
+    }
+
     /// Its name in messages.
     pub(crate) fn name(&self) -> String {
-        match &self.target {
-            FileTarget::Stderr => "-".to_owned(),
-            FileTarget::File(path) => path.display().to_string(),
+        match self {
+            Self::Stderr => "-".to_owned(),
+            Self::File(path) => path.display().to_string(),
         }
     }
 
     /// Writes a report, with the labels of the group on every sample.
     pub(crate) fn deliver(&self, push: &Push, kind: PushKind) -> Result<Delivered, Failure> {
-        let written = match &self.target {
-            FileTarget::Stderr => {
+        let written = match self {
+            Self::Stderr => {
                 if kind == PushKind::Final {
                     write_stderr(&encode_with_labels(push.families(), push.key.labels()));
                 }
                 Ok(Written::Replaced)
             }
-            FileTarget::File(path) => follow_links(path)
-                .and_then(|path| self.content(&path, push, kind).and_then(|content| replace(&path, &content))),
+            Self::File(path) => follow_links(path)
+                .and_then(|path| content(&path, push, kind).and_then(|content| replace(&path, &content))),
         };
         let done = |written: Written| Delivered { tries: 1, notes: self.notes(written), ..Delivered::default() };
         written.map(done).map_err(|error| {
@@ -76,22 +73,22 @@ impl FileSink {
         let in_place = || format!("'{}' cannot be replaced: it is written in place", self.name());
         (written == Written::InPlace).then(in_place).into_iter().collect()
     }
+}
 
-    /// The report, and what stays of the old file: while the command runs everything that the report does not replace, as at
-    /// a gateway after a POST; of a final report what lasts.
-    fn content(&self, path: &Path, push: &Push, kind: PushKind) -> io::Result<Vec<u8>> {
-        let old_sources = [Source::new("the old file", previous(path)?)];
-        let old = read(&old_sources, &Context::default()).families;
-        let stays = |family: &&Family<'_>| {
-            let lasts = kind != PushKind::Final
-                || push.tells_of_skip_alone()
-                || self.lasting.iter().any(|name| name == family.name());
-            lasts && is_of_group(family, &push.key)
-        };
-        let mut content = encode_with_labels(push.families(), push.key.labels());
-        content.extend(encode(surviving(&old, push.families()).filter(stays)));
-        Ok(content)
-    }
+/// The report, and what stays of the old file: while the command runs everything that the report does not replace, as at
+/// a gateway after a POST; of a final report what lasts.
+fn content(path: &Path, push: &Push, kind: PushKind) -> io::Result<Vec<u8>> {
+    let old_sources = [Source::new("the old file", previous(path)?)];
+    let old = read(&old_sources, &Context::default()).families;
+    let stays = |family: &&Family<'_>| {
+        let lasts = kind != PushKind::Final
+            || push.tells_of_skip_alone()
+            || push.carried_over.iter().any(|name| name == family.name());
+        lasts && is_of_group(family, &push.key)
+    };
+    let mut content = encode_with_labels(push.families(), push.key.labels());
+    content.extend(encode(surviving(&old, push.families()).filter(stays)));
+    Ok(content)
 }
 
 /// The value of a group's only sample of a family in the file.
@@ -154,21 +151,16 @@ fn clear_abandoned(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
-    use super::{FileSink, FileTarget};
+    use super::FileSink;
     use crate::exposition::{Context, OwnedFamilies, Source};
     use crate::grouping::GroupingKey;
     use crate::sink::push::{Method, Push, PushKind};
 
-    fn output(path: PathBuf) -> FileSink {
-        FileSink { target: FileTarget::File(path), lasting: vec!["last".to_owned()] }
-    }
-
     fn push(job: &str, body: &str) -> Push {
         let (command, _) = OwnedFamilies::read(vec![Source::new("f", body.as_bytes().to_vec())], &Context::default());
         let key = GroupingKey::new(job, []).unwrap();
-        Push { method: Method::Add, key, own: OwnedFamilies::default(), command }
+        Push { method: Method::Add, key, own: OwnedFamilies::default(), command, carried_over: vec!["last".to_owned()] }
     }
 
     const FIRST: &str = "# TYPE last gauge\nlast 5\n# TYPE x gauge\nx{l=\"1\"} 1\n# TYPE w histogram\nw_bucket{le=\"+Inf\"} 1\nw_sum 1\nw_count 1\n";
@@ -176,7 +168,7 @@ mod tests {
     #[test]
     fn a_final_report_keeps_what_lasts() {
         let directory = tempfile::tempdir().unwrap();
-        let output = output(directory.path().join("m.prom"));
+        let output = FileSink::File(directory.path().join("m.prom"));
         let text = || fs::read_to_string(directory.path().join("m.prom")).unwrap();
         output.deliver(&push("a", FIRST), PushKind::Final).unwrap();
         assert!(text().contains("x{l=\"1\",job=\"a\"} 1\n") && text().contains("last{job=\"a\"} 5\n"), "{}", text());
@@ -190,7 +182,7 @@ mod tests {
     #[test]
     fn a_running_report_keeps_everything_that_it_does_not_replace_or_collide_with() {
         let directory = tempfile::tempdir().unwrap();
-        let output = output(directory.path().join("m.prom"));
+        let output = FileSink::File(directory.path().join("m.prom"));
         output.deliver(&push("a", FIRST), PushKind::Final).unwrap();
         let text = |body: &str| {
             output.deliver(&push("a", body), PushKind::Heartbeat).unwrap();

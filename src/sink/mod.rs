@@ -18,7 +18,7 @@ mod transfer;
 pub use address::{SinkAddress, SinkKind};
 pub use delivered::{Delivered, Limits};
 pub use dry_run::{curl_command, print_remote_write_request, print_request, request_text};
-pub use file::{FileSink, FileTarget};
+pub use file::FileSink;
 pub use held_page::HeldPage;
 pub use identify::{ServerInfo, ServerKind, identify, probe_remote_write};
 pub use inventory::{Clock, Group, Inventory, PushTime, Series, inventory};
@@ -30,6 +30,7 @@ pub(crate) use delivered::DeliveryResult;
 use pushgateway::Pushgateway;
 use transfer::transfer;
 
+use crate::console::Console;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint, Failure, Fault};
 
@@ -80,7 +81,7 @@ impl Sink {
     /// Whether it is standard error.
     #[must_use]
     pub fn is_stderr(&self) -> bool {
-        matches!(self, Self::File(FileSink { target: FileTarget::Stderr, .. }))
+        matches!(self, Self::File(FileSink::Stderr))
     }
 
     /// Hands a report over.
@@ -92,13 +93,23 @@ impl Sink {
         }
     }
 
+    /// Says what would be sent, and sends nothing.
+    pub(crate) fn dry_run(&self, push: &Push, console: Console) {
+        match self {
+            Self::Pushgateway(gateway) => print_request(gateway, push, console),
+            Self::RemoteWrite(remote) => print_remote_write_request(remote, push, console),
+            Self::File(FileSink::File(path)) => console.warn(format!("not written: '{}'", path.display())),
+            Self::File(FileSink::Stderr) => {}
+        }
+    }
+
     /// The value of a group's metric as it is held there; `None` where it is not, or where nobody can tell.
     pub(crate) fn value(&self, key: &GroupingKey, name: &str, deadline: Deadline) -> Option<f64> {
         match self {
             Self::Pushgateway(gateway) => {
                 inventory(gateway, &[name.to_owned()], deadline).ok()?.group(key)?.value(name)
             }
-            Self::File(FileSink { target: FileTarget::File(path), .. }) => file::value_in(path, key, name),
+            Self::File(FileSink::File(path)) => file::value_in(path, key, name),
             Self::File(_) | Self::RemoteWrite(_) => None,
         }
     }

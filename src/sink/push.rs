@@ -39,6 +39,9 @@ pub struct Push {
     pub own: OwnedFamilies,
     /// The command's metrics, without which the push is tried where the gateway refuses it because of them.
     pub command: OwnedFamilies,
+    /// Names of own families that stay from an older report where this one has none: the last success above all. A Pushgateway
+    /// keeps them by itself.
+    pub carried_over: Vec<String>,
 }
 
 /// What the name of the own family ends in that every report of a run has.
@@ -51,7 +54,13 @@ impl Push {
     /// Deletes the group.
     #[must_use]
     pub fn deletion(key: GroupingKey) -> Self {
-        Self { method: Method::Delete, key, own: OwnedFamilies::default(), command: OwnedFamilies::default() }
+        Self {
+            method: Method::Delete,
+            key,
+            own: OwnedFamilies::default(),
+            command: OwnedFamilies::default(),
+            carried_over: Vec::new(),
+        }
     }
 
     /// Whether it tells of a run that did not run the job: it changes nothing that another run has told.

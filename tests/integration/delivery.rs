@@ -20,7 +20,7 @@ pub(crate) fn gateway(url: &str) -> Endpoint {
 /// A push of metrics that stand for a run's own.
 pub(crate) fn push(method: Method, job: &str, own: &str) -> Push {
     let (key, own) = (GroupingKey::new(job, []).unwrap(), families(own));
-    Push { method, key, own, command: OwnedFamilies::default() }
+    Push { method, key, own, command: OwnedFamilies::default(), carried_over: Vec::new() }
 }
 
 pub(crate) fn families(text: &str) -> OwnedFamilies {

@@ -13,7 +13,7 @@ use crate::console::span;
 use crate::delivery::{SpoolPath, waiting_pushes};
 use crate::files::{directory_of, reason, reason_at};
 use crate::http::{Deadline, Endpoint};
-use crate::sink::{FileTarget, ServerInfo, ServerKind, identify, probe_remote_write};
+use crate::sink::{FileSink, RemoteWrite, ServerInfo, ServerKind, Sink, identify, probe_remote_write};
 
 /// Clocks further apart than this make ages and alerts wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
@@ -82,14 +82,17 @@ pub(super) fn examine(config: &DoctorConfig) -> Vec<DoctorCheck> {
         }
         Destination::Unnamed => {}
     }
-    if let Some((endpoint, key)) = reporting.remote_write.as_ref().zip(reporting.key.as_ref()) {
-        checks.push(match probe_remote_write(endpoint, key, deadline) {
-            Ok(()) => check(CheckLevel::Good, format!("'{}'", endpoint.url), "it takes remote write"),
-            Err(failure) => check(CheckLevel::Problem, "--remote-write", failure.to_string()),
-        });
-    }
-    if let Some(FileTarget::File(path)) = &reporting.output {
-        checks.push(output_check(path));
+    for sink in &reporting.other_sinks {
+        match (sink, &reporting.key) {
+            (Sink::RemoteWrite(RemoteWrite { endpoint }), Some(key)) => {
+                checks.push(match probe_remote_write(endpoint, key, deadline) {
+                    Ok(()) => check(CheckLevel::Good, format!("'{}'", endpoint.url), "it takes remote write"),
+                    Err(failure) => check(CheckLevel::Problem, "--remote-write", failure.to_string()),
+                });
+            }
+            (Sink::File(FileSink::File(path)), _) => checks.push(output_check(path)),
+            _ => {}
+        }
     }
     checks.extend(state_checks(&reporting.state_dir));
     checks.extend(memory_checks());

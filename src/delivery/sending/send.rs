@@ -101,7 +101,7 @@ impl SpoolOptions {
             return Drained { result: Some(known), ..Drained::default() };
         }
         let Some(destination) = sink.address() else { return Drained::default() };
-        let own = SpooledPush::new(destination, push.clone(), self.carried_over.clone());
+        let own = SpooledPush::new(destination, push.clone());
         let started = own.start().map(|(_, start)| start);
         let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };
         let drained = drain.run(&lock, Some(OwnPush { number, push: own }));

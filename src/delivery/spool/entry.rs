@@ -33,17 +33,15 @@ pub struct SpooledPush {
     pub push: Push,
     /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
     pub(crate) deletes: bool,
-    /// The families of it that a receiver of remote write is told again.
-    pub(crate) carried_over: Vec<String>,
     /// Who has stored it.
     pub(crate) owner: Process,
 }
 
 impl SpooledPush {
     /// A push that waits from now on.
-    pub(crate) fn new(destination: SinkAddress, push: Push, carried_over: Vec<String>) -> Self {
+    pub(crate) fn new(destination: SinkAddress, push: Push) -> Self {
         let (since, owner) = (Since::now(), Process::own().clone());
-        Self { destination, since, push, deletes: false, carried_over, owner }
+        Self { destination, since, push, deletes: false, owner }
     }
 
     /// Since when it waits, by the wall's clock.
@@ -77,12 +75,12 @@ impl SpooledPush {
     }
 
     fn head(&self) -> String {
-        let Self { destination, since, push, deletes, carried_over, owner } = self;
+        let Self { destination, since, push, deletes, owner } = self;
         let mut head = format!("{HEAD}{}", since.to_lines());
         let _ = writeln!(head, "owner {}\nkind {}\nurl {}", owner.to_text(), destination.kind.name(), destination.url);
         let _ = writeln!(head, "method {}", push.method.name());
         head.push_str(&label_lines(&push.key));
-        for name in carried_over {
+        for name in &push.carried_over {
             let _ = writeln!(head, "carried_over {name}");
         }
         if *deletes {
@@ -106,9 +104,14 @@ impl SpooledPush {
                 url: head.one("url")?.to_owned(),
             },
             since: Since::from_head(&head)?,
-            push: Push { method: head.method()?, key: head.key()?, own: families(own), command: families(command) },
+            push: Push {
+                method: head.method()?,
+                key: head.key()?,
+                own: families(own),
+                command: families(command),
+                carried_over: head.all("carried_over").map(str::to_owned).collect(),
+            },
             deletes: head.has("deletes"),
-            carried_over: head.all("carried_over").map(str::to_owned).collect(),
             owner: Process::from_text(head.one("owner")?)?,
         })
     }
@@ -190,8 +193,14 @@ mod tests {
         let destination = SinkAddress { kind: SinkKind::RemoteWrite, url: "http://gw:9091/x".to_owned() };
         let labels = [("job", "a b"), ("zone", "ä\n=\"")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let key = GroupingKey::held(labels.to_vec()).unwrap();
-        let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
-        SpooledPush::new(destination, push, vec!["last".to_owned()])
+        let push = Push {
+            method,
+            key,
+            own: families(own.as_bytes()),
+            command: families(command.as_bytes()),
+            carried_over: vec!["last".to_owned()],
+        };
+        SpooledPush::new(destination, push)
     }
 
     fn bytes(push: &SpooledPush) -> Vec<u8> {
@@ -214,8 +223,8 @@ mod tests {
             let other = SpooledPush::from_bytes(&bytes(&one)).unwrap();
             assert_eq!((&other.destination, &other.owner, other.deletes), (&one.destination, &one.owner, one.deletes));
             assert_eq!(
-                (other.push.method, &other.push.key, &other.carried_over),
-                (method, &one.push.key, &one.carried_over)
+                (other.push.method, &other.push.key, &other.push.carried_over),
+                (method, &one.push.key, &one.push.carried_over)
             );
             let text = |push: &SpooledPush| encode(push.push.families());
             assert_eq!(text(&other), text(&one));

@@ -21,7 +21,7 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     // A push without a start tells of counts alone, and takes the place of nothing else.
     let is_whole_kept = is_gateway || newer.start().is_none();
     let stays = |family: &Family<'_>| {
-        !is_void && (is_whole_kept || older.carried_over.iter().any(|name| name == family.name()))
+        !is_void && (is_whole_kept || older.push.carried_over.iter().any(|name| name == family.name()))
     };
     let together = |newest: &OwnedFamilies, before: &OwnedFamilies| {
         OwnedFamilies::of(vec![newest.clone(), before.clone()], |parts| {
@@ -32,9 +32,10 @@ pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     };
     let own = together(&newer.push.own, &older.push.own);
     let command = together(&newer.push.command, &older.push.command);
-    let push = Push { method, own, command, key: newer.push.key.clone() };
-    let carried_over = if newer.carried_over.is_empty() { older.carried_over.clone() } else { newer.carried_over };
-    SpooledPush { push, deletes, carried_over, ..newer }
+    let last_with_names = if newer.push.carried_over.is_empty() { older } else { &newer };
+    let carried_over = last_with_names.push.carried_over.clone();
+    let push = Push { method, own, command, key: newer.push.key.clone(), carried_over };
+    SpooledPush { push, deletes, ..newer }
 }
 
 #[cfg(test)]
@@ -49,8 +50,9 @@ mod tests {
     fn spooled(kind: SinkKind, method: Method, [own, command]: [&str; 2]) -> SpooledPush {
         let destination = SinkAddress { kind, url: "http://gw".to_owned() };
         let key = GroupingKey::held(vec![("job".to_owned(), "a".to_owned())]).unwrap();
-        let push = Push { method, key, own: families(own.as_bytes()), command: families(command.as_bytes()) };
-        SpooledPush::new(destination, push, vec!["last".to_owned()])
+        let (own, command) = (families(own.as_bytes()), families(command.as_bytes()));
+        let push = Push { method, key, own, command, carried_over: vec!["last".to_owned()] };
+        SpooledPush::new(destination, push)
     }
 
     const OLD: [&str; 2] = ["# TYPE last gauge\nlast 5\n", "# TYPE x gauge\nx 1\n# TYPE h_sum gauge\nh_sum 1\n"];
@@ -111,7 +113,7 @@ mod tests {
         for line in ["runs 2\n", "x_start_timestamp_seconds 1\n", "last 5\n"] {
             assert!(own.contains(line), "{own}");
         }
-        assert!(!own.contains("runs 1\n") && merged.carried_over == ["last"], "{own}");
+        assert!(!own.contains("runs 1\n") && merged.push.carried_over == ["last"], "{own}");
         assert_eq!(encode(merged.push.command.families()), encode(families(b"y 1\n").families()));
     }
 }

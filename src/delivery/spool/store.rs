@@ -29,8 +29,6 @@ pub struct SpoolOptions {
     pub key: GroupingKey,
     /// What the names of the run's own metrics begin with.
     pub prefix: String,
-    /// The families of an older push that a receiver of remote write is told again.
-    pub carried_over: Vec<String>,
     /// The budget of a push; locks may cost a part of it.
     pub budget: Duration,
     /// What the threads of one run share.
@@ -74,6 +72,8 @@ pub struct FinalRun<'r> {
     pub method: Method,
     /// The command's metrics.
     pub command: &'r OwnedFamilies,
+    /// [`Push::carried_over`].
+    pub carried_over: Vec<String>,
     /// Whom its push waits for where it is not taken, a place a sink.
     pub destinations: Vec<Option<SinkAddress>>,
 }
@@ -261,8 +261,9 @@ impl<'s> Store<'s> {
     fn begin(options: &'s SpoolOptions, group: &GroupDir, run: &FinalRun<'_>, destination: &SinkAddress) -> Self {
         let queue = group.queue_to(destination);
         let (method, key, command) = (run.method, options.key.clone(), run.command.clone());
-        let push = Push { method, key, own: OwnedFamilies::default(), command };
-        let push = SpooledPush::new(destination.clone(), push, options.carried_over.clone());
+        let carried_over = run.carried_over.clone();
+        let push = Push { method, key, own: OwnedFamilies::default(), command, carried_over };
+        let push = SpooledPush::new(destination.clone(), push);
         let write = || {
             make_directory(&group.path)?;
             make_directory(&queue.path)?;
