@@ -8,7 +8,7 @@ use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
 use crate::exposition::{Paint, count};
 use crate::grouping::GroupingKey;
-use crate::http::{Cancel, Deadline, Endpoint, Failure, Fault};
+use crate::http::{Cancel, Deadline, Endpoint};
 use crate::sink::{Group, Inventory, Push, deliver, inventory};
 
 /// At most one DELETE in this time: the gateway is everybody's.
@@ -113,7 +113,8 @@ impl Pruning<'_> {
                 std::thread::sleep(PACE);
                 Ok(())
             }
-            Err(failure) if concerns_one_group(&failure) => {
+            // The next group may fare better where the gateway, or a proxy, does not like this key.
+            Err(failure) if failure.fault.decision().target_is_to_blame() => {
                 progress.clear();
                 self.console.warn(format!("{key} stays: {failure}"));
                 self.skipped = true;
@@ -145,11 +146,6 @@ impl Pruning<'_> {
             std::thread::sleep(SETTLING);
         }
     }
-}
-
-/// Whether the next group may fare better: the gateway, or a proxy, does not like this key.
-fn concerns_one_group(failure: &Failure) -> bool {
-    matches!(failure.fault, Fault::Status { status: 400 | 414 | 431, .. } | Fault::Redirect { .. })
 }
 
 fn described(group: &Group, now: SystemTime) -> String {

@@ -236,7 +236,7 @@ pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, canc
             let Drained { result, unanswered, repeats, outage, said, .. } =
                 spool.deliver(sink, job.push.composed(), stored, limits);
             let result = result.unwrap_or_else(|| Err(sink.given_up(Fault::Superseded)));
-            let is_outage = result.as_ref().is_err_and(Failure::retryable);
+            let is_outage = result.as_ref().is_err_and(|failure| failure.fault.decision().may_pass());
             return Performed {
                 result,
                 unanswered,

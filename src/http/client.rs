@@ -1,4 +1,4 @@
-//! Requests to one server under one deadline: tries and pauses, by the table of `error`, and redirects within the origin. Whatever
+//! Requests to one server under one deadline: tries and pauses, by the table of `retry`, and redirects within the origin. Whatever
 //! happens below, a panic included, comes back as a value.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::console::span;
 use crate::http::deadline::{Cancel, Deadline, Timer};
 use crate::http::endpoint::Endpoint;
-use crate::http::error::{Failure, Fault, Phase, Retry, named};
+use crate::http::error::{Failure, Fault, Phase, named};
 use crate::http::exchange::{Answer, Request, Route, Wanted};
+use crate::http::retry::Retry;
 use crate::text::{escape_all, panic_text, quote};
 
 /// A connection may use all of what is left when that is no more than this; else half.
@@ -70,12 +71,12 @@ impl<'a> Client<'a> {
                 Err(fault) => fault,
             };
             self.unanswered |= matches!(fault, Fault::Timeout(Phase::Answer) | Fault::Stopped);
-            let (retry, asked) = (fault.retry(), pause_asked(&fault));
+            let (retry, asked) = (fault.decision().retry, pause_asked(&fault));
             empty = if fault == Fault::EmptyReply { empty + 1 } else { 0 };
             let again = match retry {
                 Retry::Always => true,
                 Retry::Twice => empty <= 2,
-                Retry::Never => false,
+                Retry::Later | Retry::Never => false,
             };
             // A last try that had no time says less than the answer before it.
             let says_less = matches!(fault, Fault::Timeout(_) | Fault::Stopped) && earlier.is_some();

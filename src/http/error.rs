@@ -1,8 +1,7 @@
-//! What can go wrong with a delivery, which of it is tried again, and the one line that says so. What is retried is a table;
-//! the remedies are in `explain`.
+//! What can go wrong with a delivery, and the one line that says so. What is done about it is decided in `retry`; the remedies
+//! are in `explain`.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::text::shorten;
@@ -11,7 +10,7 @@ use crate::text::shorten;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Waiting for another pushwrap that sends a push of the same group.
-    PushKind,
+    Queue,
     /// Reading password, token or certificate files.
     Setup,
     /// Waiting for DNS.
@@ -33,7 +32,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::PushKind => "another pushwrap was still sending a push of this group when time was up",
+            Self::Queue => "another pushwrap was still sending a push of this group when time was up",
             Self::Setup => "time was up before the settings were read",
             Self::Lookup => "the lookup of its name took too long",
             Self::Connect => "no connection in time",
@@ -125,75 +124,6 @@ pub enum TlsFault {
     Other(String),
 }
 
-/// What is tried again, as patterns of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetryPattern {
-    /// DNS.
-    Lookup,
-    /// No TCP connection.
-    Connect,
-    /// One try took its share of the time.
-    Timeout,
-    /// The connection broke off.
-    Reset,
-    /// Hung up without an answer.
-    EmptyReply,
-    /// An answer whose status is in the range, from the gateway or from a proxy.
-    Status(RangeInclusive<u16>),
-}
-
-/// How often something is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// Until the budget is spent.
-    Always,
-    /// Twice in a row: longer only hides the reason.
-    Twice,
-    /// Not at all.
-    Never,
-}
-
-/// What is tried again. Everything that is not here is not: other 4xx and redirects answer the same the next time.
-pub static RETRIES: &[(RetryPattern, Retry)] = &[
-    (RetryPattern::Lookup, Retry::Always),
-    (RetryPattern::Connect, Retry::Always),
-    (RetryPattern::Timeout, Retry::Always),
-    (RetryPattern::Reset, Retry::Always),
-    // Pushgateway 1.11.0 panics while it logs a refusal and hangs up (prometheus/pushgateway issue 766).
-    (RetryPattern::EmptyReply, Retry::Twice),
-    (RetryPattern::Status(408..=408), Retry::Always),
-    (RetryPattern::Status(429..=429), Retry::Always),
-    (RetryPattern::Status(500..=599), Retry::Always),
-];
-
-impl Fault {
-    /// How often this is tried again, from the table.
-    #[must_use]
-    pub fn retry(&self) -> Retry {
-        RETRIES.iter().find(|(pattern, _)| self.is(pattern)).map_or(Retry::Never, |(_, retry)| *retry)
-    }
-
-    /// Whether a push that was kept is sent again by a later run: all but what the server will refuse again.
-    #[must_use]
-    pub fn keeps(&self) -> bool {
-        !matches!(self, Self::Status { status: 400 | 413 | 422, .. } | Self::Superseded)
-    }
-
-    fn is(&self, pattern: &RetryPattern) -> bool {
-        match (self, pattern) {
-            (Self::Lookup(_), RetryPattern::Lookup)
-            | (Self::Connect(_), RetryPattern::Connect)
-            | (Self::Timeout(_), RetryPattern::Timeout)
-            | (Self::Reset(_), RetryPattern::Reset)
-            | (Self::EmptyReply, RetryPattern::EmptyReply) => true,
-            (Self::Status { status, .. } | Self::Proxy { status }, RetryPattern::Status(range)) => {
-                range.contains(status)
-            }
-            _ => false,
-        }
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -264,12 +194,6 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether the next run may succeed with the same request: what a spool is for.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        self.fault == Fault::Stopped || self.fault.retry() != Retry::Never
-    }
-
     /// The gateway's address, without credentials.
     #[must_use]
     pub fn gateway(&self) -> &str {
@@ -301,32 +225,10 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, Fault, Retry, TlsFault};
+    use super::{Failure, Fault};
 
     fn status(status: u16) -> Fault {
         Fault::Status { status, text: String::new(), retry_after: None }
-    }
-
-    #[test]
-    fn the_table_decides_what_is_tried_again() {
-        for retried in [408, 429, 500, 502, 503, 504, 599] {
-            assert_eq!(status(retried).retry(), Retry::Always, "{retried}");
-        }
-        for refused in [100, 301, 308, 400, 401, 403, 404, 405, 407, 413, 422, 425, 431] {
-            assert_eq!(status(refused).retry(), Retry::Never, "{refused}");
-        }
-        assert_eq!(Fault::EmptyReply.retry(), Retry::Twice);
-        assert_eq!(Fault::Proxy { status: 503 }.retry(), Retry::Always);
-        assert_eq!(Fault::Proxy { status: 407 }.retry(), Retry::Never);
-        for never in [
-            Fault::Setup(String::new()),
-            Fault::Tls(TlsFault::Untrusted),
-            Fault::NotHttp(String::new()),
-            Fault::Redirect { status: 301, location: String::new() },
-            Fault::Stopped,
-        ] {
-            assert_eq!(never.retry(), Retry::Never, "{never:?}");
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::http::{Cancel, Deadline, Endpoint};
 use crate::sink::delivered::{Delivered, Limits};
 use crate::sink::explain::{context, table};
 use crate::sink::push::{Method, Push};
-use crate::sink::transfer::{Receiver, RequestHead, transfer};
+use crate::sink::transfer::{Receiver, ReceiverRemedy, RequestHead, transfer};
 
 /// What reading is called in a message.
 pub(crate) const READING: &str = "read from";
@@ -41,12 +41,8 @@ impl Receiver for Pushgateway<'_> {
         Some(self.0.url.target("/metrics"))
     }
 
-    fn differs(&self, _: &Fault) -> bool {
-        false
-    }
-
-    fn remedy(&self, _: &Fault) -> Option<String> {
-        None
+    fn remedy(&self, _: &Fault) -> ReceiverRemedy {
+        ReceiverRemedy::AsAtGateway
     }
 }
 

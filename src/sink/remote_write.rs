@@ -10,7 +10,7 @@ use crate::grouping::GroupingKey;
 use crate::http::Endpoint;
 use crate::http::error::Fault;
 use crate::sink::push::{Method, Push};
-use crate::sink::transfer::{Receiver, RequestHead};
+use crate::sink::transfer::{Receiver, ReceiverRemedy, RequestHead};
 
 /// The headers that say what the body is (specification, "Protocol").
 pub(crate) const KIND: &[(&str, &str)] = &[
@@ -50,11 +50,7 @@ impl Receiver for RemoteWrite {
         None
     }
 
-    fn differs(&self, fault: &Fault) -> bool {
-        differs(fault)
-    }
-
-    fn remedy(&self, fault: &Fault) -> Option<String> {
+    fn remedy(&self, fault: &Fault) -> ReceiverRemedy {
         remedy(fault)
     }
 }
@@ -125,29 +121,26 @@ fn write_varint(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// Whether a fault means another thing here than at a gateway.
-fn differs(fault: &Fault) -> bool {
-    matches!(fault, Fault::Status { status: 400 | 404 | 405, .. } | Fault::Connect(_) | Fault::EmptyReply)
-}
-
-/// What to do about such a fault, when there is something.
-fn remedy(fault: &Fault) -> Option<String> {
-    let remedy = match fault {
+/// What a fault means that means another thing here than at a gateway.
+fn remedy(fault: &Fault) -> ReceiverRemedy {
+    match fault {
         // Prometheus, web/api/v1/api.go.
         Fault::Status { status: 404, text, .. } if text.contains("remote write receiver") => {
-            "start Prometheus with --web.enable-remote-write-receiver"
+            ReceiverRemedy::Own("start Prometheus with --web.enable-remote-write-receiver")
         }
-        Fault::Status { status: 404 | 405, .. } => {
+        Fault::Status { status: 404 | 405, .. } => ReceiverRemedy::Own(
             "Prometheus and VictoriaMetrics take remote write at /api/v1/write, Mimir at /api/v1/push, Grafana Cloud at \
-             /api/prom/push"
+             /api/prom/push",
+        ),
+        Fault::Status { status: 400, text, .. } if is_late(text) => ReceiverRemedy::Own(
+            "it has newer samples of these metrics, or takes none this old: is the clock of this machine right?",
+        ),
+        Fault::Connect(text) if text.contains("refused") => {
+            ReceiverRemedy::Own("is the server running, and this its port?")
         }
-        Fault::Status { status: 400, text, .. } if is_late(text) => {
-            "it has newer samples of these metrics, or takes none this old: is the clock of this machine right?"
-        }
-        Fault::Connect(text) if text.contains("refused") => "is the server running, and this its port?",
-        _ => return None,
-    };
-    Some(remedy.to_owned())
+        Fault::Status { status: 400, .. } | Fault::Connect(_) | Fault::EmptyReply => ReceiverRemedy::Unknown,
+        _ => ReceiverRemedy::AsAtGateway,
+    }
 }
 
 /// Prometheus's words (storage/interface.go), which Mimir writes with dashes.

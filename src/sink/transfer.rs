@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::exposition::{Family, HeldTypes, TypeConflict, held_types, reconcile_types};
 use crate::http::Endpoint;
 use crate::http::client::{Client, Explained};
-use crate::http::error::{Fault, Phase};
+use crate::http::error::Fault;
 use crate::http::exchange::{Answer, Request, Route, Wanted};
+use crate::http::retry::Blame;
 use crate::sink::delivered::{Delivered, DeliveryResult, Limits, OWN_ALONE};
 use crate::sink::explain::held::Held;
 use crate::sink::explain::{conflict, context, table};
@@ -34,6 +35,16 @@ pub(crate) struct RequestHead {
     pub(crate) kind: &'static [(&'static str, &'static str)],
 }
 
+/// What to do about a fault at one kind of server.
+pub(crate) enum ReceiverRemedy {
+    /// What the Pushgateway's table says.
+    AsAtGateway,
+    /// These words; the Pushgateway's table does not apply.
+    Own(&'static str),
+    /// Nothing is known; the Pushgateway's table does not apply.
+    Unknown,
+}
+
 /// A server that takes pushes.
 pub(crate) trait Receiver {
     fn endpoint(&self) -> &Endpoint;
@@ -44,10 +55,8 @@ pub(crate) trait Receiver {
     fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault>;
     /// Where the types that other groups hold can be read.
     fn page(&self) -> Option<String>;
-    /// Whether a fault means another thing here than at a gateway.
-    fn differs(&self, fault: &Fault) -> bool;
-    /// What to do about such a fault.
-    fn remedy(&self, fault: &Fault) -> Option<String>;
+    /// What to do about a fault.
+    fn remedy(&self, fault: &Fault) -> ReceiverRemedy;
 }
 
 /// Pushes, and comes back when the deadline is there at the latest, or soon after the caller asked for it.
@@ -69,7 +78,7 @@ pub(crate) fn transfer(receiver: &dyn Receiver, push: &Push, limits: Limits<'_>)
         unanswered = first.unanswered;
         client.tries = first.tries;
         match done {
-            Err((fault @ Fault::Timeout(Phase::Send | Phase::Answer), _)) => {
+            Err((fault, _)) if fault.decision().blame == Blame::BodyLength => {
                 Transfer { receiver, push, head, client, page: None }.run_own_alone(&fault)
             }
             done => done,
@@ -268,9 +277,10 @@ impl<'t> Transfer<'t, '_> {
 
     /// The fault with what to do about it, and with the line of the metrics file that it is about.
     fn explained(&mut self, route: &Route<'_>, fault: Fault, body: Option<&[u8]>) -> Explained {
-        if self.receiver.differs(&fault) {
-            let remedy = self.receiver.remedy(&fault);
-            return (fault, remedy);
+        match self.receiver.remedy(&fault) {
+            ReceiverRemedy::AsAtGateway => {}
+            ReceiverRemedy::Own(remedy) => return (fault, Some(remedy.to_owned())),
+            ReceiverRemedy::Unknown => return (fault, None),
         }
         let held = match &fault {
             Fault::Status { status: 400, text, .. } if conflict::asks_for_groups(text) => {

@@ -71,7 +71,7 @@ impl Acceptance {
         match result {
             Ok(delivered) if delivered.is_whole() => Self::Whole,
             Ok(_) => Self::Partly,
-            Err(failure) if failure.fault.keeps() => Self::Pending,
+            Err(failure) if failure.fault.decision().keep => Self::Pending,
             Err(_) => Self::Refused,
         }
     }

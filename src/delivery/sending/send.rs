@@ -85,7 +85,7 @@ impl SpoolOptions {
         let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
         let lock = match Lock::acquire(&queue.lock_path(), LockPatience::of(patience), || !stopped()) {
             Err(NoLock::Busy(_)) if number.is_some() => {
-                let result = Err(sink.given_up(Fault::Timeout(Phase::PushKind)));
+                let result = Err(sink.given_up(Fault::Timeout(Phase::Queue)));
                 return Drained { result: Some(result), ..Drained::default() };
             }
             Err(_) => {
@@ -153,7 +153,7 @@ impl SpoolOptions {
 fn is_settled(result: &Result<Delivered, crate::http::error::Failure>) -> bool {
     match result {
         Ok(_) => true,
-        Err(failure) => !failure.fault.keeps(),
+        Err(failure) => !failure.fault.decision().keep,
     }
 }
 

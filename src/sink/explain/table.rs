@@ -10,23 +10,14 @@ use crate::sink::push::Method;
 /// Where the Pushgateway listens by default (its `--web.listen-address`).
 const USUAL_PORT: u16 = 9091;
 
-/// Whether the gateway may have refused the push because of the command's metrics. An empty reply counts: Pushgateway 1.11.0
-/// hangs up instead of answering 400 (prometheus/pushgateway issue 766).
+/// Whether the gateway may have refused the push because of the command's metrics: by the kind of the fault, unless the server's
+/// words say otherwise.
 pub(crate) fn may_blame_metrics(fault: &Fault) -> bool {
-    match fault {
-        Fault::EmptyReply | Fault::Status { status: 413 | 422, .. } => true,
-        Fault::Status { status: 400, text, .. } => row(400, text).is_none_or(|row| row.blames == Blames::Metrics),
+    let says_otherwise = match fault {
+        Fault::Status { status, text, .. } => row(*status, text).is_some_and(|row| !row.is_about_metrics),
         _ => false,
-    }
-}
-
-/// Whose fault a refusal may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blames {
-    /// The command's metrics may be the reason: without them the push may be taken.
-    Metrics,
-    /// Address, grouping key, credentials, or somebody else's group.
-    Elsewhere,
+    };
+    fault.decision().body_is_to_blame() && !says_otherwise
 }
 
 /// What to say about one answer.
@@ -39,16 +30,17 @@ struct RemedyRow {
     status: u16,
     /// A part of the server's text; empty for any.
     says: &'static str,
-    blames: Blames,
+    /// Whether the command's metrics may be the reason; else it is the address, the grouping key, credentials or another group.
+    is_about_metrics: bool,
     remedy: Remedy,
 }
 
 const fn metrics(status: u16, says: &'static str, remedy: Remedy) -> RemedyRow {
-    RemedyRow { status, says, blames: Blames::Metrics, remedy }
+    RemedyRow { status, says, is_about_metrics: true, remedy }
 }
 
 const fn other(status: u16, says: &'static str, remedy: Remedy) -> RemedyRow {
-    RemedyRow { status, says, blames: Blames::Elsewhere, remedy }
+    RemedyRow { status, says, is_about_metrics: false, remedy }
 }
 
 const SPEAKS_TLS: Remedy = Remedy::Say("it speaks TLS: write https:// in its URL");
