@@ -18,7 +18,7 @@ pub struct Timeout {
 pub struct WakeTimes {
     /// The first time, counted from the start of the command.
     pub first: Duration,
-    /// How often after that; `None` is never again.
+    /// How often after that, up to a tenth more often so that many callers do not meet; `None` is never again.
     pub every: Option<Duration>,
 }
 

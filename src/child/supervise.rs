@@ -77,6 +77,12 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
     })
 }
 
+/// The time to the next call: up to a tenth shorter than `every`, so that jobs which started in the same second do not push in the
+/// same second for ever.
+fn spread(every: Duration) -> Duration {
+    every.mul_f64(1.0 - fastrand::f64() / 10.0)
+}
+
 /// When the caller is called for the first time. Where the kernel's kill for want of memory would take pushwrap along, at once:
 /// the caller may have no other chance to tell of the run.
 fn first_wake(wake: WakeTimes, cgroups: &Baseline) -> Duration {
@@ -166,7 +172,10 @@ impl Child<'_> {
         }
         if let Some(due) = self.due.filter(|due| *due <= now) {
             // What was missed while everything was stopped is not made up for.
-            self.due = self.every.and_then(|every| due.max(now.checked_sub(every).unwrap_or(due)).checked_add(every));
+            self.due = self.every.map(spread).and_then(|pause| {
+                let from = due.max(now.checked_sub(pause).unwrap_or(due));
+                from.checked_add(pause)
+            });
             on_event(Event::Due, &self.progress());
         }
     }
@@ -286,4 +295,19 @@ fn leads_session() -> bool {
 /// Whether our process group is the foreground group of the controlling terminal.
 fn in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal) == Ok(getpgrp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::spread;
+
+    #[test]
+    fn calls_are_spread_over_a_tenth_of_their_interval() {
+        let pauses: Vec<Duration> = (0..1000).map(|_| spread(Duration::from_secs(60))).collect();
+        let (shortest, longest) = (*pauses.iter().min().unwrap(), *pauses.iter().max().unwrap());
+        assert!(shortest >= Duration::from_secs(54) && longest <= Duration::from_secs(60));
+        assert!(shortest < Duration::from_secs(55) && longest > Duration::from_secs(59));
+    }
 }

@@ -41,8 +41,7 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
         set: variable(&textfile).into_iter().collect(),
         unset: config.secret_variables,
     };
-    let wake =
-        config.reporting.push_interval.map(|every| WakeTimes { first: FIRST_PUSH.min(every), every: Some(every) });
+    let wake = config.reporting.push_interval.map(|every| WakeTimes { first: first_push(every), every: Some(every) });
     let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
     let spawned = child::spawn(&program, plan, &mut caller);
     drop(program);
@@ -67,6 +66,11 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
         return Exit::Code(OWN_FAILURE);
     }
     over.ending.end.exit()
+}
+
+/// When the first push is made. Up to a tenth later than it is due: cron starts many jobs in the same second.
+fn first_push(every: Duration) -> Duration {
+    FIRST_PUSH.min(every).mul_f64(1.0 + fastrand::f64() / 10.0)
 }
 
 /// Supervises the command; returns how it ended, or that it could not be started.
