@@ -10,6 +10,7 @@ mod dns;
 mod engine;
 mod examples;
 mod generated;
+mod hanging;
 mod key;
 mod memory;
 mod metric;
