@@ -13,7 +13,7 @@ use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given};
 use super::harness::pushwrap::bare;
 use super::harness::talk::{Talk, send};
-use super::harness::{FakeGateway, InTime as _, Reply, Through, wait_for};
+use super::harness::{FakeGateway, InTime as _, Reply, Through, wait_for, wait_in_time};
 
 #[test]
 fn c21_a_signal_sent_to_pushwrap_reaches_the_command_exactly_once() {
@@ -72,7 +72,7 @@ fn c22_a_signal_at_any_moment_of_the_start_ends_the_run() {
         random ^= random << 5;
         std::thread::sleep(Duration::from_micros(u64::from(random % 5000)));
         kill(Pid::from_raw(wrapper.id().cast_signed()), Signal::SIGTERM).unwrap();
-        let status = wait_for("the run to end", || wrapper.try_wait().unwrap());
+        let status = wait_in_time(&mut wrapper, &"the run");
         assert_eq!(status.signal(), Some(libc::SIGTERM));
     }
     assert!(!sleeper.runs(), "no command is left running alone");

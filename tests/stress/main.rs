@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flapping::FlappingGateway;
-use harness::{Pushgateway, Pushwrap, Version};
+use harness::{Pushgateway, Pushwrap, SetAtEnd, Version};
 
 const FOR: Duration = Duration::from_mins(1);
 /// Workers with a job of their own, whose runs follow on each other, and workers that run one job at the same time.
@@ -130,6 +130,7 @@ fn nothing_is_lost_while_runs_are_killed_and_the_gateway_comes_and_goes() {
     let job = |worker: usize| if worker < ALONE { worker } else { ALONE + worker % JOBS_TOGETHER };
     let (seen, looks) = thread::scope(|scope| {
         let looks = scope.spawn(|| watch(&gateway, &is_over));
+        let working = SetAtEnd(&is_over);
         let work = |worker: usize| {
             let (mut seen, job) = (Seen::default(), format!("job{}", job(worker)));
             for number in 1.. {
@@ -146,7 +147,7 @@ fn nothing_is_lost_while_runs_are_killed_and_the_gateway_comes_and_goes() {
         flaps.join().unwrap();
         // The last pushes of lost runs, and what still waits.
         let flushed = Pushwrap::new().args(["flush", "--push-timeout", "20", "--state-dir"]).arg(state).call();
-        is_over.store(true, Ordering::Relaxed);
+        drop(working);
         assert_eq!(flushed.status.code(), Some(0), "{}", flushed.stderr);
         (seen, looks.join().unwrap())
     });

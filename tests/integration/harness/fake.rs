@@ -2,12 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::wait_for;
+use super::PATIENCE;
 
 /// What is done with one connection.
 #[derive(Debug, Clone)]
@@ -114,8 +113,15 @@ pub(crate) struct FakeGateway {
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<Request>>,
+    came: Condvar,
     connections: Mutex<usize>,
-    ended: AtomicBool,
+    ended: Mutex<bool>,
+    ends: Condvar,
+}
+
+/// What is behind the lock, also when a thread that held it has panicked: its test fails anyway.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FakeGateway {
@@ -152,27 +158,29 @@ impl FakeGateway {
 
     /// How many connections were accepted so far.
     pub(crate) fn connections(&self) -> usize {
-        *self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.shared.connections)
     }
 
     /// Every request read so far, in the order in which they were complete (or broke off).
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.shared.requests).clone()
     }
 
     /// Waits for this many requests.
     #[track_caller]
     pub(crate) fn wait_for_requests(&self, count: usize) -> Vec<Request> {
-        wait_for(&format!("request {count} at the fake gateway"), || {
-            let requests = self.requests();
-            (requests.len() >= count).then_some(requests)
-        })
+        let (requests, came) = (locked(&self.shared.requests), &self.shared.came);
+        let waited = came.wait_timeout_while(requests, PATIENCE, |requests| requests.len() < count);
+        let (requests, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "waited {PATIENCE:?} in vain for request {count}, after {}", requests.len());
+        requests.clone()
     }
 }
 
 impl Drop for FakeGateway {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
+        *locked(&self.shared.ended) = true;
+        self.shared.ends.notify_all();
         // Wakes the accepting thread, so that the port is closed.
         let _ = TcpStream::connect(self.address);
     }
@@ -182,7 +190,7 @@ impl Drop for FakeGateway {
 fn asks_for_groups(stream: &TcpStream) -> bool {
     const ASKS: &[u8] = b"GET /api/v1";
     let mut start = [0; ASKS.len()];
-    let in_time = stream.set_read_timeout(Some(Duration::from_secs(1)));
+    let in_time = stream.set_read_timeout(Some(PATIENCE));
     let read = in_time.and_then(|()| stream.peek(&mut start)).and_then(|_| stream.set_read_timeout(None));
     read.is_ok() && start == ASKS
 }
@@ -195,14 +203,14 @@ fn refuse_api(mut stream: TcpStream) -> io::Result<()> {
 fn accept(listener: &TcpListener, (script, hides_api): (&[Reply], bool), shared: &Arc<Shared>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
-        if shared.ended.load(Ordering::SeqCst) {
+        if *locked(&shared.ended) {
             return;
         }
         if hides_api && asks_for_groups(&stream) {
             thread::spawn(move || refuse_api(stream).ok());
             continue;
         }
-        let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = locked(&shared.connections);
         let reply = script[(*connections).min(script.len() - 1)].clone();
         *connections += 1;
         drop(connections);
@@ -248,7 +256,7 @@ fn play(mut stream: TcpStream, reply: Reply, shared: &Shared) -> io::Result<()> 
         }),
         Reply::Endless(bytes) => answer(&mut stream, shared, |stream| {
             let _ = stream.write_all(&bytes);
-            while !shared.ended.load(Ordering::SeqCst) {
+            while !*locked(&shared.ended) {
                 if stream.write_all(&[b' '; 4096]).is_err() {
                     break;
                 }
@@ -267,18 +275,17 @@ fn answer(stream: &mut TcpStream, shared: &Shared, with: impl FnOnce(&mut TcpStr
             Ok(count) => request.raw.extend_from_slice(&buffer[..count]),
         }
     }
-    shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+    locked(&shared.requests).push(request);
+    shared.came.notify_all();
     stream.set_nodelay(true)?;
     with(stream);
     Ok(())
 }
 
 impl Shared {
+    /// Waits for so long, or until the test has ended.
     fn pause(&self, pause: Duration) {
-        let start = std::time::Instant::now();
-        while start.elapsed() < pause && !self.ended.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(1).min(pause));
-        }
+        drop(self.ends.wait_timeout_while(locked(&self.ended), pause, |ended| !*ended));
     }
 
     fn until_end(&self) {

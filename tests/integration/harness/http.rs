@@ -1,6 +1,6 @@
 //! The smallest HTTP client that tests need, never through a proxy of the machine.
 
-use std::time::Duration;
+use super::PATIENCE;
 
 /// An answer: its status and its body as text.
 #[derive(Debug)]
@@ -16,7 +16,10 @@ pub(crate) fn request(method: &str, url: &str, body: &[u8]) -> Result<Answer, ur
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(20)))
+        .timeout_global(Some(PATIENCE))
+        // The library fills its buffers with zeros for each request, which takes a debug build longer than the request.
+        .input_buffer_size(8 << 10)
+        .output_buffer_size(8 << 10)
         .build()
         .into();
     let request = ureq::http::Request::builder().method(method).uri(url).body(body)?;

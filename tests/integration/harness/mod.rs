@@ -25,11 +25,12 @@ pub(crate) use pty::Terminal;
 pub(crate) use pushgateway::{Pushgateway, Version};
 pub(crate) use pushwrap::{Pushwrap, Run, Running};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true on a loaded two-core machine. Never a measure of anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a limit of time may be missed: a busy machine holds one run up, what is too slow by itself is so every time.
 pub(crate) const CHANCES: usize = 4;
@@ -50,15 +51,30 @@ pub(crate) fn within_limit<T>(limit: Duration, mut attempt: impl FnMut() -> T) -
     panic!("each attempt took more than {limit:?}: {took:?}");
 }
 
-/// Polls until `condition` gives a value, or fails the test after [`PATIENCE`] with what was waited for.
+/// The pauses between looks at a condition: most come true at once, and looking costs something too.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(Duration::from_millis(1)), |pause| Some((*pause * 3 / 2).min(Duration::from_millis(20))))
+}
+
+/// Looks until `condition` gives a value, or fails the test after [`PATIENCE`] with what was waited for.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
+    let mut pauses = pauses();
     loop {
         if let Some(value) = condition() {
             return value;
         }
         assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(pauses.next().unwrap_or_default());
+    }
+}
+
+/// Sets a flag when it goes, also in a panic: a scope waits for the thread that the flag ends, whatever else in it has failed.
+pub(crate) struct SetAtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

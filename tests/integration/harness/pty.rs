@@ -14,7 +14,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use super::probe::probe;
 use super::pushwrap::NO_STATE;
-use super::wait_for;
+use super::{pauses, wait_for};
 
 /// A terminal with a session whose leader is our child.
 pub(crate) struct Terminal {
@@ -97,9 +97,12 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn wait_for_times(&self, text: &str, times: usize) {
         let start = std::time::Instant::now();
-        while self.seen().matches(text).count() < times {
+        for pause in pauses() {
+            if self.seen().matches(text).count() >= times {
+                return;
+            }
             assert!(start.elapsed() < super::PATIENCE, "waited for {times} of '{text}' in:\n{}", self.seen());
-            thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(pause);
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::in_time::{LIMIT, ends_within};
 use super::pushgateway::{Group, Pushgateway};
 use super::wait_for;
 
@@ -241,17 +242,11 @@ impl Running {
     /// Waits until it ends. A run that hangs fails the test, with what it had written.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Run {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("pushwrap is our child") {
-                break status;
-            }
-            let hint = "pushwrap hangs";
-            assert!(start.elapsed() < 2 * super::PATIENCE, "{hint}; standard error so far:\n{}", self.stderr());
-            std::thread::sleep(Duration::from_millis(1));
-        };
+        assert!(ends_within(&self.child, LIMIT), "pushwrap hangs; standard error so far:\n{}", self.stderr());
+        let took = self.start.elapsed();
+        let status = self.child.wait().expect("pushwrap is our child");
         self.ended = true;
-        Run { status, took: self.start.elapsed(), stdout: self.stdout(), stderr: self.stderr() }
+        Run { status, took, stdout: self.stdout(), stderr: self.stderr() }
     }
 }
 

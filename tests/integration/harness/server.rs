@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket};
 use nix::unistd::Pid;
 
 /// The path of a program as `scripts/servers` gives it: from PATH, else from a package unpacked below `target/`.
@@ -40,43 +43,27 @@ pub(crate) fn path_with(name: &str) -> OsString {
 /// A running server and its private directory (data, configuration, log). Dropping it ends the server.
 pub(crate) struct Server {
     child: Child,
-    port: u16,
+    port: ReservedPort,
     dir: tempfile::TempDir,
 }
 
 impl Server {
-    /// Starts `program` with what `arguments` makes of a free port and a private directory, and returns when that very
-    /// process listens on the port. Somebody else may take the port in between: then another one is tried.
+    /// Starts `program` with what `arguments` makes of a free port and a private directory, and returns when it listens there.
     #[track_caller]
     pub(crate) fn start(program: &Path, arguments: impl Fn(u16, &Path) -> Vec<String>) -> Self {
-        let mut log = String::new();
-        for _ in 0..5 {
-            let dir = tempfile::tempdir().expect("a temporary directory");
-            let port = free_port();
-            let mut server = Self { child: spawn(program, &arguments(port, dir.path()), dir.path()), port, dir };
-            if server.listens() {
-                return server;
-            }
-            log = server.log();
-        }
-        panic!("{} does not start; it says:\n{log}", program.display());
-    }
-
-    /// Waits until the server listens; false when it ended instead.
-    #[track_caller]
-    fn listens(&mut self) -> bool {
-        let what = format!("port {} of process {}", self.port, self.child.id());
-        super::wait_for(&what, || {
-            if self.child.try_wait().expect("the server is our child").is_some() {
-                return Some(false);
-            }
-            owns_listener(self.child.id(), self.port).then_some(true)
-        })
+        let (dir, port) = (tempfile::tempdir().expect("a temporary directory"), ReservedPort::new());
+        let mut server = Self { child: spawn(program, &arguments(port.number, dir.path()), dir.path()), port, dir };
+        super::wait_for(&format!("{} to listen on port {}", program.display(), server.port()), || {
+            let ended = server.child.try_wait().expect("the server is our child");
+            assert!(ended.is_none(), "{} does not start; it says:\n{}", program.display(), server.log());
+            TcpStream::connect(server.address()).ok()
+        });
+        server
     }
 
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port())
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -86,7 +73,7 @@ impl Server {
 
     /// The port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// The process id of the server.
@@ -132,32 +119,19 @@ fn ends_with_the_test(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) }
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on 127.0.0.1");
-    listener.local_addr().expect("a bound address").port()
+/// A port that is this process's until the value is dropped: bound and not listened on, so that the kernel gives it to nobody who
+/// asks for a free one, and only a server that is told of it can listen there (`SO_REUSEADDR`, socket(7), which servers set).
+struct ReservedPort {
+    number: u16,
+    _socket: OwnedFd,
 }
 
-/// Whether one of the listening sockets on `port` belongs to the process: another test's server may have been faster.
-fn owns_listener(pid: u32, port: u16) -> bool {
-    let sockets = listeners(port);
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| {
-        let link = link.to_string_lossy();
-        sockets.iter().any(|inode| link == format!("socket:[{inode}]"))
-    })
-}
-
-/// The inodes of the sockets that listen on a port: columns 2 (address), 4 (state 0A) and 10 (inode) of proc(5)'s net/tcp.
-fn listeners(port: u16) -> Vec<String> {
-    let suffix = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .flat_map(|table| fs::read_to_string(table).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>())
-        .filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let listening = columns.get(1)?.ends_with(&suffix) && columns.get(3) == Some(&"0A");
-            listening.then(|| columns.get(9).map(ToString::to_string))?
-        })
-        .collect()
+impl ReservedPort {
+    fn new() -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        setsockopt(&socket, ReuseAddr, &true).expect("SO_REUSEADDR");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a free port on 127.0.0.1");
+        let address: SockaddrIn = getsockname(socket.as_raw_fd()).expect("a bound address");
+        Self { number: address.port(), _socket: socket }
+    }
 }
