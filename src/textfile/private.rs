@@ -75,21 +75,32 @@ impl PrivateFile {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 created => created?,
             }
-            let opened = open_own(&directory)?;
-            // The umask may have taken bits away.
-            if opened.metadata()?.mode() & 0o7777 != 0o700 {
-                opened.set_permissions(Permissions::from_mode(0o700))?;
-            }
-            // Where flock(2) does not work, other runs find the command that has the path in its environment.
-            let _ = opened.try_lock();
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-            let file = File::from(openat(&opened, FILE, flags, Mode::from_bits_truncate(0o600))?);
-            if file.metadata()?.mode() & 0o7777 != 0o600 {
-                file.set_permissions(Permissions::from_mode(0o600))?;
-            }
-            return Ok(Self { path: directory.join(FILE), directory, opened });
+            return Self::fill(&directory).inspect_err(|error| {
+                // What stands there in the place of ours is another user's.
+                if error.kind() != io::ErrorKind::PermissionDenied {
+                    let _ = fs::remove_file(directory.join(FILE));
+                    let _ = fs::remove_dir(&directory);
+                }
+            });
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Makes the file in a directory that was just made.
+    fn fill(directory: &Path) -> io::Result<Self> {
+        let opened = open_own(directory)?;
+        // The umask may have taken bits away.
+        if opened.metadata()?.mode() & 0o7777 != 0o700 {
+            opened.set_permissions(Permissions::from_mode(0o700))?;
+        }
+        // Where flock(2) does not work, other runs find the command that has the path in its environment.
+        let _ = opened.try_lock();
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&opened, FILE, flags, Mode::from_bits_truncate(0o600))?);
+        if file.metadata()?.mode() & 0o7777 != 0o600 {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        Ok(Self { path: directory.join(FILE), directory: directory.to_owned(), opened })
     }
 
     /// The path of the file.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::Signal;
 
 use super::harness::pushwrap::binary;
-use super::harness::{Pushgateway, Pushwrap, Version, wait_for};
+use super::harness::{InTime as _, Pushgateway, Pushwrap, Version, wait_for};
 
 fn value(group: &str, name: &str) -> f64 {
     let line = group.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -167,4 +167,18 @@ fn the_private_file_is_private_whatever_the_umask() {
     let out = shell.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout), "600\n700\n", "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(fs::metadata("/tmp").unwrap().permissions().mode() & 0o1000, 0o1000);
+}
+
+/// With so few descriptors the directory can be made and the file in it cannot.
+#[test]
+fn a_private_directory_without_its_file_is_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    // With three the loader of the command cannot open its libraries: that is 127 with and without pushwrap.
+    for (descriptors, status) in [(3, 127), (4, 3), (5, 3)] {
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" --url none -- sh -c 'exit 3'");
+        let mut call = Command::new("sh");
+        let out = call.args(["-c", &script]).arg(binary()).env("TMPDIR", directory.path()).output_in_time();
+        assert_eq!(out.status.code(), Some(status), "{descriptors}: {out:?}");
+        assert_eq!(names(directory.path()), [""; 0], "{descriptors}: {out:?}");
+    }
 }
