@@ -148,7 +148,7 @@ fn behind_user(rest: &str) -> &str {
 }
 
 /// A line with every address in it without its user: `http://USER:PASSWORD@HOST`, as far as its quotation marks reach, and
-/// words such as `USER:PASSWORD@HOST`.
+/// texts such as `USER:PASSWORD@HOST`.
 fn without_secrets(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;

@@ -69,7 +69,7 @@ pub enum Outcome {
     OomKilled,
     /// The command could not be started.
     NotStarted,
-    /// pushwrap was told to stop and the command did not then end in success.
+    /// pushwrap got a stop signal, and the command did not then end in success.
     Terminated,
 }
 
@@ -109,7 +109,7 @@ pub enum End {
     NotStarted(NotStarted),
     /// It ran and ended.
     Ended {
-        /// What wait(2) told.
+        /// What wait(2) returned.
         status: Status,
         /// What pushwrap knows about the reason.
         cause: Cause,
@@ -123,7 +123,7 @@ pub struct Cause {
     pub timeout: Option<Expiry>,
     /// The kernel's OOM counter of the cgroup rose while the command died by KILL, and pushwrap had not sent it.
     pub oom_killed: bool,
-    /// pushwrap was told to stop from outside before the command ended.
+    /// pushwrap got a stop signal from outside before the command ended.
     pub told_to_stop: bool,
 }
 

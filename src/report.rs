@@ -62,7 +62,7 @@ metrics! {
     OOM_KILLS = "oom_kills" "", "where the kernel counts them", "Processes of the control group that the kernel killed for want of memory during the run.";
     TEXTFILE_MTIME = "textfile_mtime_seconds" "", "when a file was read", "Wall clock when the oldest metrics file that was read was last written.";
     NEXT_DEADLINE = "next_success_deadline_timestamp_seconds" "", "with `--schedule`", "First scheduled time after the start of the run, plus the margin: without a success since it is overdue.";
-    MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before somebody should look.";
+    MAX_AGE = "max_age_seconds" "", "with `--max-age`", "How old the last success may become before the job counts as overdue.";
     TIMEOUT = "timeout_seconds" "", "with `--timeout`", "Time after which the command is ended.";
     RUNS_TOTAL = "runs_total" r#"{outcome="…"}"#, "with a state directory", "Runs since the state directory was made, by outcome.";
     CONSECUTIVE_FAILURES = "consecutive_failures" "", "with a state directory", "Runs since the last success; skipped ones do not count.";
@@ -174,7 +174,7 @@ pub struct RunFacts {
 pub enum Stage {
     /// The command runs.
     Running,
-    /// The command still runs, but pushwrap was told to stop: a KILL may follow before the end is seen.
+    /// The command still runs, but pushwrap got a stop signal: a KILL may follow before the end is seen.
     StopOrdered,
     /// The command has survived an order to stop: that it was terminated is taken back.
     GoesOn,
@@ -218,7 +218,7 @@ pub fn compose(identity: &RunIdentity, facts: &RunFacts, stage: &Stage) -> Vec<F
     report.families
 }
 
-/// What is told of a run that did not run the job, because another one runs it: when, and the counts. Nothing that the other
+/// The report of a run that did not start the job because another run goes on: the time, and the counts. Nothing that the other
 /// one tells is among it.
 #[must_use]
 pub fn compose_skipped(identity: &RunIdentity, end: &RunEnd, counts: Option<RunCounts>) -> Vec<Family<'static>> {
@@ -457,9 +457,12 @@ mod tests {
             !goes_on.contains("\"} 1\npushwrap_outcome") && goes_on.contains("outcome=\"terminated\"} 0"),
             "{goes_on}"
         );
-        let told = text(&Stage::StopOrdered);
-        assert!(told.contains("pushwrap_running 1\n") && told.contains("{outcome=\"terminated\"} 1\n"), "{told}");
-        assert!(!told.contains("exit_code"), "{told}");
+        let stopping = text(&Stage::StopOrdered);
+        assert!(
+            stopping.contains("pushwrap_running 1\n") && stopping.contains("{outcome=\"terminated\"} 1\n"),
+            "{stopping}"
+        );
+        assert!(!stopping.contains("exit_code"), "{stopping}");
     }
 
     #[test]

@@ -43,22 +43,22 @@ pub(crate) fn escape_all(bytes: &[u8]) -> String {
     quoted
 }
 
-/// The words of an HTML page, each line once: nginx says everything in the title and again in a heading.
+/// The text of an HTML page, each line once: nginx says everything in the title and again in a heading.
 fn without_tags(html: &str) -> String {
-    let mut words = String::new();
+    let mut text = String::new();
     let mut inside = false;
     for c in html.chars() {
         match c {
             '<' => inside = true,
             '>' => {
                 inside = false;
-                words.push('\n');
+                text.push('\n');
             }
-            _ if !inside => words.push(c),
+            _ if !inside => text.push(c),
             _ => {}
         }
     }
-    let mut lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.dedup();
     lines.join(" ")
 }

@@ -44,11 +44,11 @@ impl Area {
     /// # Safety
     /// Nothing may refer to the arguments of the process any more.
     pub(super) unsafe fn show(self, name: &CStr) {
-        let shown = name.count_bytes().min(self.length.saturating_sub(1));
+        let copied = name.count_bytes().min(self.length.saturating_sub(1));
         // SAFETY: the area was found by `area`, and at most its length is written.
         unsafe {
             std::ptr::write_bytes(self.start, 0, self.length);
-            std::ptr::copy_nonoverlapping(name.as_ptr().cast(), self.start, shown);
+            std::ptr::copy_nonoverlapping(name.as_ptr().cast(), self.start, copied);
         }
     }
 }

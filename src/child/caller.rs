@@ -148,7 +148,7 @@ impl Caller {
         }
     }
 
-    /// Takes note of a signal that may be an order to stop; tells whether it is one, and the first of its kind.
+    /// Remembers a signal that may be a stop signal; returns whether it is one, and the first of its kind.
     pub(super) fn hear(&mut self, signal: i32) -> bool {
         let order = STOP_ORDERS.contains(&signal) && !self.ignored_orders.contains(&signal);
         if order {
@@ -164,17 +164,17 @@ impl Caller {
         first
     }
 
-    /// Whether pushwrap has been told to stop, not longer ago than an end can have come of it.
+    /// Whether pushwrap got a stop signal so recently that the command may end because of it.
     pub(super) fn told_to_stop(&self) -> bool {
         self.last_order.is_some_and(|last| last.elapsed() < ORDER_HOLDS)
     }
 
-    /// Whether pushwrap was told to stop so long ago that the command is seen to go on.
+    /// Whether pushwrap got a stop signal so long ago that the command evidently goes on.
     pub(super) fn has_survived_order(&self) -> bool {
         self.last_order.is_some() && !self.told_to_stop()
     }
 
-    /// Takes note of the end of the command.
+    /// Remembers the end of the command.
     pub(super) fn note_end(&mut self, status: Status) {
         self.end = Some((Instant::now(), status));
     }
@@ -193,7 +193,7 @@ impl Caller {
         }
     }
 
-    /// Waits after the end of the command until `done` can be read, `until` has come, or pushwrap is told to stop. Signals
+    /// Waits after the end of the command until `done` can be read, `until` has come, or pushwrap gets a stop signal. Signals
     /// that came before the call count. As PID 1 it goes on reaping.
     pub fn wait(&mut self, done: BorrowedFd<'_>, until: Instant) -> Wake {
         let signals = order_descriptor();
@@ -257,7 +257,7 @@ fn wait_for_either(done: BorrowedFd<'_>, signals: Option<&SignalFd>, left: Durat
     let mut left = left;
     match signals {
         Some(signals) => fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN)),
-        // No descriptor is to be had (ulimit -n): look at the queue now and then.
+        // No descriptor is to be had (ulimit -n): poll the queue now and then.
         None => left = left.min(Duration::from_millis(50)),
     }
     // Rounded up: rounded down the last millisecond would be spent turning round.

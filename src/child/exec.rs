@@ -75,7 +75,7 @@ pub(super) struct ExecState {
 /// Why no file could be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ExecRefusal {
-    /// The error of execve(2) that is to be told.
+    /// The error of execve(2) that is reported.
     pub(super) errno: i32,
     /// The index of the file it belongs to.
     pub(super) file: usize,
@@ -215,8 +215,8 @@ fn become_command(call: &mut Call<'_>, exec_state: &ExecState, page: &Page) -> !
     unsafe { libc::_exit(127) }
 }
 
-/// Tries the files in turn as execvp of glibc does (posix/execvpe.c): a directory of PATH that cannot be used is
-/// skipped, an EACCES is remembered and told when nothing else is found, any other error ends the search.
+/// Tries the files one after another, as execvp of glibc does (posix/execvpe.c): a directory of PATH that cannot be used is
+/// skipped, an EACCES is remembered and reported when nothing else is found, any other error ends the search.
 fn execute(call: &mut Call<'_>) -> ExecRefusal {
     let mut refusal = ExecRefusal { errno: libc::ENOENT, file: 0 };
     for (index, file) in call.files.iter().enumerate().filter(|(_, file)| !file.is_null()) {
@@ -245,7 +245,7 @@ fn execute(call: &mut Call<'_>) -> ExecRefusal {
 fn is_own_script(file: *const libc::c_char, own_name: &[u8]) -> bool {
     let mut head = [0_u8; FIRST_LINE_BYTES];
     // SAFETY: the file is a C string that `start` holds, the buffer is as long as is said. The calls are async-signal-safe, and
-    // the descriptor is closed before the command could inherit it.
+    // the descriptor is closed before the command could get it.
     let len = unsafe {
         let fd = libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
         if fd < 0 {

@@ -71,7 +71,7 @@ impl Forwarder {
         }
     }
 
-    /// Takes note of a signal that is not handed on: the witness may have got it, and has to be a fresh one for the next.
+    /// Remembers a signal that is not forwarded: the witness may have got it, so the next signal needs a new witness.
     pub(super) fn discard(&mut self, info: SignalInfo) {
         if self.witness.is_some() {
             self.hold(info, Unseen::Discard);

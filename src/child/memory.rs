@@ -96,10 +96,10 @@ impl ResidentSizes {
     }
 }
 
-/// The sum of the proportional set sizes, in bytes, and how long reading them took. A process that is not ours to look at, as
+/// The sum of the proportional set sizes, in bytes, and how long reading them took. A process that we may not read, as
 /// that of another user, counts with its resident set.
 fn read_pss(sample: &ResidentSizes) -> (u64, Duration) {
-    // Processor time: on a busy machine most of the rest is spent in waiting for a turn.
+    // Processor time: on a busy machine most of the rest is spent in waiting for a processor.
     let before = sys::thread_cpu_time();
     let pss_bytes = |(pid, rss_bytes): &(Pid, u64)| procfs::pss_bytes(pid.as_u32().cast_signed()).unwrap_or(*rss_bytes);
     let sum = sample.0.iter().map(pss_bytes).sum();

@@ -35,7 +35,7 @@ impl Stat {
         })
     }
 
-    /// Whether the process still runs something. A process whose first thread has ended is shown as `Z` while its other
+    /// Whether the process still runs something. A process whose first thread has ended is listed as `Z` while its other
     /// threads go on.
     pub(crate) fn is_alive(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
@@ -48,7 +48,7 @@ impl Stat {
 }
 
 /// The proportional set size of a process in bytes (`proc_pid_smaps_rollup(5)`, Linux 4.14): a page that N processes share
-/// counts as an Nth. `None` where there is no such process, or where it is not ours to look at.
+/// counts as an Nth. `None` where there is no such process, or where it we may not read.
 pub(super) fn pss_bytes(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"))?;

@@ -151,7 +151,7 @@ pub(super) enum StartFailure {
 }
 
 impl StartFailure {
-    /// Puts it into words.
+    /// The message and the exit status.
     pub(super) fn at(self, name: &OsStr, started: SystemTime, duration: Duration) -> SpawnError {
         let (reason, errno, message) = match self {
             Self::NoProcess(error) => {
@@ -275,7 +275,7 @@ fn elf_interpreter(head: &[u8]) -> Option<Vec<u8>> {
     bytes.split(|byte| *byte == 0).next().map(<[u8]>::to_vec)
 }
 
-/// The system's words for an error number, in lower case and without the number.
+/// The system's text for an error number, in lower case and without the number.
 fn describe(errno: i32) -> String {
     nix::errno::Errno::from_raw(errno).desc().to_lowercase()
 }
@@ -283,16 +283,16 @@ fn describe(errno: i32) -> String {
 /// A name in quotes, with control characters made visible: it goes to a terminal.
 fn quoted(name: impl AsRef<OsStr>) -> String {
     let name = OsString::from_vec(name.as_ref().as_bytes().to_vec());
-    let mut shown = String::from("'");
+    let mut entries = String::from("'");
     for character in name.to_string_lossy().chars() {
         if character.is_control() {
-            shown.extend(character.escape_default());
+            entries.extend(character.escape_default());
         } else {
-            shown.push(character);
+            entries.push(character);
         }
     }
-    shown.push('\'');
-    shown
+    entries.push('\'');
+    entries
 }
 
 #[cfg(test)]
@@ -329,7 +329,7 @@ mod tests {
         };
         let given = [c"A=1", c"SECRET=x", c"nothing", c"A=2", c"SECRETS=y", c"PUSHWRAP_TEXTFILE=old", c"LISTEN_PID=1"];
         let env = program.environment(&given).unwrap();
-        let shown: Vec<String> = env
+        let entries: Vec<String> = env
             .iter()
             .map(|entry| match entry {
                 EnvEntry::Inherited(entry) => entry.to_str().unwrap().to_owned(),
@@ -337,7 +337,7 @@ mod tests {
                 EnvEntry::OwnPid(_) => "own pid".to_owned(),
             })
             .collect();
-        assert_eq!(shown, ["A=1", "nothing", "A=2", "SECRETS=y", "LISTEN_PID=1", "PUSHWRAP_TEXTFILE=/t"]);
+        assert_eq!(entries, ["A=1", "nothing", "A=2", "SECRETS=y", "LISTEN_PID=1", "PUSHWRAP_TEXTFILE=/t"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Sender {
 /// Whether `pid` is the process `ancestor` or descends from it. A sender that is gone by now is nobody's descendant.
 fn is_descendant(pid: i32, ancestor: i32) -> bool {
     let mut pid = pid;
-    // Bounded because the processes on the way may end and their pids be given away while we look.
+    // Bounded because the processes on the way may end and their pids be given away meanwhile.
     for _ in 0..256 {
         if pid == ancestor {
             return true;
@@ -57,7 +57,7 @@ pub(super) struct Handling {
     pub(super) order: bool,
 }
 
-/// Judges a signal. `leads_session`: a hang-up of the terminal is told to the session leader alone, so where that is
+/// Judges a signal. `leads_session`: the kernel sends a hang-up of the terminal to the session leader alone, so where that is
 /// pushwrap the command would not hear of it.
 pub(super) fn handling(signal: i32, sender: Sender, leads_session: bool) -> Handling {
     let order = STOP_ORDERS.contains(&signal) && sender != Sender::Command;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::usage::ResourceUsage;
 use crate::outcome::Status;
 
-/// The size of the kernel's signal set in bytes, which its system calls want to be told.
+/// The size of the kernel's signal set in bytes, which its system calls expect.
 const SET_BYTES: libc::size_t = size_of::<u64>();
 
 /// A set of signals as the kernel has it: bit N-1 is signal N. glibc's own type hides 32 and 33 (nptl keeps them for
@@ -64,7 +64,7 @@ impl SignalSet {
 /// Changes the mask of the calling thread as `how` says (`SIG_SETMASK`, `SIG_BLOCK`, `SIG_UNBLOCK`) and returns the old one.
 fn change_mask(how: i32, set: SignalSet) -> SignalSet {
     let mut old = 0_u64;
-    // SAFETY: both pointers are to 8 bytes that live through the call, and the kernel is told so.
+    // SAFETY: both pointers are to 8 bytes that live through the call, and the kernel gets that size.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set.0, &raw mut old, SET_BYTES) };
     SignalSet(old)
 }
@@ -169,7 +169,7 @@ pub(super) fn environment() -> Vec<&'static CStr> {
     entries
 }
 
-/// The file that this process was executed from, as execve(2) was told it: for the interpreter of a script, the script.
+/// The file that this process was executed from, as execve(2) got it: for the interpreter of a script, the script.
 pub(super) fn executed_file() -> Option<&'static CStr> {
     // SAFETY: getauxval reads what the kernel put above the stack, and AT_EXECFN is 0 or the address of a C string there, which
     // stays as long as the process.

@@ -61,7 +61,7 @@ impl Tree {
         self.left_out = pid;
     }
 
-    /// Takes note that the root has been reaped.
+    /// Remembers that the root has been reaped.
     pub(super) fn root_is_gone(&mut self) {
         self.root = None;
     }

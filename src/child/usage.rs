@@ -13,7 +13,7 @@ pub struct CommandProgress {
     pub elapsed: Duration,
     /// Whether pushwrap was ordered to stop, and the command has gone on for five minutes since.
     pub survived_order: bool,
-    /// What its process tree and the control groups have shown so far.
+    /// What was measured of its process tree and the control groups so far.
     pub tree: TreeUsage,
 }
 
@@ -59,6 +59,6 @@ pub struct CommandResult {
     pub duration: Duration,
     /// What it has used.
     pub usage: ResourceUsage,
-    /// What its process tree and the control groups have shown.
+    /// What was measured of its process tree and the control groups.
     pub tree: TreeUsage,
 }

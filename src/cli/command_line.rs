@@ -84,7 +84,7 @@ pub enum Sub {
     /// Show what the gateway holds: a row a group
     ///
     /// Read from the gateway's API, so that it works even where a broken group has taken the page /metrics down. A run
-    /// that is there and has not been heard of for five minutes is shown as lost, a job whose last success is older than
+    /// that is there and has not been heard of for five minutes is listed as lost, a job whose last success is older than
     /// its --max-age as overdue. Ages are by the gateway's clock. Colours only on a terminal.
     Groups(Box<Groups>),
     /// Delete groups that nobody has pushed to for long
@@ -168,7 +168,7 @@ fn without_command(option: Arg) -> Arg {
 fn by_request(option: Arg) -> Arg {
     match option.get_id().as_str() {
         "push_timeout" => option.help("Time for each request [default: 10s]").long_help(
-            "Time for each request [default: 10s]\n\nBounds name look-up, connection, TLS, sending, the answer and all \
+            "Time for each request [default: 10s]\n\nBounds name resolution, connection, TLS, sending, the answer and all \
              retries together. Retried are failed connections, time-outs and the statuses 408, 429 and 5xx.",
         ),
         _ => option,

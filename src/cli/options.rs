@@ -32,7 +32,7 @@ pub struct DestinationOptions {
     pub label: Vec<String>,
     /// Instance, 'auto' or 'none' [default: auto]
     ///
-    /// The instance label of the grouping key. auto is the host name on a lasting host, and nothing in a container, in
+    /// The instance label of the grouping key. auto is the host name on a permanent host, and nothing in a container, in
     /// Kubernetes or in CI, where host names are new in every run.
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub instance: Option<String>,
@@ -85,7 +85,7 @@ pub struct AboutOptions {
 pub struct ConnectionOptions {
     /// Basic authentication at the gateway
     ///
-    /// As with curl. A password on the command line is visible to other users of the machine: PUSHWRAP_USER or
+    /// As with curl. A password on the command line can be read by other users of the machine: PUSHWRAP_USER or
     /// --password-file keep it to you.
     #[arg(short, long, value_name = "USER[:PASSWORD]", hide_short_help = true)]
     pub user: Option<String>,
@@ -121,7 +121,7 @@ pub struct ConnectionOptions {
     pub proxy: Option<String>,
     /// Time for a push, in all [default: 10s]
     ///
-    /// Bounds name look-up, connection, TLS, sending, the answer and all retries together. Retried are failed
+    /// Bounds name resolution, connection, TLS, sending, the answer and all retries together. Retried are failed
     /// connections, time-outs and the statuses 408, 429 and 5xx.
     #[arg(long, value_name = "DURATION")]
     pub push_timeout: Option<String>,

@@ -1,4 +1,4 @@
-//! Parses the command line and words what is wrong with it, each line of it as pushwrap says everything: greppable in the
+//! Parses the command line and says what is wrong with it, each line of it as pushwrap says everything: greppable in the
 //! mail that cron sends.
 
 use std::ffi::{OsStr, OsString};
@@ -44,33 +44,33 @@ pub fn parse(arguments: &[OsString]) -> Result<Action, Stop> {
     if let Some(action) = parse_part(&arguments) {
         return Ok(action);
     }
-    let words: Vec<&str> =
+    let own: Vec<&str> =
         arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--").collect();
-    let help = if words.contains(&"-h") { HelpForm::Brief } else { HelpForm::Full };
+    let help = if own.contains(&"-h") { HelpForm::Brief } else { HelpForm::Full };
     let mut command = command(help);
     if asks_for_help {
-        refuse_unknown(&command, &words)?;
+        refuse_unknown(&command, &own)?;
     }
     let parsed =
         command.try_get_matches_from_mut(&arguments).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     match parsed {
         Ok(Cli { subcommand: Some(subcommand), .. }) => Ok(Action::Subcommand(subcommand)),
         Ok(Cli { run, .. }) => Ok(Action::Run(Box::new(run))),
-        Err(error) => Err(stop(&error, &command, &words)),
+        Err(error) => Err(stop(&error, &command, &own)),
     }
 }
 
-/// The arguments with what people write and clap does not take: `version`; `help [SUBCOMMAND]...`, whose words change places;
+/// The arguments with what people write and clap does not take: `version`; `help [SUBCOMMAND]...`, which change places;
 /// `--summary json`, whose value is optional and so stands behind `=`. By whatever name or path it was called, the messages
 /// call it pushwrap.
 fn rewritten(arguments: &[OsString]) -> Vec<OsString> {
     let mut out: Vec<OsString> = vec!["pushwrap".into()];
     let mut rest = arguments.get(1..).unwrap_or_default();
     match rest {
-        [first, words @ ..]
-            if first == "help" && words.iter().all(|word| !word.as_encoded_bytes().starts_with(b"-")) =>
+        [first, arguments @ ..]
+            if first == "help" && arguments.iter().all(|word| !word.as_encoded_bytes().starts_with(b"-")) =>
         {
-            out.extend(words.iter().cloned());
+            out.extend(arguments.iter().cloned());
             out.push("--help".into());
             return out;
         }
@@ -120,13 +120,13 @@ fn part(name: &'static str) -> Command {
 }
 
 /// What to tell about an error of clap's.
-fn stop(error: &clap::Error, command: &Command, words: &[&str]) -> Stop {
-    let subcommand = words.first().is_some_and(|word| command.find_subcommand(word).is_some());
+fn stop(error: &clap::Error, command: &Command, arguments: &[&str]) -> Stop {
+    let subcommand = arguments.first().is_some_and(|word| command.find_subcommand(word).is_some());
     let message = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Stop::Asked(error.render().to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_verb(command, words),
-        _ if subcommand => label_without_option(error, words),
-        _ => misspelled_subcommand(error, command, words).or_else(|| missing_dashes(error, command)),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_verb(command, arguments),
+        _ if subcommand => label_without_option(error, arguments),
+        _ => misspelled_subcommand(error, command, arguments).or_else(|| missing_dashes(error, command)),
     };
     Stop::Wrong { message: message.unwrap_or_else(|| worded(error)), subcommand }
 }
@@ -179,9 +179,9 @@ fn taken_as_typed(argument: Arg) -> Arg {
 }
 
 /// Refuses `help WORD` where no subcommand has that name.
-fn refuse_unknown(command: &Command, words: &[&str]) -> Result<(), Stop> {
+fn refuse_unknown(command: &Command, arguments: &[&str]) -> Result<(), Stop> {
     let mut command = command;
-    for word in words.iter().filter(|word| !word.starts_with('-')) {
+    for word in arguments.iter().filter(|word| !word.starts_with('-')) {
         command = command.find_subcommand(word).ok_or_else(|| {
             let names: Vec<&str> =
                 command.get_subcommands().filter(|known| !is_internal(known)).map(Command::get_name).collect();
@@ -198,24 +198,24 @@ fn is_internal(command: &Command) -> bool {
 }
 
 /// A subcommand that is not called by one of its verbs.
-fn missing_verb(command: &Command, words: &[&str]) -> Option<String> {
-    let (name, subcommand) = words.first().and_then(|name| Some((name, command.find_subcommand(name)?)))?;
+fn missing_verb(command: &Command, arguments: &[&str]) -> Option<String> {
+    let (name, subcommand) = arguments.first().and_then(|name| Some((name, command.find_subcommand(name)?)))?;
     let verbs: Vec<&str> =
         subcommand.get_subcommands().filter(|verb| !is_internal(verb)).map(Command::get_name).collect();
     Some(format!("a verb is missing: pushwrap {name} {} ...\nfor more information, try '--help'.", verbs.join("|")))
 }
 
 /// `metric add NAME 3 kind=x`: labels are an option.
-fn label_without_option(error: &clap::Error, words: &[&str]) -> Option<String> {
+fn label_without_option(error: &clap::Error, arguments: &[&str]) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
-    let is_label = words.first() == Some(&"metric") && !word.starts_with('-') && word.contains('=');
+    let is_label = arguments.first() == Some(&"metric") && !word.starts_with('-') && word.contains('=');
     is_label.then(|| format!("unexpected argument '{word}' found: a label is written -l {word}"))
 }
 
 /// The first word is nearly a subcommand.
-fn misspelled_subcommand(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String> {
+fn misspelled_subcommand(error: &clap::Error, command: &Command, arguments: &[&str]) -> Option<String> {
     let unexpected = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand);
-    let word = words.first().filter(|word| unexpected && !word.starts_with('-'))?;
+    let word = arguments.first().filter(|word| unexpected && !word.starts_with('-'))?;
     let distance = |known: &str| strsim::osa_distance(word, known);
     let nearest = command.get_subcommands().map(Command::get_name).min_by_key(|known| distance(known))?;
     (3 * distance(nearest) <= nearest.len().max(4)).then(|| {

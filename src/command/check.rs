@@ -43,7 +43,7 @@ pub fn run(check: &cli::Check, targets: Option<&GatewayTargets>) -> u8 {
     u8::from(!(is_good && is_told))
 }
 
-/// What the gateways hold, and whether each of them has told it.
+/// What the gateways hold, and whether each of them has answered.
 fn ask(targets: &GatewayTargets) -> (Vec<HeldPage<'_>>, bool) {
     let console = console(targets);
     let read = |gateway| {

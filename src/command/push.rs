@@ -125,8 +125,8 @@ fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> 
                     console.warn(refused);
                     is_delivered = false;
                 }
-                for note in &delivered.notes {
-                    console.info(note);
+                for detail in &delivered.details {
+                    console.info(detail);
                 }
                 let (samples, status) = (delivered.samples.unwrap_or(samples), delivered.status_in_brackets());
                 let samples = count(samples, "sample");

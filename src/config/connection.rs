@@ -118,8 +118,8 @@ fn tls(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Tls, Usag
             .refuse(is_given(options.key.as_ref()), "--key needs --cert, to whose certificate it belongs".to_owned())?;
     }
     if let Some(certificate) = cert.as_deref().and_then(before_password) {
-        let shown = certificate.display();
-        let encrypted = format!("--cert takes no password as curl's does: decrypt the key of '{shown}' for --key");
+        let path = certificate.display();
+        let encrypted = format!("--cert takes no password as curl's does: decrypt the key of '{path}' for --key");
         resolver.refuse(is_given(options.cert.as_ref()), encrypted)?;
     }
     Ok(Tls {

@@ -80,6 +80,6 @@ pub(super) fn state_dir(resolver: &Resolver, option: Option<&Path>) -> SpoolPath
     match resolver.path("state-dir", option) {
         None => SpoolPath::Default,
         Some(path) if path.as_os_str() == "none" => SpoolPath::None,
-        Some(path) => SpoolPath::Named(path),
+        Some(path) => SpoolPath::At(path),
     }
 }

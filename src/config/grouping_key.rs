@@ -135,7 +135,7 @@ fn all_labels(given: &[Label], instance: Option<&str>, host: HostInfo) -> Vec<La
     };
     match instance {
         None | Some("auto") => {
-            if let Some(name) = host.name.filter(|_| host.lasting && !is_given("instance")) {
+            if let Some(name) = host.name.filter(|_| host.is_permanent && !is_given("instance")) {
                 add("instance", name);
             }
         }

@@ -64,7 +64,7 @@ impl GroupFilter {
 pub struct GroupsConfig {
     /// The gateways.
     pub targets: GatewayTargets,
-    /// Which groups are shown.
+    /// Which groups are listed.
     pub filter: GroupFilter,
     /// What the names of the runs' metrics begin with.
     pub prefix: String,
@@ -220,7 +220,7 @@ fn resolve_filter(
     Ok((GroupFilter { job, labels }, narrowed))
 }
 
-/// A label to look for. A group without it is none that was meant, and an empty variable of a script must not make it one.
+/// A label that a group must have. An empty value, as an empty variable of a script makes it, is refused: it would select other groups.
 fn wanted(text: &str) -> Result<Label, String> {
     let label: Label = text.parse()?;
     match label.value.as_str() {

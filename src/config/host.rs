@@ -1,4 +1,4 @@
-//! Where pushwrap runs, as far as the grouping key depends on it: a lasting host has a name worth a label, a container or a
+//! Where pushwrap runs, as far as the grouping key depends on it: a permanent host has a name worth a label, a container or a
 //! CI machine has one that is new in every run, and the Pushgateway never forgets a group.
 
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ pub(super) struct HostInfo {
     /// The host name, when it is text.
     pub(super) name: Option<String>,
     /// Whether the host name stays from run to run.
-    pub(super) lasting: bool,
+    pub(super) is_permanent: bool,
     /// The Kubernetes namespace, where the service account tells it.
     pub(super) namespace: Option<String>,
     /// Whether it runs in Kubernetes and no service account tells the namespace.
@@ -55,7 +55,7 @@ const PLATFORM_VARIABLES: [&str; 8] = [
 ];
 /// Variables that schedulers of clusters set, which choose the node: Slurm, PBS, LSF, Grid Engine.
 const SCHEDULER_VARIABLES: [&str; 5] = ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "SGE_O_HOST"];
-/// Values of `container` that engines with throw-away containers set; lxc and systemd-nspawn have lasting ones.
+/// Values of `container` that engines with throw-away containers set; lxc and systemd-nspawn have permanent ones.
 const CONTAINER_ENGINES: [&str; 4] = ["docker", "podman", "oci", "kube"];
 /// Parts of a cgroup path that container runtimes make.
 const CONTAINER_CGROUPS: [&str; 5] = ["kubepods", "/docker/", "/docker-", "containerd", "/ecs/"];
@@ -78,8 +78,9 @@ impl HostInfo {
         let cgroup = small_text(&root.join("proc/self/cgroup")).unwrap_or_default();
         let contained = CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part));
         let generated = host.as_deref().is_some_and(is_container_id);
-        let lasting = !(kubernetes || namespace.is_some() || passing || engine || marked || contained || generated);
-        Self { name: host, lasting, hides_namespace: kubernetes && namespace.is_none(), namespace }
+        let is_permanent =
+            !(kubernetes || namespace.is_some() || passing || engine || marked || contained || generated);
+        Self { name: host, is_permanent, hides_namespace: kubernetes && namespace.is_none(), namespace }
     }
 }
 
@@ -119,20 +120,20 @@ mod tests {
         let host_info = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
         assert_eq!(
             host_info,
-            HostInfo { name: Some("db1".into()), lasting: true, namespace: None, hides_namespace: false }
+            HostInfo { name: Some("db1".into()), is_permanent: true, namespace: None, hides_namespace: false }
         );
     }
 
     #[test]
     fn ci_containers_and_made_up_names_are_not() {
         let root = tempfile::tempdir().unwrap();
-        assert!(!read(root.path(), "db1", &[("CI", "true")]).lasting);
-        assert!(!read(root.path(), "db1", &[("container", "podman")]).lasting);
-        assert!(!read(root.path(), "db1", &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).lasting);
-        assert!(!read(root.path(), "3f2b8c9d0e1a", &[]).lasting);
-        assert!(read(root.path(), "abcdefghijkl", &[]).lasting);
+        assert!(!read(root.path(), "db1", &[("CI", "true")]).is_permanent);
+        assert!(!read(root.path(), "db1", &[("container", "podman")]).is_permanent);
+        assert!(!read(root.path(), "db1", &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).is_permanent);
+        assert!(!read(root.path(), "3f2b8c9d0e1a", &[]).is_permanent);
+        assert!(read(root.path(), "abcdefghijkl", &[]).is_permanent);
         fs::write(root.path().join(".dockerenv"), "").unwrap();
-        assert!(!read(root.path(), "db1", &[]).lasting);
+        assert!(!read(root.path(), "db1", &[]).is_permanent);
     }
 
     #[test]
@@ -156,7 +157,7 @@ mod tests {
             "LSB_JOBID",
             "SGE_TASK_ID",
         ] {
-            assert!(!read(root.path(), "db1", &[(name, "x1")]).lasting, "{name}");
+            assert!(!read(root.path(), "db1", &[(name, "x1")]).is_permanent, "{name}");
         }
     }
 
@@ -165,7 +166,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/self")).unwrap();
         fs::write(root.path().join("proc/self/cgroup"), "4:memory:/docker/8f2a\n").unwrap();
-        assert!(!read(root.path(), "db1", &[]).lasting);
+        assert!(!read(root.path(), "db1", &[]).is_permanent);
     }
 
     #[test]
@@ -175,6 +176,6 @@ mod tests {
         fs::write(root.path().join(NAMESPACE_FILE), "batch\n").unwrap();
         let host_info = read(root.path(), "job-x7k2p", &[]);
         assert_eq!(host_info.namespace.as_deref(), Some("batch"));
-        assert!(!host_info.lasting);
+        assert!(!host_info.is_permanent);
     }
 }

@@ -19,7 +19,7 @@ const LEFT_OUT: &str = "pushwrap_next_success_deadline_timestamp_seconds is left
 
 /// The system's zone.
 const LOCALTIME: &str = "/etc/localtime";
-/// Where zones are, as the C libraries look for them.
+/// The directories in which the C libraries find time zones.
 const ZONES: [&str; 3] = ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo"];
 /// More than the largest file of a zone, in bytes.
 const LARGEST_ZONE: u64 = 256 << 10;
@@ -105,7 +105,7 @@ fn system_zone() -> Result<TimeZone, String> {
 fn read_zone(path: &Path) -> io::Result<TimeZone> {
     let no_zone = || io::Error::new(io::ErrorKind::InvalidData, "it holds no time zone");
     match read_regular(path, LARGEST_ZONE)? {
-        Bounded::Whole(bytes) => TimeZone::tzif(&path.to_string_lossy(), &bytes).map_err(|_| no_zone()),
+        Bounded::Complete(bytes) => TimeZone::tzif(&path.to_string_lossy(), &bytes).map_err(|_| no_zone()),
         Bounded::TooLarge => Err(no_zone()),
     }
 }

@@ -139,7 +139,7 @@ impl Dispatcher {
         self.shared.state().reports.drain(..).collect()
     }
 
-    /// No more retries, and what is in flight or waits may take `within` at most: for who is told to stop meanwhile.
+    /// No more retries, and what is in flight or waits may take `within` at most: for a run that gets a stop signal meanwhile.
     pub fn shorten(&self, within: Duration) {
         let limit = Deadline::after(within);
         for worker in &mut self.shared.state().workers {
@@ -269,7 +269,7 @@ mod tests {
 
     /// A dispatcher to a gateway that is down, with a state directory.
     fn with_spool(directory: &tempfile::TempDir) -> Dispatcher {
-        let (state_dir, key) = (SpoolPath::Named(directory.path().to_owned()), push().composed().key.clone());
+        let (state_dir, key) = (SpoolPath::At(directory.path().to_owned()), push().composed().key.clone());
         let (prefix, budget, run) = (String::new(), Duration::from_secs(1), Arc::default());
         let spool = SpoolOptions { state_dir, key, prefix, budget, run };
         Dispatcher::new(vec![Endpoint::at("http://127.0.0.1:1".parse().unwrap())]).with_spool(spool)

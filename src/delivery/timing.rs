@@ -11,7 +11,7 @@ pub(crate) const IN_FLIGHT_AFTER_STOP: Duration = Duration::from_secs(2);
 /// The budget of the final push after an order to stop: a KILL follows soon (GitHub Actions: 10 s after the first signal).
 pub(crate) const BUDGET_AFTER_STOP: Duration = Duration::from_secs(5);
 
-/// How long pushes that were told to stop at once are waited for.
+/// How long the dispatcher waits for pushes that were cancelled.
 pub(crate) const WAIT_AFTER_SECOND_STOP: Duration = Duration::from_millis(100);
 
 /// How long after its deadline a delivery is waited for before it is let go: it ends by itself, unless a file system or the

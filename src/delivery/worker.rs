@@ -193,7 +193,7 @@ fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoI
         if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
             let group = sent.group();
             said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
-            delivered.notes.push(format!("{group}, which had waited, was {} '{url}'", sent.deed()));
+            delivered.details.push(format!("{group}, which had waited, was {} '{url}'", sent.deed()));
         }
         let report = Report { gateway, kind: PushKind::Spooled, result, said, is_known_outage: false };
         shared.report(shared.state(), report);

@@ -21,10 +21,10 @@ fn fix(bytes: &[u8]) -> Vec<u8> {
     with_reading(bytes, |reading| encode(&reading.families))
 }
 
-fn with_reading<T>(bytes: &[u8], look: impl FnOnce(&Reading<'_>) -> T) -> T {
+fn with_reading<T>(bytes: &[u8], check: impl FnOnce(&Reading<'_>) -> T) -> T {
     let sources = [Source::new("f.prom", bytes)];
     let grouping = grouping();
-    look(&read(&sources, &Context { grouping: &grouping, reserved: &[] }))
+    check(&read(&sources, &Context { grouping: &grouping, reserved: &[] }))
 }
 
 fn verdict(bytes: &[u8]) -> Verdict {
@@ -155,17 +155,17 @@ fn good_files_keep_what_the_gateway_shows_of_them() {
     for (name, bytes) in files("good") {
         let stored = fs::read_to_string(corpus().join("good").join(&name).with_extension("stored")).unwrap();
         let fixed = String::from_utf8(fix(&bytes)).unwrap();
-        let mut shown = series(&stored, true);
+        let mut page = series(&stored, true);
         let mut ours = series(&fixed, true);
         // The gateway replaces the label, where we keep it under another name.
         for (_, labels, _) in &mut ours {
             labels.retain(|(name, _)| name != "exported_job");
         }
         // -1e-500 and -0 are 0 to the gateway's page.
-        for (_, _, bits) in shown.iter_mut().chain(&mut ours) {
+        for (_, _, bits) in page.iter_mut().chain(&mut ours) {
             *bits = (f64::from_bits(*bits) + 0.0).to_bits();
         }
-        assert_eq!(ours, shown, "{name}");
+        assert_eq!(ours, page, "{name}");
         with_reading(&bytes, |reading| assert_eq!(reading.errors(), 0, "{name}: {:?}", reading.diagnostics));
     }
 }

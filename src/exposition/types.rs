@@ -133,7 +133,7 @@ pub fn held_types(page: &[u8], own: &[(String, String)]) -> HeldTypes {
     held
 }
 
-/// The groups that have every label of `own` and more: what looks like the own group's may be theirs.
+/// The groups that have every label of `own` and more: a series that could be the own group's may be theirs.
 fn rivals(page: &[u8], own: &[(String, String)]) -> Vec<Vec<(String, String)>> {
     let lines = page.split(|&byte| byte == b'\n').filter(|line| line.starts_with(GROUPS));
     let groups = lines.filter_map(sample).filter(|(name, _)| name.as_bytes() == GROUPS).map(|(_, labels)| labels);

@@ -29,7 +29,7 @@ pub enum Verdict {
 pub struct VerdictReason {
     /// The line where the gateway stops, counted by LF; `None` where it compares the body as a whole.
     pub line: Option<u32>,
-    /// The reason in the gateway's words.
+    /// The reason in the gateway's wording.
     pub reason: String,
 }
 
@@ -71,7 +71,7 @@ enum ParseStop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PushedType {
     Known(Kind),
-    /// In the list of words but nowhere else: no error, and no value either.
+    /// In the list of types but nowhere else: no error, and no value either.
     GaugeHistogram,
 }
 
@@ -133,7 +133,7 @@ impl<'b> Parser<'b> {
         }
     }
 
-    /// Takes note of what is stored otherwise than it stands there.
+    /// Records what the gateway stores otherwise than it stands there.
     fn note_change(&mut self, reason: impl FnOnce() -> String) {
         if self.changed.is_none() {
             self.changed = Some(VerdictReason { line: Some(self.line), reason: reason() });
@@ -235,9 +235,9 @@ impl<'b> Parser<'b> {
             b' ' | b'\t' => {}
             _ => return error("invalid metric name in comment"),
         }
-        let (told, name) = (name, self.family(name));
-        if keyword == b"HELP" && told != name {
-            self.note_change(|| format!("it takes the help text of {} for that of {}", quoted(told), quoted(name)));
+        let (declared, name) = (name, self.family(name));
+        if keyword == b"HELP" && declared != name {
+            self.note_change(|| format!("it takes the help text of {} for that of {}", quoted(declared), quoted(name)));
         }
         if self.skip_blanks()? == b'\n' {
             return Ok(());

@@ -1,5 +1,5 @@
 //! Files that somebody named, or that others can reach: opened without waiting for anybody, read up to a limit, replaced whole,
-//! locked, and told about in plain words.
+//! locked, and described in messages.
 
 mod lock;
 mod open;

@@ -40,7 +40,7 @@ pub fn open_regular(path: &Path, links: Links) -> io::Result<File> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bounded {
     /// All there was.
-    Whole(Vec<u8>),
+    Complete(Vec<u8>),
     /// There is more than the limit.
     TooLarge,
 }
@@ -59,7 +59,7 @@ pub fn read_bounded(input: impl Read, expected: u64, limit: u64) -> io::Result<B
     // where it cannot grow.
     bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX).saturating_add(1))?;
     input.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() as u64 > limit { Bounded::TooLarge } else { Bounded::Whole(bytes) })
+    Ok(if bytes.len() as u64 > limit { Bounded::TooLarge } else { Bounded::Complete(bytes) })
 }
 
 /// Reads a regular file, `limit` bytes at most; see [`open_regular`] and [`read_bounded`].
@@ -109,7 +109,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "12345").unwrap();
-        assert_eq!(read_regular(&file, 5).unwrap(), Bounded::Whole(b"12345".to_vec()));
+        assert_eq!(read_regular(&file, 5).unwrap(), Bounded::Complete(b"12345".to_vec()));
         assert_eq!(read_regular(&file, 4).unwrap(), Bounded::TooLarge);
         assert_eq!(read_bounded(&b"12345"[..], 0, 4).unwrap(), Bounded::TooLarge);
         assert_eq!(read_bounded(&b""[..], 5, 4).unwrap(), Bounded::TooLarge);

@@ -1,4 +1,4 @@
-//! Paths that somebody named: where links lead, what is wrong with one, in plain words.
+//! Paths that somebody named: where links lead, what is wrong with one.
 
 use std::fs;
 use std::io;
@@ -41,7 +41,7 @@ pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// An error of the system in its own words, as messages have them: in lower case and without its number.
+/// An error of the system in its own wording, as messages have it: in lower case and without its number.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -104,10 +104,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
-        let words = |path: &Path| reason_at(path, &fs::write(path, "").unwrap_err());
+        let message = |path: &Path| reason_at(path, &fs::write(path, "").unwrap_err());
         let missing = directory.path().join("a");
-        assert_eq!(words(&missing.join("b/c")), format!("there is no directory '{}'", missing.display()));
-        assert_eq!(words(&file.join("b/c")), format!("'{}' is not a directory", file.display()));
+        assert_eq!(message(&missing.join("b/c")), format!("there is no directory '{}'", missing.display()));
+        assert_eq!(message(&file.join("b/c")), format!("'{}' is not a directory", file.display()));
         assert_eq!(reason_at(&file, &io::Error::from_raw_os_error(libc::ENOSPC)), "no space left on device");
     }
 }

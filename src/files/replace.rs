@@ -160,7 +160,7 @@ pub fn temporary(directory: &Path, (prefix, suffix): (&OsStr, &str)) -> io::Resu
 }
 
 fn temporary_with_mode(directory: &Path, name: TemporaryName<'_>, mode: u32) -> io::Result<NamedTempFile> {
-    // tempfile's own way to open it hides the error's number, and so its plain words.
+    // tempfile's own way to open it hides the error's number, and so its text.
     let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     match name {
         TemporaryName::Fixed(name) => Builder::new().prefix(name).rand_bytes(0).make_in(directory, create),

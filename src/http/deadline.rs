@@ -26,7 +26,7 @@ pub struct Deadline {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum UnreachableLimit {
     /// As long as there is time.
-    Whole,
+    Deadline,
     /// Until then.
     Until(Instant),
     /// Once more.
@@ -60,7 +60,7 @@ impl Deadline {
             UnreachableLimit::Until(moment) => {
                 Self { patience: UnreachableLimit::Until(moment.min(Self::after(patience).moment)), ..self }
             }
-            UnreachableLimit::Whole | UnreachableLimit::Once => self,
+            UnreachableLimit::Deadline | UnreachableLimit::Once => self,
         }
     }
 
@@ -91,7 +91,7 @@ impl Deadline {
 
 impl From<Instant> for Deadline {
     fn from(moment: Instant) -> Self {
-        Self { moment, patience: UnreachableLimit::Whole }
+        Self { moment, patience: UnreachableLimit::Deadline }
     }
 }
 
@@ -190,7 +190,7 @@ impl Timer {
     /// What is left for a server that could not be reached in `round` tries and the one before them; none when that is enough.
     pub(crate) fn patience_left(&self, round: u32) -> Option<Duration> {
         match self.deadline.patience {
-            UnreachableLimit::Whole => Some(self.left()),
+            UnreachableLimit::Deadline => Some(self.left()),
             UnreachableLimit::Once => (round == 0).then_some(FIRST_RETRY),
             UnreachableLimit::Until(moment) => {
                 Some(moment.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())

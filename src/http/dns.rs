@@ -15,7 +15,7 @@ use crate::http::url::Host;
 /// Why there are no addresses.
 #[derive(Debug)]
 pub(crate) enum LookupError {
-    /// The resolver's own words.
+    /// The resolver's own text.
     Failed(String),
     /// It did not answer in time, or the delivery was stopped.
     Halted(Interruption),

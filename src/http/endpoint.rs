@@ -22,7 +22,7 @@ pub struct Endpoint {
     pub tls: Tls,
     /// The proxies of the environment and of `--proxy`.
     pub proxy: ProxySettings,
-    /// Where each try is told of, with `-vv`.
+    /// Where each try is reported, with `-vv`.
     pub console: Console,
 }
 

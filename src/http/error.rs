@@ -9,15 +9,15 @@ use crate::text::shorten;
 /// How far a try had come when time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Waiting for another pushwrap that sends a push of the same group.
+    /// Another pushwrap sends a push of the same group.
     Queue,
     /// Reading password, token or certificate files.
     Setup,
-    /// Waiting for DNS.
+    /// Name resolution.
     Lookup,
-    /// Waiting for the TCP connection.
+    /// The TCP connection.
     Connect,
-    /// Waiting for the proxy's answer to CONNECT.
+    /// The proxy's answer to CONNECT.
     Tunnel,
     /// In the TLS handshake.
     Handshake,
@@ -50,7 +50,7 @@ impl fmt::Display for Phase {
 pub enum Fault {
     /// A password, token, certificate, key or proxy setting cannot be used. The text says which and why.
     Setup(String),
-    /// The name could not be resolved; the resolver's own words.
+    /// The name could not be resolved; with the resolver's own text.
     Lookup(String),
     /// No TCP connection.
     Connect(String),
@@ -120,7 +120,7 @@ pub enum TlsFault {
     NoCommonCipher,
     /// It speaks no TLS newer than 1.1.
     OldVersion,
-    /// Anything else, in rustls's words.
+    /// Anything else, in rustls's wording.
     Other(String),
 }
 

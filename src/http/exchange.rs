@@ -118,8 +118,8 @@ impl<'a> Route<'a> {
         })
     }
 
-    pub(crate) fn notes(&self) -> Vec<String> {
-        self.tls.as_ref().map(|tls| tls.notes.clone()).unwrap_or_default()
+    pub(crate) fn details(&self) -> Vec<String> {
+        self.tls.as_ref().map(|tls| tls.details.clone()).unwrap_or_default()
     }
 
     /// Waits for the addresses of the gateway or its proxy. No share of the budget bounds this: asking again would not make

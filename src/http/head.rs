@@ -103,8 +103,8 @@ fn wanted(lines: &[String]) -> Vec<(&'static str, String)> {
         let Some((name, value)) = line.split_once(':') else { continue };
         let Some(name) = WANTED.iter().find(|wanted| wanted.eq_ignore_ascii_case(name.trim())) else { continue };
         if headers.iter().all(|(known, _)| known != name) {
-            let printable = value.trim().chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' });
-            headers.push((name, printable.take(VALUE_MAX).collect::<String>().trim().to_owned()));
+            let text = value.trim().chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' });
+            headers.push((name, text.take(VALUE_MAX).collect::<String>().trim().to_owned()));
         }
     }
     headers

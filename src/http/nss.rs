@@ -1,7 +1,7 @@
 //! A statically linked glibc loads the host's name service modules at the first lookup, and with them the host's own libc:
 //! where the versions differ, the process dies. So the static binary asks only for the modules that are built in.
 
-/// Tells glibc to look hosts up in /etc/hosts and DNS only, whatever /etc/nsswitch.conf says. Does nothing unless the
+/// Lets glibc resolve hosts with /etc/hosts and DNS only, whatever /etc/nsswitch.conf says. Does nothing unless the
 /// binary is linked statically against glibc. The price: names that only mDNS or systemd's own modules know do not
 /// resolve, as with musl and Go.
 pub(crate) fn use_built_in_modules() {

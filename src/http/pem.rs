@@ -58,7 +58,7 @@ fn normalized(pem: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(relabelled.collect())
 }
 
-/// The first line that shows why the file cannot be read, in words.
+/// The first line that shows why the file cannot be read.
 fn damage(pem: &[u8]) -> Option<String> {
     let mut open = None;
     for (number, line) in (1_usize..).zip(pem.split(|byte| *byte == b'\n')) {
@@ -69,8 +69,8 @@ fn damage(pem: &[u8]) -> Option<String> {
             continue;
         };
         let rest = line[at + BEGIN.len()..].trim_ascii_end();
-        let is_whole = rest.strip_suffix(DASHES).is_some_and(|label| position(label, DASHES).is_none());
-        if at > 0 || !is_whole {
+        let is_complete = rest.strip_suffix(DASHES).is_some_and(|label| position(label, DASHES).is_none());
+        if at > 0 || !is_complete {
             return Some(format!(
                 "is not valid PEM in line {number}: a BEGIN line stands alone; were the line ends lost?"
             ));

@@ -22,18 +22,18 @@ use crate::http::error::{Fault, TlsFault};
 use crate::http::pem::{certificates, private_key};
 use crate::http::url::Host;
 
-/// What TLS needs, read and checked once a delivery, and what is worth a note about it.
+/// What TLS needs, read and checked once a delivery, and what has to be reported about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) config: Arc<ClientConfig>,
-    pub(crate) notes: Vec<String>,
+    pub(crate) details: Vec<String>,
 }
 
 /// Reads the files that `tls` names and the roots of the system.
 pub(crate) fn prepare(tls: &Tls, timer: &Timer) -> Result<Prepared, Fault> {
     let provider = Arc::new(ring::default_provider());
-    let mut notes = Vec::new();
-    let verifier = verifier(tls, &provider, timer, &mut notes)?;
+    let mut details = Vec::new();
+    let verifier = verifier(tls, &provider, timer, &mut details)?;
     let internal = |error: rustls::Error| Fault::Internal(error.to_string());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -47,7 +47,7 @@ pub(crate) fn prepare(tls: &Tls, timer: &Timer) -> Result<Prepared, Fault> {
             builder.with_client_auth_cert(chain, key).map_err(|error| unusable(identity, &error))?
         }
     };
-    Ok(Prepared { config: Arc::new(config), notes })
+    Ok(Prepared { config: Arc::new(config), details })
 }
 
 /// A connection that will check the certificate for `host`.
@@ -87,7 +87,7 @@ fn verifier(
     tls: &Tls,
     provider: &Arc<CryptoProvider>,
     timer: &Timer,
-    notes: &mut Vec<String>,
+    details: &mut Vec<String>,
 ) -> Result<Verifier, Fault> {
     let provider = Arc::clone(provider);
     if tls.insecure {
@@ -104,7 +104,7 @@ fn verifier(
             return Err(refuse("holds no certificate that can be used"));
         }
     } else {
-        roots.add_parsable_certificates(system_roots(timer, notes));
+        roots.add_parsable_certificates(system_roots(timer, details));
         if roots.is_empty() {
             // A scratch image has none.
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -117,7 +117,7 @@ fn verifier(
 }
 
 /// The roots of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which take the place of the system's as in curl(1), "ENVIRONMENT".
-fn system_roots(timer: &Timer, notes: &mut Vec<String>) -> Vec<CertificateDer<'static>> {
+fn system_roots(timer: &Timer, details: &mut Vec<String>) -> Vec<CertificateDer<'static>> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
     if file.is_none() && directories.is_none() {
@@ -131,14 +131,14 @@ fn system_roots(timer: &Timer, notes: &mut Vec<String>) -> Vec<CertificateDer<'s
         });
         match read {
             Ok(certificates) => found.extend(certificates),
-            Err(fault) => notes.push(fault.to_string()),
+            Err(fault) => details.push(fault.to_string()),
         }
     }
     for directory in std::env::split_paths(&directories.unwrap_or_default()).filter(|path| !path.as_os_str().is_empty())
     {
         let read = rustls_native_certs::load_certs_from_paths(None, Some(&from_start(&directory)));
         found.extend(read.certs);
-        notes.extend(read.errors.iter().map(|error| match &error.kind {
+        details.extend(read.errors.iter().map(|error| match &error.kind {
             // The library's text quotes the file, which may be a key.
             ErrorKind::Pem(_) => format!("SSL_CERT_DIR: a file in '{}' is not valid PEM", directory.display()),
             _ => format!("SSL_CERT_DIR: {error}"),
@@ -249,7 +249,7 @@ const EXTENDED_KEY_USAGE: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x25];
 const SERVER_AUTH: [u8; 10] = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 const ANY_USAGE: [u8; 6] = [0x06, 0x04, 0x55, 0x1d, 0x25, 0x00];
 
-/// Whether a certificate may be a server's: it names no purpose, or this one. webpki gives up before it looks.
+/// Whether a certificate may be a server's: it names no purpose, or this one. webpki gives up before it checks that.
 fn serves_as_server(certificate: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(certificate, part).is_some();
     !holds(&EXTENDED_KEY_USAGE) || holds(&SERVER_AUTH) || holds(&ANY_USAGE)

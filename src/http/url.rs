@@ -268,7 +268,7 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // What looks like a path may be the rest of a password, and a path is shown.
+    // What looks like a path may be the rest of a password, and a path is printed.
     if path.contains('@') && path.replace("@base64/", "").contains('@') {
         return Err(
             "in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40, in a path '@' is %40"

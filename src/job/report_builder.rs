@@ -99,7 +99,7 @@ impl ReportBuilder {
         let (command, found) = self.parse_textfiles(files);
         let facts = CommandFacts { samples: command.samples(), errors: found.errors(), written, was_skipped: false };
         let (samples, errors, findings) = (facts.samples, facts.errors, found.diagnostics);
-        let findings = TextfileFindings { samples, errors, findings, troubles: Vec::new(), stale_warning };
+        let findings = TextfileFindings { samples, errors, findings, state_errors: Vec::new(), stale_warning };
         Parsed { command, findings, facts }
     }
 
@@ -209,9 +209,9 @@ impl Parsed {
     }
 
     /// The report of a run of which the state directory has these own metrics, and what has to be said of it.
-    pub(super) fn recorded(self, own: OwnedFamilies, troubles: Vec<String>) -> Composed {
+    pub(super) fn recorded(self, own: OwnedFamilies, state_errors: Vec<String>) -> Composed {
         let Self { command, findings, .. } = self;
-        Composed { own, command, findings: TextfileFindings { troubles, ..findings } }
+        Composed { own, command, findings: TextfileFindings { state_errors, ..findings } }
     }
 }
 
@@ -222,7 +222,7 @@ pub(super) struct TextfileFindings {
     pub(super) errors: u64,
     pub(super) findings: Vec<Diagnostic>,
     /// What went wrong in the state directory.
-    pub(super) troubles: Vec<String>,
+    pub(super) state_errors: Vec<String>,
     /// What to say of files that this run did not write.
     pub(super) stale_warning: Option<String>,
 }

@@ -125,7 +125,7 @@ impl Reporter {
         Conclusion { findings: composed.findings, pushes: Vec::new(), delivered: !unnamed }
     }
 
-    /// Says that the metrics file is for our user alone, to whoever may look for the command's metrics: many commands have none.
+    /// Says that the metrics file is for our user alone, where that may be why the command's metrics are missing: many commands have none.
     pub(super) fn hint_at_user(&self, command: &str, outcome: Outcome) {
         let hint = format!(
             "no metrics came from '{command}', whose user cannot write the metrics file of this one: pushwrap goes inside, as in \
@@ -248,7 +248,7 @@ impl Reporter {
             };
             let result = self.say_result(report, sink, &done);
             if let Some(result) = result.filter(|_| is_final) {
-                conclusion.delivered &= result.as_ref().is_ok_and(Delivered::is_whole);
+                conclusion.delivered &= result.as_ref().is_ok_and(Delivered::is_complete);
                 let delivered = result.as_ref().ok();
                 let samples = delivered.and_then(|delivered| delivered.samples);
                 let refused = delivered.and_then(|delivered| delivered.refused(&sink.name()));
@@ -275,8 +275,8 @@ impl Reporter {
         let is_quiet = report.is_known_outage && !self.reporting.require_push;
         let result = report.result.map(|result| match result {
             Ok(success) if report.kind == PushKind::Spooled => {
-                for note in &success.notes {
-                    self.console.info(note);
+                for detail in &success.details {
+                    self.console.info(detail);
                 }
                 Ok(success)
             }
@@ -291,8 +291,8 @@ impl Reporter {
                 if !sink.is_stderr() {
                     self.console.info(format!("wrote '{}'", sink.name()));
                 }
-                for note in &success.notes {
-                    self.console.info(note);
+                for detail in &success.details {
+                    self.console.info(detail);
                 }
                 Ok(success)
             }
@@ -318,9 +318,9 @@ impl Reporter {
         result
     }
 
-    fn say_success(&self, Delivered { status, tries, notes, .. }: &Delivered, sink: &Sink, done: &str) {
-        for note in notes {
-            self.console.info(note);
+    fn say_success(&self, Delivered { status, tries, details, .. }: &Delivered, sink: &Sink, done: &str) {
+        for detail in details {
+            self.console.info(detail);
         }
         let tries = (*tries > 1).then(|| format!("{tries} tries"));
         let facts: Vec<String> = status.map(|status| status.to_string()).into_iter().chain(tries).collect();
@@ -328,7 +328,7 @@ impl Reporter {
     }
 
     fn say_findings(&self, findings: &TextfileFindings) {
-        for problem in &findings.troubles {
+        for problem in &findings.state_errors {
             self.console.warn(problem);
         }
         if let Some(warning) = &findings.stale_warning {

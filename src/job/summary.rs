@@ -182,7 +182,7 @@ impl PushAccount {
     }
 }
 
-/// Why it ended, in a few words.
+/// Why the run ended, in brief.
 fn reason(end: End) -> String {
     match end {
         End::NotStarted(NotStarted::NotFound) => "not found".to_owned(),

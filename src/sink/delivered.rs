@@ -28,7 +28,7 @@ pub struct Delivered {
     /// How many samples of the command were taken; none where a sink takes all or nothing.
     pub samples: Option<u64>,
     /// What is worth saying although it worked.
-    pub notes: Vec<String>,
+    pub details: Vec<String>,
 }
 
 impl Delivered {
@@ -40,7 +40,7 @@ impl Delivered {
 
     /// Whether everything was taken.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.own_only.is_none() && self.left_out.is_empty()
     }
 

@@ -62,14 +62,14 @@ impl FileSink {
             Self::File(path) => follow_links(path)
                 .and_then(|path| content(&path, push, kind).and_then(|content| replace(&path, &content))),
         };
-        let done = |written: Written| Delivered { tries: 1, notes: self.notes(written), ..Delivered::default() };
+        let done = |written: Written| Delivered { tries: 1, details: self.details(written), ..Delivered::default() };
         written.map(done).map_err(|error| {
             let fault = Fault::Setup(reason_at(Path::new(&self.name()), &error));
             Failure { fault, tries: 1, intent: "write", gateway: self.name(), remedy: None }
         })
     }
 
-    fn notes(&self, written: Written) -> Vec<String> {
+    fn details(&self, written: Written) -> Vec<String> {
         let in_place = || format!("'{}' cannot be replaced: it is written in place", self.name());
         (written == Written::InPlace).then(in_place).into_iter().collect()
     }

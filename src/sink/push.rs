@@ -63,7 +63,7 @@ impl Push {
         }
     }
 
-    /// Whether it tells of a run that did not run the job: it changes nothing that another run has told.
+    /// Whether it tells of a run that did not run the job: it changes nothing that another run has pushed.
     #[must_use]
     pub fn tells_of_skip_alone(&self) -> bool {
         let own = self.own.families();
@@ -116,7 +116,7 @@ fn recounted<'a>(family: &Family<'a>, samples: u64, more_errors: u64) -> Family<
 pub enum PushKind {
     /// The heartbeat of a running command. It waits for its kind, and a newer push takes its place.
     Heartbeat,
-    /// The run was told to stop: a KILL may follow before the command has ended.
+    /// The run got a stop signal: a KILL may follow before the command has ended.
     Stopping,
     /// The run has ended.
     Final,

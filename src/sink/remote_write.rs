@@ -143,7 +143,7 @@ fn remedy(fault: &Fault) -> ReceiverRemedy {
     }
 }
 
-/// Prometheus's words (storage/interface.go), which Mimir writes with dashes.
+/// Prometheus's texts (storage/interface.go), which Mimir writes with dashes.
 fn is_late(text: &str) -> bool {
     let text = text.replace('-', " ");
     ["out of order", "out of bounds", "too old", "duplicate sample"].iter().any(|part| text.contains(part))

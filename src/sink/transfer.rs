@@ -189,7 +189,7 @@ impl<'t> Transfer<'t, '_> {
 
     /// What is sent after a request with `sent` (the whole where none) was refused; none where nothing less can be taken.
     fn next(&mut self, route: &Route<'_>, sent: Option<&Selection<'t>>, fault: &Fault) -> Option<Selection<'t>> {
-        let is_whole = sent.is_none();
+        let is_complete = sent.is_none();
         let without = sent.and_then(|sent| sent.without.clone());
         if let Some(run_info) = conflict::refused_run_info(fault, self.push).filter(|_| without.is_none()) {
             let command = match sent {
@@ -202,7 +202,7 @@ impl<'t> Transfer<'t, '_> {
         if self.push.command.is_empty() || !table::may_blame_metrics(fault) {
             return None;
         }
-        if is_whole && let Some(selection) = self.reconciled(route, fault) {
+        if is_complete && let Some(selection) = self.reconciled(route, fault) {
             return Some(selection);
         }
         let has_command = sent.is_none_or(|sent| sent.command.is_some());
@@ -302,7 +302,7 @@ impl<'t> Transfer<'t, '_> {
         Delivered {
             status: Some(answer.status),
             tries: self.client.tries,
-            notes: route.notes(),
+            details: route.details(),
             ..Delivered::default()
         }
     }
@@ -336,7 +336,7 @@ impl<'t> Transfer<'t, '_> {
                 delivered.left_out.push(format!("{more} more families"));
             }
         }
-        delivered.notes.extend(
+        delivered.details.extend(
             selection
                 .retyped
                 .iter()

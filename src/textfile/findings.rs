@@ -6,17 +6,17 @@ use crate::exposition::{Diagnostic, Severity};
 /// How many findings are said; the rest is counted.
 const FINDINGS: usize = 10;
 
-/// Says what was left out, of `errors` problems as many as fit; repairs only to who asked to be told.
+/// Says what was left out, of `errors` problems as many as fit; repairs only with `-v`.
 pub fn say_findings(findings: &[Diagnostic], errors: u64, console: Console) {
-    let is_shown = |finding: &&Diagnostic| finding.severity >= Severity::Dropped || console.0 >= Volume::Verbose;
-    let shown: Vec<&Diagnostic> = findings.iter().filter(is_shown).collect();
-    for finding in shown.iter().take(FINDINGS) {
+    let is_printed = |finding: &&Diagnostic| finding.severity >= Severity::Dropped || console.0 >= Volume::Verbose;
+    let printed: Vec<&Diagnostic> = findings.iter().filter(is_printed).collect();
+    for finding in printed.iter().take(FINDINGS) {
         console.warn(finding);
     }
-    let more = errors.max(shown.len() as u64).saturating_sub(FINDINGS as u64);
+    let more = errors.max(printed.len() as u64).saturating_sub(FINDINGS as u64);
     if more > 0 {
         // A private file is gone by now.
-        let is_kept = shown.iter().any(|finding| !finding.file.starts_with('$'));
+        let is_kept = printed.iter().any(|finding| !finding.file.starts_with('$'));
         let hint = if is_kept { "; 'pushwrap check' shows them" } else { "" };
         console.warn(format!("and {more} more in the metrics{hint}"));
     }

@@ -114,7 +114,7 @@ fn hold(path: &Path) -> Option<File> {
     (is_ours && !is_young && opened.try_lock().is_ok()).then_some(opened)
 }
 
-/// Which of the directories a process of this user has in its environment; `None` where that cannot be told in time.
+/// Which of the directories a process of this user has in its environment; `None` where that cannot be found in time.
 fn used_by_processes(candidates: &[(PathBuf, File)], until: Instant) -> Option<Vec<bool>> {
     let mut used = vec![false; candidates.len()];
     let own_user = geteuid().as_raw();

@@ -1,5 +1,5 @@
 //! Finds and reads the metrics files of a command. They are whatever a job left there, so nothing here waits for a writer,
-//! reads more than it was told to, or trusts that what was there a moment ago is still the same.
+//! reads more than the limit allows, or trusts that what was there a moment ago is still the same.
 
 mod arguments;
 mod contents;

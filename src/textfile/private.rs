@@ -43,11 +43,11 @@ impl PrivateFile {
         let tmpdir = tmpdir.filter(|path| !path.is_empty()).map(PathBuf::from);
         let mut reasons = Vec::new();
         if let Some(place) = tmpdir {
-            let shown = place.display().to_string();
+            let name = place.display().to_string();
             match within(TMPDIR_PATIENCE, move || Self::create_in(&place)) {
                 Some(Ok(private)) => return Ok(private),
-                Some(Err(error)) => reasons.push(format!("'{shown}': {}", reason(&error))),
-                None => reasons.push(format!("'{shown}': the file system does not answer")),
+                Some(Err(error)) => reasons.push(format!("'{name}': {}", reason(&error))),
+                None => reasons.push(format!("'{name}': the file system does not answer")),
             }
         }
         Self::create_below(["/tmp", "/dev/shm", "/run"].map(Path::new).into_iter(), reasons)
@@ -122,8 +122,8 @@ impl PrivateFile {
         reader.private_file(&self.opened, Path::new(FILE), "$PUSHWRAP_TEXTFILE");
         for name in reader.prom_files(&self.directory) {
             if name != FILE {
-                let shown = format!("${{PUSHWRAP_TEXTFILE%/*}}/{}", name.to_string_lossy());
-                reader.private_file(&self.opened, Path::new(&name), &shown);
+                let label = format!("${{PUSHWRAP_TEXTFILE%/*}}/{}", name.to_string_lossy());
+                reader.private_file(&self.opened, Path::new(&name), &label);
             }
         }
     }
@@ -150,7 +150,7 @@ fn open_own(directory: &Path) -> io::Result<File> {
 
 impl Drop for PrivateFile {
     fn drop(&mut self) {
-        // Nothing can be done, and nobody is to be told, if the command took it away or filled it with other things.
+        // Nothing can be done, and no message is needed, if the command took it away or filled it with other things.
         let _ = fs::remove_file(&self.path);
         if fs::remove_dir(&self.directory).is_err() && self.is_there() {
             clear(&self.opened, REMOVAL_PATIENCE);

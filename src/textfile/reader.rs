@@ -236,7 +236,7 @@ impl Reader {
         if before.len() <= self.left && !self.memory.has_room_for(before.len()) {
             return Err(ReadRefusal::NoMemory);
         }
-        let Bounded::Whole(bytes) = read_bounded(&mut file, before.len(), self.left)? else {
+        let Bounded::Complete(bytes) = read_bounded(&mut file, before.len(), self.left)? else {
             return Err(ReadRefusal::TooLarge);
         };
         if !self.memory.take(&bytes) {

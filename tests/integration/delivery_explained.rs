@@ -361,6 +361,6 @@ fn words_of_the_metrics_do_not_pass_for_the_gateways() {
     ] {
         let mut request = push(Method::Add, "a", "own 1\n");
         request.command = families(&body);
-        assert!(!send(&gateway(&server.url()), &request).unwrap().is_whole(), "{body}");
+        assert!(!send(&gateway(&server.url()), &request).unwrap().is_complete(), "{body}");
     }
 }

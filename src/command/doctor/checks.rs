@@ -59,11 +59,11 @@ fn check(level: CheckLevel, subject: impl Into<String>, finding: impl Into<Strin
     DoctorCheck { level, subject: subject.into(), finding: finding.into() }
 }
 
-/// All checks, in the order in which they are shown.
+/// All checks, in the order in which they are printed.
 pub(super) fn examine(config: &DoctorConfig) -> Vec<DoctorCheck> {
     let reporting = &config.reporting;
     let mut checks = Vec::new();
-    checks.extend(reporting.troubles.iter().map(|trouble| check(CheckLevel::Problem, "settings", trouble)));
+    checks.extend(reporting.troubles.iter().map(|line| check(CheckLevel::Problem, "settings", line)));
     checks.extend(reporting.warnings.iter().map(|warning| check(CheckLevel::Warning, "settings", warning)));
     let is_told = |job: &String| reporting.warnings.iter().any(|warning| warning.contains(&format!("'{job}'")));
     checks.extend(config.launcher_job.as_ref().filter(|job| !is_told(job)).map(|job| {
@@ -211,7 +211,7 @@ fn state_checks(path: &SpoolPath) -> Vec<DoctorCheck> {
             )];
         }
         SpoolPath::Default => Path::new(crate::delivery::DEFAULT_STATE_DIR),
-        SpoolPath::Named(path) => path,
+        SpoolPath::At(path) => path,
     };
     let metadata = match fs::metadata(directory) {
         Ok(metadata) => metadata,

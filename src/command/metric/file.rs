@@ -115,7 +115,7 @@ fn wait_for_lock(file: File, path: &Path, beside: &Path) -> io::Result<File> {
         Err(TryLockError::Error(error)) => return Err(error),
         Err(TryLockError::WouldBlock) => {}
     }
-    // The kernel serves who waits in turn, but knows no time limit (flock(2)).
+    // The kernel serves waiting processes in order, but knows no time limit (flock(2)).
     let (done, locked) = mpsc::channel();
     std::thread::Builder::new().spawn(move || done.send(file.lock().map(|()| file)))?;
     let version = || fs::metadata(path).map(|there| (there.ino(), there.mtime(), there.mtime_nsec())).ok();
@@ -145,7 +145,7 @@ fn check_kind(path: &Path) -> io::Result<()> {
 /// What is in the file; nothing where it is not there.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     match read_regular(path, LARGEST_BYTES) {
-        Ok(Bounded::Whole(bytes)) => Ok(bytes),
+        Ok(Bounded::Complete(bytes)) => Ok(bytes),
         Ok(Bounded::TooLarge) => Err(io::Error::other(format!("it is larger than {} MiB", LARGEST_BYTES >> 20))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),

@@ -12,21 +12,21 @@ use crate::console::without_user;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Secrecy {
     /// All of it.
-    Whole,
+    Value,
     /// The user and the query of an address.
     Address,
 }
 
 /// Every option that may hold a secret, by its long name. A new one belongs here.
 const SECRET_OPTIONS: [(&str, Secrecy); 5] = [
-    ("user", Secrecy::Whole),
-    ("header", Secrecy::Whole),
+    ("user", Secrecy::Value),
+    ("header", Secrecy::Value),
     ("url", Secrecy::Address),
     ("proxy", Secrecy::Address),
     ("remote-write", Secrecy::Address),
 ];
 
-/// How many characters of a wrong value are shown.
+/// How many characters of a wrong value are printed.
 const LONGEST_QUOTE: usize = 200;
 
 fn secrecy(long: &str) -> Option<Secrecy> {
@@ -39,7 +39,7 @@ pub(super) fn secret_variables(environment: &[(OsString, OsString)]) -> Vec<OsSt
         let name = variable(long);
         let mut values = environment.iter().filter(|(known, _)| *known == *name).map(|(_, value)| value.as_bytes());
         match secrecy {
-            Secrecy::Whole => true,
+            Secrecy::Value => true,
             Secrecy::Address => values.any(|value| value.iter().any(|byte| b"@?".contains(byte))),
         }
     };
@@ -50,7 +50,7 @@ pub(super) fn secret_variables(environment: &[(OsString, OsString)]) -> Vec<OsSt
 pub(super) fn quoted(long: &str, value: &OsStr) -> String {
     let text = value.to_string_lossy();
     match secrecy(long) {
-        Some(Secrecy::Whole) => String::new(),
+        Some(Secrecy::Value) => String::new(),
         // What stands behind '?' may be a token.
         Some(Secrecy::Address) => match without_user(&text).split_once('?') {
             Some((address, _)) => format!("'{}?…' ", shortened(address)),
@@ -63,7 +63,7 @@ pub(super) fn quoted(long: &str, value: &OsStr) -> String {
 /// The value as it may be listed: `set` where it is a secret, an address without its user and what stands behind `?`.
 pub(super) fn listed(long: &str, value: &OsStr) -> String {
     match secrecy(long) {
-        Some(Secrecy::Whole) => "set".to_owned(),
+        Some(Secrecy::Value) => "set".to_owned(),
         _ => quoted(long, value).trim().trim_matches('\'').to_owned(),
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a list of addresses may be cut inside a password, whose pieces look like addresses too: `http://me:3,cret@gw`.
+/// Whether a list of addresses may be cut inside a password, whose pieces have the form of addresses too: `http://me:3,cret@gw`.
 pub(super) fn is_cut_secret(long: &str, value: &OsStr) -> bool {
     let pieces = items(value, b',');
     let has_scheme = |piece: &OsString| piece.to_string_lossy().contains("://");

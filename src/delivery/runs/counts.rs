@@ -113,7 +113,7 @@ mod tests {
 
     fn group() -> (tempfile::TempDir, GroupDir) {
         let directory = tempfile::tempdir().unwrap();
-        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let state = SpoolPath::At(directory.path().to_owned()).open().unwrap().unwrap();
         let group = state.group_named("0".repeat(32));
         make_directory(&group.path).unwrap();
         (directory, group)

@@ -53,9 +53,9 @@ impl Mark {
         Ok(Self { path, file })
     }
 
-    /// Notes how the run has ended, for who counts it where this process cannot.
-    pub(crate) fn note(&self, outcome: Outcome) {
-        // Without the note it is counted as lost.
+    /// Records how the run has ended, for who counts it where this process cannot.
+    pub(crate) fn record_outcome(&self, outcome: Outcome) {
+        // Without the record it is counted as lost.
         let _ = (&self.file).write_all(format!("outcome {}\n", outcome.name()).as_bytes());
     }
 
@@ -78,7 +78,7 @@ pub(crate) struct DeadRun {
 }
 
 impl DeadRun {
-    /// The run of this mark, if its process is no more. That process holds a lock on the mark, which nobody else can fake or inherit;
+    /// The run of this mark, if its process is no more. That process holds a lock on the mark, which no other process can fake or get from it;
     /// the pid decides where there are no locks, and where the directory was copied or restored under a run that goes on.
     pub(crate) fn at(mark: &Path) -> Option<Self> {
         let file = open(mark, Links::Refuse).ok()?;

@@ -28,7 +28,7 @@ pub(crate) struct Drained {
     pub(crate) unanswered: bool,
     /// A push that was given up before may still be applied: this one, which was taken, is sent again after a moment.
     pub(crate) repeats: bool,
-    /// What was noted of an unanswered push before this one was sent.
+    /// When an earlier push was left unanswered, as the record of the lock says.
     pub(crate) unanswered_before: Option<SystemTime>,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
@@ -57,7 +57,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Acceptance {
     /// All of it.
-    Whole,
+    Complete,
     /// The run's own metrics, and not all of the command's.
     Partly,
     /// Nothing, and it would be the same another time.
@@ -69,7 +69,7 @@ enum Acceptance {
 impl Acceptance {
     fn of(result: &Result<Delivered, Failure>) -> Self {
         match result {
-            Ok(delivered) if delivered.is_whole() => Self::Whole,
+            Ok(delivered) if delivered.is_complete() => Self::Complete,
             Ok(_) => Self::Partly,
             Err(failure) if failure.fault.decision().keep => Self::Pending,
             Err(_) => Self::Refused,
@@ -77,9 +77,9 @@ impl Acceptance {
     }
 }
 
-/// What is noted beside the lock under which a queue is sent.
+/// The record in the file of the lock under which a queue is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SendNote {
+pub(crate) struct SendRecord {
     /// The newest push that need not be sent any more.
     taken: u64,
     /// What the sink answered.
@@ -88,10 +88,10 @@ pub(crate) struct SendNote {
     pub(crate) unanswered: Option<SystemTime>,
 }
 
-impl SendNote {
+impl SendRecord {
     pub(crate) fn read(lock: &Lock) -> Self {
-        let note = lock.note();
-        let mut numbers = note.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap_or_default());
+        let record = lock.read_record();
+        let mut numbers = record.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap_or_default());
         let mut next = || numbers.next().unwrap_or_default();
         let (taken, status, unanswered) = (next(), next(), next());
         Self {
@@ -103,7 +103,7 @@ impl SendNote {
 
     fn write(self, lock: &Lock) {
         let since = self.unanswered.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
-        lock.write_note(&format!("{} {} {since}", self.taken, self.status.unwrap_or_default()));
+        lock.write_record(&format!("{} {} {since}", self.taken, self.status.unwrap_or_default()));
     }
 }
 
@@ -112,7 +112,7 @@ impl PushVerdict {
     fn of(result: &Result<Delivered, Failure>) -> Option<Self> {
         let status = status_of(result);
         match result {
-            Ok(delivered) if delivered.is_whole() => None,
+            Ok(delivered) if delivered.is_complete() => None,
             Ok(Delivered { own_only, left_out, .. }) => {
                 let why = own_only.clone().unwrap_or_else(|| left_out.join("; "));
                 Some(Self::Partly { status, why })
@@ -151,17 +151,17 @@ impl Drain<'_> {
         self.drop_outdated(&mut entries, &mut drained.said);
         let pushes = entries.iter().map(|entry| entry.push.clone());
         let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else {
-            self.queue.note_empty();
+            self.queue.record_empty();
             return drained;
         };
-        // A process that is killed while it sends cannot note it afterwards.
-        let note = SendNote::read(lock);
-        drained.unanswered_before = note.unanswered;
-        SendNote { unanswered: Some(SystemTime::now()), ..note }.write(lock);
+        // A process that is killed while it sends cannot record it afterwards.
+        let record = SendRecord::read(lock);
+        drained.unanswered_before = record.unanswered;
+        SendRecord { unanswered: Some(SystemTime::now()), ..record }.write(lock);
         let first = self.deliver(&merged.push, &mut drained);
         drained.sent = Some(merged.clone());
         match Acceptance::of(&first) {
-            Acceptance::Whole => self.settle(lock, &entries, &first, &mut drained),
+            Acceptance::Complete => self.settle(lock, &entries, &first, &mut drained),
             Acceptance::Pending => self.leave(lock, entries, &mut drained),
             _ => return self.send_newest_alone(lock, (entries, &merged), first, drained),
         }
@@ -260,7 +260,7 @@ impl Drain<'_> {
             return Drained { result: Some(second), ..drained };
         }
         let is_first_enough = |first: &Delivered| first.own_only.is_none();
-        if Acceptance::of(&second) != Acceptance::Whole && first.as_ref().is_ok_and(is_first_enough) {
+        if Acceptance::of(&second) != Acceptance::Complete && first.as_ref().is_ok_and(is_first_enough) {
             // What was left out was the newest's own too: nothing else of the older ones was.
             self.settle(lock, &entries, &first, &mut drained);
             return Drained { result: Some(first), ..drained };
@@ -289,15 +289,15 @@ impl Drain<'_> {
             }
         }
         let number = entries.iter().filter_map(|entry| Some(*entry.file.as_ref()?.numbers.end())).max();
-        let before = SendNote::read(lock);
+        let before = SendRecord::read(lock);
         let taken = number.unwrap_or_default().max(before.taken);
         // A run repeats its own push where an older one is unanswered. Who sends for others leaves that to the next run.
         let is_repeated = entries.iter().any(|entry| entry.is_own);
         let unanswered = drained.unanswered_before.filter(|_| !is_repeated);
-        SendNote { taken, status: result_status.or(before.status), unanswered }.write(lock);
+        SendRecord { taken, status: result_status.or(before.status), unanswered }.write(lock);
         drained.said.extend(self.release(entries));
-        self.queue.note_answer();
-        self.queue.note_empty();
+        self.queue.record_answer();
+        self.queue.record_empty();
     }
 
     /// Removes files; what is said where one stays.
@@ -320,8 +320,8 @@ impl Drain<'_> {
             drained.said.extend(self.merge_files(&oldest).err());
         }
         let unanswered = if drained.unanswered { Some(SystemTime::now()) } else { drained.unanswered_before };
-        SendNote { unanswered, ..SendNote::read(lock) }.write(lock);
-        drained.outage = Some(self.queue.note_waiting());
+        SendRecord { unanswered, ..SendRecord::read(lock) }.write(lock);
+        drained.outage = Some(self.queue.record_waiting());
     }
 
     /// Puts one file into the place of these.
@@ -335,7 +335,7 @@ impl Drain<'_> {
         let merged = oldest.iter().map(|entry| entry.push.clone()).reduce(|older, newer| merge(&older, newer));
         let Some(mut merged) = merged else { return Ok(()) };
         merged.since = since.unwrap_or(merged.since);
-        let writer = EntryWriter::of(&self.queue.path, &merged).map_err(|error| state.trouble(&error))?;
+        let writer = EntryWriter::of(&self.queue.path, &merged).map_err(|error| state.error(&error))?;
         // Where there is no room for a moment the files stay as they are.
         let name = format!("{:010}-{:010}", first.start(), last.end());
         if self.queue.persist(writer, &name).is_ok() {

@@ -35,7 +35,7 @@ impl SpoolDir {
     pub(crate) fn queues(&self) -> Result<Vec<QueueDir>, String> {
         let mut queues: Vec<(SystemTime, QueueDir)> = Vec::new();
         for queue in self.all_queues()?.into_iter().filter(|queue| owner(&queue.path).is_none_or(is_own)) {
-            let files = queue.list().map_err(|error| self.trouble(&error))?.pushes;
+            let files = queue.list().map_err(|error| self.error(&error))?.pushes;
             let since = files.first().and_then(|file| fs::symlink_metadata(&file.path).ok()?.modified().ok());
             queues.extend(since.map(|since| (since, queue)));
         }
@@ -44,7 +44,7 @@ impl SpoolDir {
     }
 
     fn all_queues(&self) -> Result<Vec<QueueDir>, String> {
-        let groups = self.groups().map_err(|error| self.trouble(&error))?;
+        let groups = self.groups().map_err(|error| self.error(&error))?;
         Ok(groups.iter().flat_map(|group| group.queues().unwrap_or_default()).collect())
     }
 
@@ -62,7 +62,7 @@ impl SpoolDir {
         let mut said = Vec::new();
         for (name, destinations) in old_groups(self).unwrap_or_default() {
             let group = self.group_named(name);
-            let made = make_directory(&group.path).map_err(|error| self.trouble(&error));
+            let made = make_directory(&group.path).map_err(|error| self.error(&error));
             said.extend(
                 made.and_then(|()| locked(&group, || adopt(&group, &destinations))).unwrap_or_else(|why| vec![why]),
             );
@@ -113,7 +113,7 @@ fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamil
         Ok::<_, std::io::Error>(())
     };
     if let Err(error) = count(&mut said) {
-        said.push(group.state.trouble(&error));
+        said.push(group.state.error(&error));
     }
     said
 }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn the_counts_of_a_run_are_stored_whose_process_was_killed_when_it_had_counted_and_not_stored() {
         let directory = tempfile::tempdir().unwrap();
-        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let state = SpoolPath::At(directory.path().to_owned()).open().unwrap().unwrap();
         leave_dead_mark(&state);
         let group = state.groups().unwrap().pop().unwrap();
         let mut runs = super::read_runs(&group, &mut Vec::new()).unwrap();

@@ -1,4 +1,4 @@
-//! What the whole directory knows of a destination, so that a run need not look at every group: which groups wait for it, and
+//! What the whole directory knows of a destination, so that a run need not read every group: which groups wait for it, and
 //! whether it has been said that it does not take pushes.
 
 use std::fs::OpenOptions;
@@ -34,13 +34,13 @@ impl SpoolDir {
 }
 
 impl QueueDir {
-    /// Notes that this group waits for a destination that does not take pushes.
-    pub(crate) fn note_waiting(&self) -> Outage {
+    /// Records that pushes of this group wait for this destination, which takes none at present.
+    pub(crate) fn record_waiting(&self) -> Outage {
         let directory = self.group.state.waiting_for(&self.name);
         let create =
             |name: &str| OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(name));
         let made = make_directory(&self.group.state.path().join("waiting")).and_then(|()| make_directory(&directory));
-        // What cannot be noted is found by the next run of the group, and by 'flush'.
+        // What cannot be recorded is found by the next run of the group, and by 'flush'.
         let _ = made.and_then(|()| create(&self.group.name));
         match create(REPORTED) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Outage::Known,
@@ -49,12 +49,12 @@ impl QueueDir {
     }
 
     /// The destination has taken a push: the next failure begins another outage.
-    pub(crate) fn note_answer(&self) {
+    pub(crate) fn record_answer(&self) {
         let _ = remove(&self.group.state.waiting_for(&self.name).join(REPORTED));
     }
 
     /// Nothing of this group waits any more.
-    pub(crate) fn note_empty(&self) {
+    pub(crate) fn record_empty(&self) {
         let _ = remove(&self.group.state.waiting_for(&self.name).join(&self.group.name));
     }
 }

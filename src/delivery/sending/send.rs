@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use crate::delivery::sending::drain::{Drain, Drained, OwnPush, SendNote};
+use crate::delivery::sending::drain::{Drain, Drained, OwnPush, SendRecord};
 use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::SpooledPush;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir};
@@ -19,11 +19,11 @@ use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
 impl StoredPush {
     /// What is said of the push when it is not taken.
     pub(crate) fn sentence(&self) -> String {
-        let shown = self.queue.group.state.path().display();
+        let path = self.queue.group.state.path().display();
         match &self.receipt {
             Receipt::Nothing(why) => format!("the push is not kept: {why}"),
-            Receipt::OwnOnly(_) => format!("it waits in '{shown}' without the command's metrics: {FULL}"),
-            Receipt::Whole(_) => format!("it waits in '{shown}' for the next run or 'pushwrap flush'"),
+            Receipt::OwnOnly(_) => format!("it waits in '{path}' without the command's metrics: {FULL}"),
+            Receipt::Complete(_) => format!("it waits in '{path}' for the next run or 'pushwrap flush'"),
         }
     }
 
@@ -96,8 +96,8 @@ impl SpoolOptions {
             }
             Ok(lock) => lock,
         };
-        let note = SendNote::read(&lock);
-        if let Some(known) = number.and_then(|number| known(queue, number, &note, sink)) {
+        let record = SendRecord::read(&lock);
+        if let Some(known) = number.and_then(|number| known(queue, number, &record, sink)) {
             return Drained { result: Some(known), ..Drained::default() };
         }
         let Some(destination) = sink.address() else { return Drained::default() };
@@ -105,7 +105,7 @@ impl SpoolOptions {
         let started = own.start().map(|(_, start)| start);
         let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };
         let drained = drain.run(&lock, Some(OwnPush { number, push: own }));
-        let was_unanswered = note.unanswered.is_some_and(is_recent);
+        let was_unanswered = record.unanswered.is_some_and(is_recent);
         Drained { repeats: was_unanswered, ..drained }
     }
 
@@ -167,12 +167,12 @@ fn is_recent(at: SystemTime) -> bool {
 fn known(
     queue: &QueueDir,
     number: u64,
-    note: &SendNote,
+    record: &SendRecord,
     sink: &Sink,
 ) -> Option<Result<Delivered, crate::http::error::Failure>> {
     let listing = queue.list().ok()?;
     let whole =
-        |status| Delivered { status, notes: vec!["another run has sent it".to_owned()], ..Delivered::default() };
+        |status| Delivered { status, details: vec!["another run has sent it".to_owned()], ..Delivered::default() };
     match listing.verdict(number) {
         Some(PushVerdict::Partly { status, why }) => {
             let together = "together with a newer push of this group";
@@ -187,6 +187,6 @@ fn known(
         }
         Some(PushVerdict::Refused { status: None, .. }) => Some(Err(sink.given_up(Fault::Superseded))),
         None if listing.has(number) => None,
-        None => Some(Ok(whole(note.status))),
+        None => Some(Ok(whole(record.status))),
     }
 }

@@ -22,10 +22,10 @@ use crate::sink::{Method, Push};
 pub(crate) fn adopt(group: &GroupDir, destinations: &[String]) -> Vec<String> {
     let mut said = Vec::new();
     if !group.file("runs").exists() {
-        said.extend(adopt_runs(group).err().map(|error| group.state.trouble(&error)));
+        said.extend(adopt_runs(group).err().map(|error| group.state.error(&error)));
     }
     for destination in destinations {
-        said.extend(adopt_push(group, destination).err().map(|error| group.state.trouble(&error)));
+        said.extend(adopt_push(group, destination).err().map(|error| group.state.error(&error)));
     }
     said
 }

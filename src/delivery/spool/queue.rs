@@ -136,7 +136,7 @@ impl QueueDir {
 
     /// The push of a file, and how large the file is; `None` where it is gone.
     pub(crate) fn read(&self, file: &QueueFile) -> Result<Option<(SpooledPush, u64)>, Unusable> {
-        let content = read(&file.path).map_err(|error| Unusable::Unreadable(self.group.state.trouble(&error)))?;
+        let content = read(&file.path).map_err(|error| Unusable::Unreadable(self.group.state.error(&error)))?;
         let Some(content) = content else { return Ok(None) };
         let (bytes, of_this_queue) = (content.len() as u64, |push: &SpooledPush| {
             self.group.state.group(&push.push.key).name == self.group.name
@@ -153,7 +153,7 @@ impl QueueDir {
             Unusable::Unreadable(why) => why,
             Unusable::Damaged(why, bytes) => match self.group.state.release([(file.path.clone(), bytes)]) {
                 Ok(()) => format!("{why}: it is removed"),
-                Err(trouble) => format!("{why}, and stays: {trouble}"),
+                Err(error) => format!("{why}, and stays: {error}"),
             },
         })
     }
@@ -220,7 +220,7 @@ mod tests {
 
     fn queue() -> (tempfile::TempDir, QueueDir) {
         let directory = tempfile::tempdir().unwrap();
-        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let state = SpoolPath::At(directory.path().to_owned()).open().unwrap().unwrap();
         let queue = state.group_named("0".repeat(32)).queue(&"1".repeat(16));
         fs::create_dir_all(&queue.path).unwrap();
         (directory, queue)

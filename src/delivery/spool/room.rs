@@ -30,17 +30,17 @@ impl SpoolDir {
     pub(crate) fn admit(&self, bytes: u64, persist: impl FnOnce() -> io::Result<()>) -> Result<(), NoRoom> {
         let lock = Lock::acquire(&self.room(), LockPatience::of(LOCK_WAIT), || true);
         let lock = lock.map_err(|why| NoRoom::Failed(why.reason()))?;
-        let mut sum = noted(&lock).unwrap_or_else(|| self.waiting_bytes());
+        let mut sum = recorded_sum(&lock).unwrap_or_else(|| self.waiting_bytes());
         if sum.saturating_add(bytes) > ROOM_BYTES {
             sum = self.waiting_bytes();
         }
         if sum.saturating_add(bytes) > ROOM_BYTES {
-            note(&lock, sum);
+            record_sum(&lock, sum);
             return Err(NoRoom::Full);
         }
         // Before the file is there: a process that is killed in between leaves a sum that is too high, never one that is too low.
-        note(&lock, sum + bytes);
-        persist().map_err(|error| NoRoom::Failed(self.trouble(&error)))
+        record_sum(&lock, sum + bytes);
+        persist().map_err(|error| NoRoom::Failed(self.error(&error)))
     }
 
     /// Removes files that have been sent, and gives their room back.
@@ -52,11 +52,11 @@ impl SpoolDir {
         let lock = Lock::acquire(&self.room(), LockPatience::of(LOCK_WAIT), || true).ok();
         let mut released = 0;
         for (path, bytes) in files {
-            remove(&path).map_err(|error| self.trouble(&error))?;
+            remove(&path).map_err(|error| self.error(&error))?;
             released += bytes;
         }
-        if let Some((lock, sum)) = lock.as_ref().and_then(|lock| Some((lock, noted(lock)?))) {
-            note(lock, sum.saturating_sub(released));
+        if let Some((lock, sum)) = lock.as_ref().and_then(|lock| Some((lock, recorded_sum(lock)?))) {
+            record_sum(lock, sum.saturating_sub(released));
         }
         Ok(())
     }
@@ -84,14 +84,14 @@ fn bytes_in(directory: &Path) -> u64 {
 }
 
 /// The sum; none after a reboot, which may have lost one that was not on the disk.
-fn noted(lock: &Lock) -> Option<u64> {
-    let note = lock.note();
-    let (sum, boot) = note.trim_end().split_once(' ')?;
+fn recorded_sum(lock: &Lock) -> Option<u64> {
+    let record = lock.read_record();
+    let (sum, boot) = record.trim_end().split_once(' ')?;
     sum.parse().ok().filter(|_| boot == boot_id())
 }
 
-fn note(lock: &Lock, sum: u64) {
-    lock.write_note(&format!("{sum:020} {}", boot_id()));
+fn record_sum(lock: &Lock, sum: u64) {
+    lock.write_record(&format!("{sum:020} {}", boot_id()));
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
 
     fn state() -> (tempfile::TempDir, SpoolDir) {
         let directory = tempfile::tempdir().unwrap();
-        let state = SpoolPath::Named(directory.path().to_owned()).open().unwrap().unwrap();
+        let state = SpoolPath::At(directory.path().to_owned()).open().unwrap().unwrap();
         (directory, state)
     }
 

@@ -49,7 +49,7 @@ enum MarkState {
     NotYet,
     Left(Mark),
     /// The run has been counted, or never will be by this process: a mark that came now would stay.
-    Over,
+    Settled,
 }
 
 impl RunState {
@@ -102,7 +102,7 @@ pub(crate) struct StoredPush {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Receipt {
     /// All of it.
-    Whole(u64),
+    Complete(u64),
     /// The run's own metrics: there is no room for more.
     OwnOnly(u64),
     /// Nothing, for this reason.
@@ -113,7 +113,7 @@ impl Receipt {
     /// The number under which it waits.
     pub(crate) fn number(&self) -> Option<u64> {
         match self {
-            Self::Whole(number) | Self::OwnOnly(number) => Some(*number),
+            Self::Complete(number) | Self::OwnOnly(number) => Some(*number),
             Self::Nothing(_) => None,
         }
     }
@@ -153,7 +153,7 @@ impl SpoolOptions {
         let group = match self.state_dir.open() {
             Ok(Some(state)) => state.group(&self.key),
             Ok(None) => return RunRecord::of_nothing(uncounted, Vec::new()),
-            Err(trouble) => return RunRecord::of_nothing(uncounted, vec![trouble]),
+            Err(error) => return RunRecord::of_nothing(uncounted, vec![error]),
         };
         let begun: Vec<Option<Store<'_>>> = run
             .destinations
@@ -193,7 +193,7 @@ impl SpoolOptions {
         let (own, number) = match &counted {
             Ok(runs) => (compose(Some(runs.counts)), runs.last),
             Err(why) => {
-                said.push(self.leave_to_others(run.outcome, &group.state.trouble(why)));
+                said.push(self.leave_to_others(run.outcome, &group.state.error(why)));
                 (uncounted.clone(), highest + 1)
             }
         };
@@ -208,7 +208,7 @@ impl SpoolOptions {
     fn leave_to_others(&self, outcome: Outcome, why: &str) -> String {
         match &*self.run.mark.lock().unwrap_or_else(PoisonError::into_inner) {
             MarkState::Left(mark) => {
-                mark.note(outcome);
+                mark.record_outcome(outcome);
                 format!("the run is not counted yet: {why}")
             }
             _ => format!("the run is not counted: {why}"),
@@ -229,7 +229,7 @@ impl SpoolOptions {
         let mut mark = self.run.mark.lock().unwrap_or_else(PoisonError::into_inner);
         runs.add(outcome, if let MarkState::Left(mark) = &*mark { Some(mark) } else { None });
         runs.write(group)?;
-        *mark = MarkState::Over;
+        *mark = MarkState::Settled;
         said.extend(dead.iter().filter_map(DeadRun::sentence));
         Ok(runs)
     }
@@ -289,17 +289,17 @@ impl<'s> Store<'s> {
             return Receipt::Nothing("an older push of this group waits, and a skipped run says less".to_owned());
         }
         let whole = self.writer.and_then(|mut writer| writer.finish(&encode(own.families())).map(|()| writer));
-        let written = whole.map_err(|error| NoRoom::Failed(state.trouble(&error)));
+        let written = whole.map_err(|error| NoRoom::Failed(state.error(&error)));
         let persist = |writer: EntryWriter| self.queue.persist(writer, &format!("{number:010}"));
         match written.and_then(persist) {
-            Ok(()) => Receipt::Whole(number),
+            Ok(()) => Receipt::Complete(number),
             Err(NoRoom::Full) if !self.push.push.command.is_empty() => {
                 let push = Push { command: OwnedFamilies::default(), ..self.push.push.clone() };
                 let push = SpooledPush { push, ..self.push.clone() };
                 let own_only = EntryWriter::begin(&self.queue.path, &push, || self.options.run.tick());
                 let own: Vec<Family<'_>> = own.families().iter().map(without_samples).collect();
                 let own_only = own_only.and_then(|mut writer| writer.finish(&encode(&own)).map(|()| writer));
-                let own_only = own_only.map_err(|error| NoRoom::Failed(state.trouble(&error)));
+                let own_only = own_only.map_err(|error| NoRoom::Failed(state.error(&error)));
                 match own_only.and_then(persist) {
                     Ok(()) => Receipt::OwnOnly(number),
                     Err(why) => why.receipt(state.path()),

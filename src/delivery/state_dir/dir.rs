@@ -37,7 +37,7 @@ pub enum SpoolPath {
     /// `none`: nothing is kept.
     None,
     /// This directory, made where it is not there in one that is.
-    Named(PathBuf),
+    At(PathBuf),
 }
 
 impl SpoolPath {
@@ -46,7 +46,7 @@ impl SpoolPath {
         match self {
             Self::Default => Path::new(DEFAULT_STATE_DIR).is_dir(),
             Self::None => false,
-            Self::Named(_) => true,
+            Self::At(_) => true,
         }
     }
 
@@ -58,7 +58,7 @@ impl SpoolPath {
         match self {
             Self::None => Ok(None),
             Self::Default => Ok(SpoolDir::at(Path::new(DEFAULT_STATE_DIR)).ok()),
-            Self::Named(path) => make_directory(path)
+            Self::At(path) => make_directory(path)
                 .map_err(|error| reason_at(path, &error))
                 .and_then(|()| SpoolDir::at(path))
                 .map(Some)
@@ -74,7 +74,7 @@ impl SpoolPath {
         let path = match self {
             Self::None => return Err("there is no state directory: name one with --state-dir".to_owned()),
             Self::Default => Path::new(DEFAULT_STATE_DIR),
-            Self::Named(path) => path,
+            Self::At(path) => path,
         };
         SpoolDir::at(path).map_err(|why| {
             let hint = if *self == Self::Default { "; name another with --state-dir" } else { "" };
@@ -136,7 +136,7 @@ impl SpoolDir {
     }
 
     /// What went wrong in this directory.
-    pub(crate) fn trouble(&self, error: &io::Error) -> String {
+    pub(crate) fn error(&self, error: &io::Error) -> String {
         format!("state directory '{}': {}", self.path.display(), reason(error))
     }
 }
@@ -198,7 +198,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         return Err(io::Error::other(format!("'{name}' is not a regular file: remove it")));
     }
     match read_bounded(file, metadata.len(), LARGEST_BYTES)? {
-        Bounded::Whole(content) => Ok(Some(content)),
+        Bounded::Complete(content) => Ok(Some(content)),
         Bounded::TooLarge => Err(io::Error::other(format!("'{name}' is too large: remove it"))),
     }
 }
@@ -283,14 +283,14 @@ mod tests {
     fn a_named_directory_is_made_for_its_owner_alone() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("a");
-        SpoolPath::Named(path.clone()).open().unwrap().unwrap();
+        SpoolPath::At(path.clone()).open().unwrap().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         replace(&path.join("x"), b"1").unwrap();
         assert_eq!(fs::metadata(path.join("x")).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&path.join("x")).unwrap().unwrap(), b"1");
         assert_eq!(read(&path.join("y")).unwrap(), None);
         let mistyped = above.path().join("typo/state");
-        let error = SpoolPath::Named(mistyped).open().unwrap_err();
+        let error = SpoolPath::At(mistyped).open().unwrap_err();
         assert!(
             error.ends_with(&format!("there is no directory '{}'", above.path().join("typo").display())),
             "{error}"
@@ -302,8 +302,8 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let file = above.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(SpoolPath::Named(file.clone()).open().unwrap_err().ends_with("it is not a directory"));
-        let below = SpoolPath::Named(file.join("a")).open().unwrap_err();
+        assert!(SpoolPath::At(file.clone()).open().unwrap_err().ends_with("it is not a directory"));
+        let below = SpoolPath::At(file.join("a")).open().unwrap_err();
         assert!(below.ends_with(&format!("'{}' is not a directory", file.display())), "{below}");
         let link = above.path().join("link");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();

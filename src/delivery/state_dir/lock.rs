@@ -61,7 +61,7 @@ impl Lock {
         let failed = |error: io::Error| NoLock::Failed(format!("'{}': {}", path.display(), reason(&error)));
         let (mut holder, mut since) = (Vec::new(), Instant::now());
         loop {
-            let file = match open_noted(path) {
+            let file = match open_lock_file(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !patience.living.passed() => {
                     make_directory(path.parent().unwrap_or(path)).map_err(failed)?;
                     continue;
@@ -72,7 +72,7 @@ impl Lock {
                 // Whoever held it may have removed its file: then it is nobody's lock any more.
                 Ok(()) => {
                     if let Ok(lock) = FileLock::of(file, path) {
-                        // A holder that cannot be noted counts as anybody.
+                        // A holder that cannot be recorded counts as anybody.
                         let _ = lock.file().write_all_at(format!("{}\n", Process::own().to_text()).as_bytes(), 0);
                         return Ok(Self(lock));
                     }
@@ -98,24 +98,24 @@ impl Lock {
         Self::acquire(path, LockPatience::of(Duration::ZERO), || true).ok()
     }
 
-    /// What is noted in its file behind the holder.
-    pub(crate) fn note(&self) -> String {
+    /// The record in its file, behind the holder.
+    pub(crate) fn read_record(&self) -> String {
         let mut bytes = [0; 64];
-        let length = self.0.file().read_at(&mut bytes, NOTE_AT).unwrap_or_default();
+        let length = self.0.file().read_at(&mut bytes, RECORD_AT).unwrap_or_default();
         String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
     }
 
-    /// Notes this behind the holder. A note that is lost costs a request more.
-    pub(crate) fn write_note(&self, note: &str) {
-        let _ = self.0.file().write_all_at(format!("{note:<63}\n").as_bytes(), NOTE_AT);
+    /// Writes this record behind the holder. One that is lost costs a request more.
+    pub(crate) fn write_record(&self, record: &str) {
+        let _ = self.0.file().write_all_at(format!("{record:<63}\n").as_bytes(), RECORD_AT);
     }
 }
 
-/// Where the note begins: behind the holder's line and its end.
-const NOTE_AT: u64 = 69;
+/// Where the record begins: behind the holder's line and its end.
+const RECORD_AT: u64 = 69;
 
 /// Opens a lock's file for reading and writing, or makes it. A link is refused, and a FIFO not waited for.
-fn open_noted(path: &Path) -> io::Result<File> {
+fn open_lock_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
@@ -140,16 +140,16 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{Deadline, Lock, LockPatience, NOTE_AT, NoLock, Process};
+    use super::{Deadline, Lock, LockPatience, NoLock, Process, RECORD_AT};
 
     #[test]
     fn a_lock_is_waited_for_and_one_that_was_removed_is_taken_anew() {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("group/lock");
         let held = Lock::acquire(&path, LockPatience::of(Duration::from_secs(1)), || true).unwrap();
-        held.write_note("taken 17");
-        assert_eq!(held.note().trim_end(), "taken 17");
-        assert_eq!(format!("{}\n", Process::own().to_text()).len() as u64, NOTE_AT);
+        held.write_record("taken 17");
+        assert_eq!(held.read_record().trim_end(), "taken 17");
+        assert_eq!(format!("{}\n", Process::own().to_text()).len() as u64, RECORD_AT);
         let other = path.clone();
         let waiting =
             std::thread::spawn(move || Lock::acquire(&other, LockPatience::of(Duration::from_secs(20)), || true));

@@ -48,9 +48,9 @@ impl Process {
     }
 
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut words = text.split_ascii_whitespace();
-        let (pid, start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(Self { pid, start, boot: words.next().unwrap_or_default().to_owned() })
+        let mut fields = text.split_ascii_whitespace();
+        let (pid, start) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(Self { pid, start, boot: fields.next().unwrap_or_default().to_owned() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::text::visible;
 
-/// A line of a file as it can be shown on a terminal.
+/// A line of a file as it can be printed on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
     /// The text; control characters are replaced, so that a terminal obeys nothing in it.
@@ -13,7 +13,7 @@ pub struct Excerpt {
     pub width: usize,
 }
 
-/// Characters of a line that are shown before and after the start of what is pointed at.
+/// Characters of a line that are printed before and after the start of what is pointed at.
 const BEFORE: usize = 60;
 const AFTER: usize = 80;
 
@@ -21,7 +21,7 @@ impl Excerpt {
     /// Cuts `line` around the `len` bytes at `at`.
     pub(in crate::exposition) fn new(line: &[u8], at: usize, len: usize) -> Self {
         let (before, rest) = line.split_at(at.min(line.len()));
-        // Four bytes hold at least one character, so nothing that will be shown is cut away here.
+        // Four bytes hold at least one character, so nothing that will be printed is cut away here.
         let before =
             String::from_utf8_lossy(before.get(before.len().saturating_sub(4 * BEFORE + 4)..).unwrap_or(before));
         let rest = rest.get(..4 * AFTER).unwrap_or(rest);

@@ -1,4 +1,4 @@
-//! What can be wrong with a file, as a table: what became of it, the reason in words that a shell programmer understands,
+//! What can be wrong with a file, as a table: what became of it, the reason as a shell programmer understands it,
 //! and the remedy.
 
 use super::severity::Severity;
@@ -315,8 +315,8 @@ impl Problem<'_> {
                 "an escaped quote in the help text, which only OpenMetrics has; it is written plain".to_owned()
             }
             Self::HelpEscape => "a backslash that begins no escape in the help text; it is kept".to_owned(),
-            Self::TypeLate => "the type is told after samples; it is moved before them".to_owned(),
-            Self::TypeAgain => "the type is told a second time".to_owned(),
+            Self::TypeLate => "the type stands after samples; it is moved before them".to_owned(),
+            Self::TypeAgain => "the type is given a second time".to_owned(),
             Self::HelpAgain => "a second help text for the same metric; the first stays".to_owned(),
             Self::OpenMetricsType(word) => format!("the type {} exists in OpenMetrics only", quoted(word)),
             Self::OpenMetricsName(name) => {
@@ -366,7 +366,7 @@ impl Problem<'_> {
             Self::TypeWord(_) => "use counter, gauge, histogram, summary or untyped".to_owned(),
             Self::TypeConflict { .. } => "give the metric one type, in every file".to_owned(),
             Self::TypeOfPart(..) => "remove the line; the type of the whole says it all".to_owned(),
-            Self::HelpOfPart(..) => "remove the line; the help text of the whole is shown".to_owned(),
+            Self::HelpOfPart(..) => "remove the line; the gateway shows the help text of the whole".to_owned(),
             Self::TooManyLabels => "what differs that much belongs into values or into a log".to_owned(),
             Self::Gzip => "decompress it first ('gunzip -c'), or fetch it without 'Accept-Encoding: gzip'".to_owned(),
             Self::Protobuf => "ask for text: 'Accept: text/plain; version=0.0.4'".to_owned(),

@@ -63,8 +63,8 @@ impl Change {
         let added = self.edit_samples(&name, family, &lines, &mut edits)?;
         self.edit_head(&name, family, &lines, &mut edits);
         let bytes = edits.apply(source);
-        let (kind, told) = (self.step.kind(), lines.told);
-        let expected = Expected { name: &name, kind, told, samples: before.samples() + added };
+        let (kind, declared) = (self.step.kind(), lines.declared);
+        let expected = Expected { name: &name, kind, declared, samples: before.samples() + added };
         expected.check(&bytes, source, &before)?;
         Ok(Changed { bytes, problems: dropped(&before).cloned().collect() })
     }
@@ -186,8 +186,8 @@ impl Change {
     fn edit_head(&self, name: &str, family: Option<&Family<'_>>, lines: &OwnLines, edits: &mut Edits) {
         let kind = self.step.kind();
         let is_typed = family.is_some_and(|family| family.kind() == kind);
-        let told = family.and_then(Family::help);
-        let help = self.help.as_deref().filter(|help| !help.is_empty() && told != Some(*help));
+        let old_help = family.and_then(Family::help);
+        let help = self.help.as_deref().filter(|help| !help.is_empty() && old_help != Some(*help));
         if let (Some(line), Some(help)) = (lines.help, help) {
             edits.replace(line, &head(name, Some(help), None));
         }
@@ -233,8 +233,8 @@ struct OwnLines {
     untyped: Option<u32>,
     /// Whether there is a TYPE line at all.
     is_typed: bool,
-    /// The type that the first TYPE line tells.
-    told: Option<Kind>,
+    /// The type in the first TYPE line.
+    declared: Option<Kind>,
 }
 
 impl OwnLines {
@@ -255,7 +255,7 @@ impl OwnLines {
                     let says_nothing =
                         ["untyped", "unknown"].iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()));
                     own.untyped = own.untyped.or(Some(found.number).filter(|_| says_nothing));
-                    own.told = own.told.or(Kind::from_word(word));
+                    own.declared = own.declared.or(Kind::from_word(word));
                     own.is_typed = true;
                 }
                 _ => continue,
@@ -279,8 +279,8 @@ fn dropped<'r>(reading: &'r Reading<'_>) -> impl Iterator<Item = &'r Diagnostic>
 struct Expected<'e> {
     name: &'e str,
     kind: Kind,
-    /// The type that the file tells of it, with samples or without.
-    told: Option<Kind>,
+    /// The type in the file's TYPE line, with samples or without.
+    declared: Option<Kind>,
     samples: u64,
 }
 
@@ -300,7 +300,9 @@ impl Expected<'_> {
             Some(family) if family.kind() != self.kind => Err(other_type(family.kind(), self.kind)),
             Some(_) if after.samples() == self.samples => Ok(()),
             // A TYPE line alone, without samples: the parts that were added became metrics of their own.
-            None if let Some(told) = self.told.filter(|told| *told != self.kind) => Err(other_type(told, self.kind)),
+            None if let Some(kind) = self.declared.filter(|kind| *kind != self.kind) => {
+                Err(other_type(kind, self.kind))
+            }
             _ => {
                 // A series of the file that is the same as one that was added would be gone.
                 let reason = "what the file has of it cannot be changed: choose another name".to_owned();

@@ -101,7 +101,7 @@ impl<'a, 'k> Collector<'a, 'k> {
             LineEnd::CrLf => self.findings.raise(place, &Problem::LineEndCrLf),
             LineEnd::Cr => self.findings.raise(place, &Problem::LineEndCr),
             LineEnd::Missing if is_blank => {}
-            LineEnd::Missing if end == Completeness::Whole => self.findings.raise(place, &Problem::NoLineEnd),
+            LineEnd::Missing if end == Completeness::Complete => self.findings.raise(place, &Problem::NoLineEnd),
             LineEnd::Missing => {
                 if line.text.get(indent) != Some(&b'#') {
                     let place = self.place(line, indent, line.text.len() - indent);

@@ -44,7 +44,7 @@ pub(in crate::exposition) fn comment(text: &[u8]) -> Result<Comment<'_>, LineFau
 /// The name of the metric that a HELP or TYPE line is about; one in quotes is escaped.
 fn meta_name<'l>(line: &mut Cursor<'l>, keyword: &'static str) -> Result<Cow<'l, [u8]>, LineFault<'l>> {
     let start = line.at;
-    let name = if line.peek() == Some(b'"') {
+    let name = if line.next_byte() == Some(b'"') {
         let text = line.quoted_name()?;
         escape_name(text, NameKind::Metric).map(|name| Cow::Owned(name.into_bytes()))
     } else {
@@ -52,7 +52,7 @@ fn meta_name<'l>(line: &mut Cursor<'l>, keyword: &'static str) -> Result<Cow<'l,
         line.at += name.len();
         Some(Cow::Borrowed(name)).filter(|name| !name.is_empty())
     };
-    if let Some(name) = name.filter(|_| matches!(line.peek(), None | Some(b' ' | b'\t'))) {
+    if let Some(name) = name.filter(|_| matches!(line.next_byte(), None | Some(b' ' | b'\t'))) {
         return Ok(name);
     }
     line.at = start;

@@ -375,7 +375,7 @@ impl<'a> Composite<'_, 'a, '_> {
     }
 }
 
-/// A name, which the grammar has shown to be ASCII.
+/// A name, which is ASCII by the grammar.
 fn ascii(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
 }

@@ -66,7 +66,7 @@ impl TypeWord {
     }
 }
 
-/// The type of a metric and where it was told.
+/// The type of a metric and where it was declared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Declaration {
     pub(super) kind: Kind,
@@ -105,7 +105,7 @@ pub(super) struct Declarations<'a> {
     helps: HashMap<Cow<'a, [u8]>, Help<'a>>,
     type_lines: Vec<(Cow<'a, [u8]>, TypeWord, Span)>,
     /// The first word that is declared of each name.
-    words: HashMap<Cow<'a, [u8]>, FirstType>,
+    first_types: HashMap<Cow<'a, [u8]>, FirstType>,
     help_lines: Vec<(Cow<'a, [u8]>, Help<'a>)>,
     help_index: HashSet<Cow<'a, [u8]>>,
 }
@@ -125,7 +125,7 @@ impl<'a> Declarations<'a> {
         self.helps.get(name)
     }
 
-    /// Takes note of a TYPE line.
+    /// Records a TYPE line.
     pub(super) fn add_type(&mut self, line: MetaLine<'a>, findings: &mut Findings<'_>) {
         let MetaLine { name, text: rest, span: place } = line;
         let trimmed = trim_end(rest);
@@ -140,7 +140,7 @@ impl<'a> Declarations<'a> {
             let blanks = Span { at: place.at + trimmed.len(), len: rest.len() - trimmed.len(), ..place };
             findings.raise(blanks, &Problem::Blanks);
         }
-        match self.words.entry(name.clone()) {
+        match self.first_types.entry(name.clone()) {
             Entry::Occupied(first) if first.get().word == word => return findings.raise(place, &Problem::TypeAgain),
             Entry::Occupied(first) if first.get().word.excludes(word) => {
                 let FirstType { word, line } = *first.get();
@@ -155,7 +155,7 @@ impl<'a> Declarations<'a> {
         }
     }
 
-    /// Takes note of a HELP line.
+    /// Records a HELP line.
     pub(super) fn add_help(&mut self, line: MetaLine<'a>, dialect: Dialect, findings: &mut Findings<'_>) {
         let MetaLine { name, text: rest, span } = line;
         if rest.is_empty() {
@@ -183,7 +183,7 @@ impl<'a> Declarations<'a> {
                 self.declare(target, Declaration { kind, place }, findings);
             }
         }
-        self.words.clear();
+        self.first_types.clear();
         self.help_index.clear();
     }
 
@@ -202,7 +202,7 @@ impl<'a> Declarations<'a> {
     }
 
     fn targets(&self, name: &Cow<'a, [u8]>, samples: &Samples<'_, 'a>) -> Vec<(Cow<'a, [u8]>, Kind)> {
-        self.words.get(name).map_or_else(Vec::new, |first| self.targets_of(name, first.word, samples))
+        self.first_types.get(name).map_or_else(Vec::new, |first| self.targets_of(name, first.word, samples))
     }
 
     /// The metrics that a TYPE line for `name` is about, and their types in the text format.
@@ -216,11 +216,12 @@ impl<'a> Declarations<'a> {
             return word.kind().map(|kind| (name.clone(), kind)).into_iter().collect();
         }
         let own = samples.named(name, "");
-        // What has a TYPE line of its own is told nothing by another one.
-        let part = |base: &[u8], suffix| samples.named(base, suffix).filter(|name| !self.words.contains_key(name));
+        // A metric with a TYPE line of its own takes nothing from another one.
+        let part =
+            |base: &[u8], suffix| samples.named(base, suffix).filter(|name| !self.first_types.contains_key(name));
         let stem = name.strip_suffix(b"_total").unwrap_or(name);
         let created = part(stem, "_created").map(|created| (created, Kind::Gauge));
-        let is_first = self.words.get(name).is_none_or(|first| first.word == word);
+        let is_first = self.first_types.get(name).is_none_or(|first| first.word == word);
         let main = match word {
             // `x counter` after `x gauge` can only mean the counter `x_total`.
             TypeWord::Kind(Kind::Counter) if own.is_none() || !is_first => {

@@ -53,7 +53,7 @@ impl<'c> LabelHasher<'c> {
         for word in pair.as_chunks::<8>().0 {
             state = fold(state ^ u64::from_le_bytes(*word), MULTIPLIER);
         }
-        // The last eight bytes overlap the words before; the length is part of the state.
+        // The last eight bytes overlap the ones before; the length is part of the state.
         fold(state ^ u64::from_le_bytes(*last), MULTIPLIER ^ self.seed)
     }
 

@@ -1,4 +1,4 @@
-//! The lines of a file, as files from shells and Windows editors really look: LF, CR LF and CR alone.
+//! The lines of a file, as shells and Windows editors really write them: LF, CR LF and CR alone.
 
 /// One line, without its line end.
 #[derive(Debug, Clone, Copy)]

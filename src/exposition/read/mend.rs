@@ -80,9 +80,9 @@ pub(super) fn mend_nameless<'l>(
 }
 
 fn rewrite<'l>(mut line: Cursor<'l>, hasher: &LabelHasher<'_>) -> Result<RewrittenLine<'l>, LineFault<'l>> {
-    let is_tight = line.peek().is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'{'));
+    let is_tight = line.next_byte().is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'{'));
     line.skip_blanks();
-    if line.peek() == Some(b'{') && !line.begins_composite() {
+    if line.next_byte() == Some(b'{') && !line.begins_composite() {
         line.at += 1;
         line.labels()?;
         line.skip_blanks();
@@ -156,7 +156,7 @@ impl<'l> Cursor<'l> {
         Self { text, at: 0, dialect, metric, labels, values, repairs: Vec::new() }
     }
 
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(super) fn next_byte(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
@@ -184,7 +184,7 @@ impl<'l> Cursor<'l> {
     fn labels(&mut self) -> Result<(), LineFault<'l>> {
         loop {
             self.skip_blanks();
-            if self.peek() == Some(b'}') {
+            if self.next_byte() == Some(b'}') {
                 self.at += 1;
                 break;
             }
@@ -198,7 +198,7 @@ impl<'l> Cursor<'l> {
                 self.labels.push(LabelText { name, at, len, value: start..self.values.len() });
             }
             self.skip_blanks();
-            match self.peek() {
+            match self.next_byte() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {}
                 _ => return self.fault(1, Problem::LabelSeparator),
@@ -210,7 +210,7 @@ impl<'l> Cursor<'l> {
     /// The name of a label and where it stands; none where a name in quotes was that of the metric.
     fn label_name(&mut self) -> Result<Option<(Cow<'l, str>, usize)>, LineFault<'l>> {
         let at = self.at;
-        if self.peek() == Some(b'"') {
+        if self.next_byte() == Some(b'"') {
             let text = self.quoted_name()?;
             let is_label = self.rest().iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b'=');
             if !is_label && self.metric != NamePosition::Missing {
@@ -232,7 +232,7 @@ impl<'l> Cursor<'l> {
         }
         let name = self.text.get(at..at + label_name_len(self.text, at)).unwrap_or_default();
         if name.is_empty() {
-            return match self.peek() {
+            return match self.next_byte() {
                 Some(b',') => self.fault(1, Problem::LabelComma),
                 _ => self.fault(1, Problem::LabelName(self.rest())),
             };
@@ -261,7 +261,7 @@ impl<'l> Cursor<'l> {
         self.fault(self.rest().len(), Problem::LabelUnclosed)
     }
 
-    /// Takes note of a repair, once for each kind: a line can hold millions of them.
+    /// Records a repair, once for each kind: a line can hold millions of them.
     fn repair_once(&mut self, repair: LineFault<'l>) {
         let kind = std::mem::discriminant(&repair.problem);
         if !self.repairs.iter().any(|other| std::mem::discriminant(&other.problem) == kind) {
@@ -320,12 +320,12 @@ impl<'l> Cursor<'l> {
     /// `="text"` after a label name.
     fn label_value(&mut self) -> Result<(), LineFault<'l>> {
         self.skip_blanks();
-        if self.peek() != Some(b'=') {
+        if self.next_byte() != Some(b'=') {
             return self.fault(1, Problem::LabelEquals(self.rest()));
         }
         self.at += 1;
         self.skip_blanks();
-        if self.peek() != Some(b'"') {
+        if self.next_byte() != Some(b'"') {
             return self.fault(1, Problem::LabelQuote(self.rest()));
         }
         let opened = self.at;
@@ -340,7 +340,7 @@ impl<'l> Cursor<'l> {
                 }
             }
             self.at += piece;
-            match self.peek() {
+            match self.next_byte() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
                 _ => return Err(LineFault::new(opened, self.text.len() - opened, Problem::LabelUnclosed)),
@@ -456,7 +456,7 @@ fn is_exemplar(text: &[u8]) -> bool {
     labels.trim_ascii_start().first() == Some(&b'{') && labels.contains(&b'}')
 }
 
-/// Text that the grammar has shown to be ASCII.
+/// Text that is ASCII by the grammar.
 fn ascii(text: &[u8]) -> &str {
     std::str::from_utf8(text).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The table that finds a series which was there before. One table serves all families of a file in turn, eight bytes a
+//! The table that finds a series which was there before. One table serves all families of a file one after another, eight bytes a
 //! slot, because this is what the memory of a large file goes to.
 
 /// An open-addressing table of record numbers by hash.

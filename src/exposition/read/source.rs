@@ -1,4 +1,4 @@
-//! The bytes of one file, as files from shells and Windows editors really look: UTF-16 and byte order marks.
+//! The bytes of one file, as shells and Windows editors really write them: UTF-16 and byte order marks.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ pub(in crate::exposition) enum Encoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::exposition) enum Completeness {
     /// Yes, or nobody knows.
-    Whole,
+    Complete,
     /// The writer was killed.
     Cut,
 }
@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn new(name: impl Into<String>, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         let (bytes, encoding) = decode(bytes.into());
-        Self { name: name.into(), bytes, encoding, end: Completeness::Whole }
+        Self { name: name.into(), bytes, encoding, end: Completeness::Complete }
     }
 
     /// The same file, whose writer was killed: a last line without its line end is perhaps half a line, and is dropped.

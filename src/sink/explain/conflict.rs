@@ -156,7 +156,7 @@ fn holder<'g>(groups: impl IntoIterator<Item = &'g LabelPairs>, series: &[(Strin
     groups.into_iter().filter(holds).max_by_key(|group| group.len())
 }
 
-/// A group whose own push times cannot be shown breaks the gateway for everybody, and nothing but its DELETE helps.
+/// A group whose own push times cannot be exposed breaks the gateway for everybody, and nothing but its DELETE helps.
 pub(crate) fn broken_gateway(text: &str, _: &RefusalContext<'_>) -> String {
     let labels = NamedSeries::named_in(text).map(|series| print_labels(&series.labels));
     let group = labels.unwrap_or_else(|| "with odd grouping labels".to_owned());

@@ -17,7 +17,7 @@ pub(crate) struct RefusalContext<'a> {
     pub(super) push: Option<&'a Push>,
     pub(super) held: Held,
     /// What went wrong with the system's roots.
-    pub(super) notes: Vec<String>,
+    pub(super) details: Vec<String>,
 }
 
 impl<'a> RefusalContext<'a> {
@@ -29,7 +29,7 @@ impl<'a> RefusalContext<'a> {
     /// About a page that was asked for.
     pub(crate) fn reading(gateway: &'a Endpoint, route: &Route<'_>) -> Self {
         let proxy = route.proxy.as_ref().map(Proxy::address);
-        Self { gateway, proxy, push: None, held: Held::default(), notes: route.notes() }
+        Self { gateway, proxy, push: None, held: Held::default(), details: route.details() }
     }
 
     /// The group that was pushed to.

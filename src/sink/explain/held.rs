@@ -26,7 +26,7 @@ impl NamedSeries {
     }
 }
 
-/// The quoted text after `key`, unescaped, and what follows it.
+/// The text in quotation marks after `key`, unescaped, and what follows it.
 pub(super) fn literal_after<'t>(text: &'t str, key: &str) -> Option<(String, &'t str)> {
     let after = text[text.find(key)? + key.len()..].trim_start().strip_prefix('"')?;
     let mut literal = String::new();

@@ -1,5 +1,5 @@
 //! What servers really answer, and what to do about it: the table that turns a refusal into a remedy. Each row quotes a server's
-//! own words, from Pushgateway's source or from the server that says it.
+//! own wording, from Pushgateway's source or from the server that says it.
 
 use super::conflict;
 use super::context::RefusalContext;
@@ -49,7 +49,7 @@ const PATH_CHANGED: Remedy =
 const RENAME: Remedy =
     Remedy::Say("a metric's _count, _sum or _bucket has the name of another metric: rename one of them");
 
-/// The first row that fits holds; the gateway's words about metrics come first, because they quote what the command
+/// The first row that fits holds; the gateway's texts about metrics come first, because they repeat what the command
 /// wrote. Texts of Pushgateway are those of its handler/push.go and of `client_golang`'s registry.go.
 static ROWS: &[RemedyRow] = &[
     metrics(
@@ -253,7 +253,7 @@ fn proxy_refusal(status: u16, context: &RefusalContext<'_>) -> String {
 
 fn tls(fault: &TlsFault, context: &RefusalContext<'_>) -> Option<String> {
     let remedy = match fault {
-        TlsFault::Untrusted if !context.notes.is_empty() => return Some(context.notes.join("; ")),
+        TlsFault::Untrusted if !context.details.is_empty() => return Some(context.details.join("; ")),
         TlsFault::NotTls => "write http:// in its URL",
         TlsFault::Untrusted => "name its CA's certificate, or its own, with --cacert",
         TlsFault::WrongName(_) => "write one of these names in its URL",

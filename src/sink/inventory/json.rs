@@ -157,7 +157,7 @@ impl<'r> Json<'r> {
         Ok(())
     }
 
-    /// The bytes up to a quote, a backslash or a control character.
+    /// The bytes up to a quotation mark, a backslash or a control character.
     fn run(&mut self, bytes: &mut Vec<u8>) -> Result<(), JsonError> {
         while self.current()?.is_some() {
             let rest = self.chunk.get(self.at..).unwrap_or_default();
