@@ -27,7 +27,7 @@ pub enum Blame {
     BodyLength,
     /// Method, path and query: a request for another group may be taken.
     Target,
-    /// The body or the target. The server's words may tell which.
+    /// The body or the target. The server's answer may tell which.
     BodyOrTarget,
 }
 

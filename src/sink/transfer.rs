@@ -39,7 +39,7 @@ pub(crate) struct RequestHead {
 pub(crate) enum ReceiverRemedy {
     /// What the Pushgateway's table says.
     AsAtGateway,
-    /// These words; the Pushgateway's table does not apply.
+    /// This text; the Pushgateway's table does not apply.
     Own(&'static str),
     /// Nothing is known; the Pushgateway's table does not apply.
     Unknown,
