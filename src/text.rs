@@ -24,23 +24,24 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
 /// what could reorder a terminal's line escaped.
 pub(crate) fn escape_all(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let text = if text.trim_start().starts_with('<') { without_tags(&text) } else { text.into_owned() };
+    let text = if text.trim_start().starts_with('<') { Cow::Owned(without_tags(&text)) } else { text };
     let mut quoted = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !quoted.is_empty() {
             quoted.push(' ');
         }
-        for c in word.chars() {
-            if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            {
-                quoted.extend(c.escape_default());
-            } else {
-                quoted.push(c);
-            }
+        // Piece by piece: an answer may be a megabyte.
+        for piece in word.split_inclusive(is_escaped) {
+            let end = piece.char_indices().next_back().filter(|(_, last)| is_escaped(*last));
+            quoted.push_str(&piece[..end.map_or(piece.len(), |(at, _)| at)]);
+            quoted.extend(end.into_iter().flat_map(|(_, last)| last.escape_default()));
         }
     }
     quoted
+}
+
+fn is_escaped(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text of an HTML page, each line once: nginx says everything in the title and again in a heading.

@@ -1,7 +1,7 @@
 //! The main job: a command runs, and a real gateway then holds what is true about the run.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use proptest::prelude::*;
@@ -355,11 +355,13 @@ fn the_measured_peak_of_true_is_below_four_mib() {
     let gateway = Pushgateway::start(Version::Newest);
     let call = Pushwrap::new().push_to(&gateway, "j");
     let env_file = call.directory().join("env");
-    fs::write(&env_file, format!("{}\n", "# padding of an env file that somebody generated\n".repeat(1 << 20)))
+    fs::write(&env_file, format!("{}\n", "# padding of an env file that somebody generated\n".repeat(1 << 18)))
         .unwrap();
     let textfile = call.directory().join("large.prom");
-    fs::write(&textfile, "x 1\n".to_owned() + &"# padding\n".repeat(5 << 20)).unwrap();
-    call.args(["--textfile-max", "64MiB"])
+    fs::write(&textfile, "x 1\n".to_owned() + &"# padding\n".repeat(5 << 18)).unwrap();
+    // However long the run takes to begin: the file is not from before it.
+    fs::File::open(&textfile).and_then(|file| file.set_modified(SystemTime::now() + Duration::from_hours(1))).unwrap();
+    call.args(["--textfile-max", "64MiB", "--push-timeout", "60"])
         .arg("--env-file")
         .arg(env_file)
         .arg("--textfile")

@@ -12,15 +12,17 @@ use super::harness::{FakeGateway, Reply, Terminal, Through, wait_for};
 /// Starts the counting command at the prompt.
 fn count(terminal: &Terminal, through: Through) {
     terminal.type_in(&format!("{}{} count\n", through.shell_words(), for_shell(probe())));
-    terminal.wait_for("ready ");
     terminal.wait_for("\nready ");
 }
 
-/// The pid that the counting command has printed.
+/// The pid that the counting command has printed, or prints now.
 fn command_pid(terminal: &Terminal) -> Pid {
-    let seen = terminal.seen();
-    let number = seen.rsplit_once("\nready ").unwrap().1.split_whitespace().next().unwrap();
-    Pid::from_raw(number.parse().unwrap())
+    wait_for("the pid of the counting command", || {
+        let seen = terminal.seen();
+        // The whole line: a part of the number is somebody else's pid.
+        let (number, _) = seen.rsplit_once("\nready ")?.1.split_once(['\r', '\n'])?;
+        Some(Pid::from_raw(number.parse().unwrap()))
+    })
 }
 
 /// Ends the counting command and waits for the prompt; what it has printed in all.

@@ -25,6 +25,7 @@ pub(crate) use pty::Terminal;
 pub(crate) use pushgateway::{Pushgateway, Version};
 pub(crate) use pushwrap::{Pushwrap, Run, Running};
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,7 +34,18 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a limit of time may be missed: a busy machine holds one run up, what is too slow by itself is so every time.
-pub(crate) const CHANCES: usize = 4;
+pub(crate) const CHANCES: usize = 8;
+
+/// Measures until a value lies within `range`, or fails the test when none of [`CHANCES`] does. Only for what a busy machine can
+/// falsify: what is wrong by itself is so every time.
+#[track_caller]
+pub(crate) fn lies_within(range: Range<f64>, mut measure: impl FnMut() -> f64) {
+    let mut measured = Vec::new();
+    while measured.last().is_none_or(|value| !range.contains(value)) {
+        assert!(measured.len() < CHANCES, "none of {measured:?} is within {range:?}");
+        measured.push(measure());
+    }
+}
 
 /// Gives what an `attempt` gives that takes less than `limit`, or fails the test when none of [`CHANCES`] does. Only for
 /// limits that README promises.

@@ -242,12 +242,24 @@ impl Running {
     /// Waits until it ends. A run that hangs fails the test, with what it had written.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Run {
-        assert!(ends_within(&self.child, LIMIT), "pushwrap hangs; standard error so far:\n{}", self.stderr());
+        let ended = ends_within(&self.child, LIMIT);
+        assert!(ended, "pushwrap hangs: {}; standard error so far:\n{}", threads(self.pid()), self.stderr());
         let took = self.start.elapsed();
         let status = self.child.wait().expect("pushwrap is our child");
         self.ended = true;
         Run { status, took, stdout: self.stdout(), stderr: self.stderr() }
     }
+}
+
+/// What each thread of a process does: its name, its state, and where in the kernel it waits (proc(5)).
+fn threads(pid: Pid) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_task = |task: fs::DirEntry| {
+        let page = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let state = page("stat").rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?');
+        format!("{} {state} {} {}", page("comm").trim(), page("wchan"), page("syscall").trim())
+    };
+    tasks.map(of_task).collect::<Vec<_>>().join(", ")
 }
 
 impl Drop for Running {
