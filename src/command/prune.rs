@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Result, bail, ensure};
+
 use super::terminal::{age, console, paint, print, say_clock};
 use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
@@ -46,7 +48,7 @@ struct Pruning<'c> {
 }
 
 impl Pruning<'_> {
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<()> {
         let plan = self.read()?;
         say_clock(self.console, &plan, &self.gateway.url.to_string());
         let doomed: Vec<&Group> = plan.groups.iter().filter(|group| self.is_doomed(group, plan.now)).collect();
@@ -62,9 +64,9 @@ impl Pruning<'_> {
         done.and_then(|()| self.confirm())
     }
 
-    fn read(&self) -> Result<Inventory, String> {
+    fn read(&self) -> Result<Inventory> {
         let deadline = Deadline::after(self.config.targets.push_timeout).with_one_more_try();
-        inventory(self.gateway, &[], deadline).map_err(|failure| failure.to_string())
+        Ok(inventory(self.gateway, &[], deadline)?)
     }
 
     /// Whether the group is meant and both its push times are known and old.
@@ -73,7 +75,7 @@ impl Pruning<'_> {
         self.config.filter.meets(&group.key) && age.is_some_and(|age| age > self.config.older_than)
     }
 
-    fn delete_all(&mut self, doomed: &[&Group], progress: &ProgressLine) -> Result<(), String> {
+    fn delete_all(&mut self, doomed: &[&Group], progress: &ProgressLine) -> Result<()> {
         let mut reading: Option<Inventory> = None;
         for (place, planned) in doomed.iter().enumerate() {
             progress.show(place);
@@ -102,7 +104,7 @@ impl Pruning<'_> {
         touched: SystemTime,
         progress: &ProgressLine,
         described: &str,
-    ) -> Result<(), String> {
+    ) -> Result<()> {
         let push = Push::deletion(key.clone());
         let GatewayTargets { push_timeout, .. } = self.config.targets;
         match deliver(self.gateway, &push, Deadline::after(push_timeout).with_one_more_try(), &Cancel::new()) {
@@ -120,13 +122,13 @@ impl Pruning<'_> {
                 self.skipped = true;
                 Ok(())
             }
-            Err(failure) => Err(failure.to_string()),
+            Err(failure) => Err(failure.into()),
         }
     }
 
     /// Looks whether what was accepted was also done: a key whose name is not what the gateway shows (not UTF-8, or changed by
     /// a proxy) is answered with 202 too.
-    fn confirm(&self) -> Result<(), String> {
+    fn confirm(&self) -> Result<()> {
         if self.deleted.is_empty() {
             return Ok(());
         }
@@ -141,7 +143,7 @@ impl Pruning<'_> {
                 return Ok(());
             }
             if deadline.left() <= SETTLING {
-                return Err(format!("'{}' accepted the DELETE and still holds {}", self.gateway.url, left.join(", ")));
+                bail!("'{}' accepted the DELETE and still holds {}", self.gateway.url, left.join(", "));
             }
             std::thread::sleep(SETTLING);
         }
@@ -153,8 +155,9 @@ fn described(group: &Group, now: SystemTime) -> String {
     format!("{}{}", group.key, touched.unwrap_or_default())
 }
 
-fn printed(text: &str) -> Result<(), String> {
-    if print(text) { Ok(()) } else { Err("standard output takes no more".to_owned()) }
+fn printed(text: &str) -> Result<()> {
+    ensure!(print(text), "standard output takes no more");
+    Ok(())
 }
 
 /// How far it is, on a terminal.

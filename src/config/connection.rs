@@ -34,8 +34,9 @@ impl Connection {
         options: &ConnectionOptions,
         volume: Volume,
     ) -> Result<Self, UsageError> {
-        let headers = resolver.many("header", &options.header, header)?.unwrap_or_default();
-        let proxy = resolver.one("proxy", options.proxy.as_deref(), proxy)?;
+        let headers = resolver.many("header", &options.header, str::parse)?.unwrap_or_default();
+        let proxy = resolver
+            .one("proxy", options.proxy.as_deref(), |text| ProxySettings::check(text).map(|()| text.to_owned()))?;
         let timeout = resolver.one("push-timeout", options.push_timeout.as_deref(), values::positive_duration)?;
         Ok(Self {
             credentials: credentials(resolver, options)?,
@@ -61,20 +62,6 @@ impl Connection {
     }
 }
 
-// The signature is that of every parser of a value.
-#[expect(clippy::unnecessary_wraps)]
-fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-fn proxy(text: &str) -> Result<String, String> {
-    ProxySettings::check(text).map(|()| text.to_owned())
-}
-
-fn header(text: &str) -> Result<Header, String> {
-    text.parse().map_err(|error: crate::http::HeaderError| error.to_string())
-}
-
 fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<Credentials, UsageError> {
     let (by_user, by_token) = resolver.prefer(
         ("user", is_given(options.user.as_ref())),
@@ -86,7 +73,7 @@ fn credentials(resolver: &mut Resolver, options: &ConnectionOptions) -> Result<C
         return Ok(path.map_or(Credentials::None, Credentials::Token));
     }
     let file = resolver.path("password-file", options.password_file.as_deref());
-    let user = if by_user { resolver.one("user", options.user.as_deref(), text)? } else { None };
+    let user = if by_user { resolver.one("user", options.user.as_deref(), str::parse::<String>)? } else { None };
     let on_command_line = is_given(options.password_file.as_ref());
     match (user, file) {
         (None, None) => Ok(Credentials::None),

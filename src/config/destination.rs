@@ -7,7 +7,7 @@ use super::source::{Resolver, are_given};
 use super::usage_error::UsageError;
 use crate::cli;
 use crate::delivery::SpoolPath;
-use crate::http::{BaseUrl, Endpoint};
+use crate::http::{BaseUrl, Endpoint, UrlError};
 use crate::sink::{FileSink, RemoteWrite, Sink};
 
 /// Who gets the metrics.
@@ -27,11 +27,11 @@ enum Target {
     Endpoint(Box<BaseUrl>),
 }
 
-fn target(text: &str) -> Result<Target, String> {
+fn target(text: &str) -> Result<Target, UrlError> {
     if text == "none" {
         return Ok(Target::Nowhere);
     }
-    text.parse().map(|url| Target::Endpoint(Box::new(url))).map_err(|error| format!("{error}"))
+    text.parse().map(|url| Target::Endpoint(Box::new(url)))
 }
 
 pub(super) fn resolve_destination(
@@ -63,17 +63,13 @@ pub(super) fn resolve_other_sinks(
     connection: &Connection,
 ) -> Result<(Vec<Sink>, SpoolPath), UsageError> {
     let Some(options) = options else { return Ok((Vec::new(), SpoolPath::None)) };
-    let remote_write = resolver.one("remote-write", options.remote_write.as_deref(), remote_write_url)?;
+    let remote_write = resolver.one("remote-write", options.remote_write.as_deref(), BaseUrl::remote_write)?;
     let output = resolver.path("output", options.output.as_deref());
     let sinks = [
         remote_write.map(|url| Sink::RemoteWrite(RemoteWrite { endpoint: connection.gateway(url) })),
         output.map(|path| Sink::File(FileSink::named(path))),
     ];
     Ok((sinks.into_iter().flatten().collect(), state_dir(resolver, options.state_dir.as_deref())))
-}
-
-pub(super) fn remote_write_url(text: &str) -> Result<BaseUrl, String> {
-    BaseUrl::remote_write(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn state_dir(resolver: &Resolver, option: Option<&Path>) -> SpoolPath {

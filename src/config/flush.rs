@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::destination::{Destination, remote_write_url, resolve_destination, state_dir};
+use super::destination::{Destination, resolve_destination, state_dir};
 use super::source::Resolver;
 use super::usage_error::UsageError;
 use super::volume::resolve_volume;
@@ -72,7 +72,7 @@ pub fn resolve_flush(flush: &cli::Flush) -> Result<FlushConfig, UsageError> {
     let volume = resolve_volume(&mut resolver, volume)?;
     let connection = Connection::resolve(&mut resolver, connection, volume)?;
     let destination = resolve_destination(&mut resolver, &gateway.url, &connection)?;
-    let url = resolver.one("remote-write", remote_write.as_deref(), remote_write_url)?;
+    let url = resolver.one("remote-write", remote_write.as_deref(), BaseUrl::remote_write)?;
     Ok(FlushConfig {
         state_dir: state_dir(&resolver, directory.as_deref()),
         push_timeout: connection.push_timeout,

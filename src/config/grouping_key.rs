@@ -51,7 +51,7 @@ pub(super) fn resolve(
             return resolver.refuse(true, "--job is required: it names the group".to_owned()).map(|()| None);
         }
     };
-    let mut instance = resolver.one("instance", options.instance, |text| Ok(text.to_owned()))?;
+    let mut instance = resolver.one("instance", options.instance, str::parse::<String>)?;
     prefer_one_instance(resolver, options, &mut labels, &mut instance)?;
     if host.hides_namespace && !labels.iter().any(|label| label.name.as_str() == "namespace") {
         warnings.push(NAMESPACE_UNKNOWN.to_owned());

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -106,11 +107,11 @@ impl Resolver {
     }
 
     /// An option with one value. An empty one on the command line is what an unset variable of a shell leaves: it was not given.
-    pub(in crate::config) fn one<T>(
+    pub(in crate::config) fn one<T, E: Display>(
         &mut self,
         long: &'static str,
         flag: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, UsageError> {
         let given = match flag.filter(|text| is_given(Some(text)) || EMPTY_MEANS_NONE.contains(&long)) {
             Some(text) => Some(Setting { value: text.into(), origin: Origin::Flag(long) }),
@@ -122,11 +123,11 @@ impl Resolver {
     }
 
     /// A repeatable option. On the command line each value is one item; a variable holds a list. Empty items were not given.
-    pub(in crate::config) fn many<T>(
+    pub(in crate::config) fn many<T, E: Display>(
         &mut self,
         long: &'static str,
         flags: &[String],
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<Vec<T>>, UsageError> {
         let given: Vec<OsString> = flags.iter().filter(|flag| is_given(Some(*flag))).map(OsString::from).collect();
         let (origin, items) = if given.is_empty() {
@@ -155,11 +156,11 @@ impl Resolver {
     }
 
     /// A repeatable option whose values are lists themselves.
-    pub(in crate::config) fn list<T>(
+    pub(in crate::config) fn list<T, E: Display>(
         &mut self,
         long: &'static str,
         flags: &[String],
-        parse: impl Fn(&str) -> Result<Vec<T>, String>,
+        parse: impl Fn(&str) -> Result<Vec<T>, E>,
     ) -> Result<Option<Vec<T>>, UsageError> {
         let lists = self.many(long, flags, parse)?;
         Ok(lists.map(|lists| lists.into_iter().flatten().collect()))
@@ -246,11 +247,11 @@ impl Resolver {
     }
 
     /// The same for an option that only adds a metric: below the command line a wrong value is said, and fails nothing.
-    pub(in crate::config) fn one_or_none<T>(
+    pub(in crate::config) fn one_or_none<T, E: Display>(
         &mut self,
         long: &'static str,
         flag: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, UsageError> {
         let before = self.troubles.len();
         let value = self.one(long, flag, parse)?;
@@ -308,15 +309,15 @@ impl Resolver {
         if self.troubles.is_empty() { Ok(self.warnings) } else { Err(UsageError(self.troubles.join("\n"))) }
     }
 
-    fn parse<T>(
+    fn parse<T, E: Display>(
         &mut self,
         long: &'static str,
         value: &OsStr,
         origin: &Origin,
-        parse: &impl Fn(&str) -> Result<T, String>,
+        parse: &impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, UsageError> {
         let parsed = match value.to_str() {
-            Some(text) => parse(text),
+            Some(text) => parse(text).map_err(|error| error.to_string()),
             None => Err("expected UTF-8 text".to_owned()),
         };
         match parsed {

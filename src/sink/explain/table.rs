@@ -13,11 +13,11 @@ const USUAL_PORT: u16 = 9091;
 /// Whether the gateway may have refused the push because of the command's metrics: by the kind of the fault, unless the server's
 /// text says otherwise.
 pub(crate) fn may_blame_metrics(fault: &Fault) -> bool {
-    let says_otherwise = match fault {
+    let says_otherwise = || match fault {
         Fault::Status { status, text, .. } => row(*status, text).is_some_and(|row| !row.is_about_metrics),
         _ => false,
     };
-    fault.decision().body_is_to_blame() && !says_otherwise
+    fault.decision().body_is_to_blame() && !says_otherwise()
 }
 
 /// What to say about one answer.
