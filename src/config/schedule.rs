@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Component, Path};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, anyhow, bail};
 use jiff::tz::TimeZone;
 
 use super::source::{Resolver, is_given, values};
@@ -58,11 +59,11 @@ fn resolve_margin(resolver: &mut Resolver, about: &cli::AboutOptions) -> Result<
 }
 
 /// The zone of `CRON_TZ`, else `TZ`, else the system's.
-fn zone() -> Result<TimeZone, String> {
+fn zone() -> Result<TimeZone> {
     let given = ["CRON_TZ", "TZ"].into_iter().find_map(|variable| Some((variable, given(variable)?)));
     let Some((variable, value)) = given else { return system_zone() };
-    let zone = value.to_str().ok_or_else(|| "expected UTF-8 text".to_owned()).and_then(named);
-    zone.map_err(|error| format!("invalid value '{}' for {variable}: {error}", value.to_string_lossy()))
+    let zone = value.to_str().context("expected UTF-8 text").and_then(named);
+    zone.map_err(|error| anyhow!("invalid value '{}' for {variable}: {error}", value.to_string_lossy()))
 }
 
 fn given(variable: &str) -> Option<OsString> {
@@ -70,7 +71,7 @@ fn given(variable: &str) -> Option<OsString> {
 }
 
 /// A zone as tzset(3) takes it: a name, with a colon or without, or a rule such as `CET-1CEST,M3.5.0,M10.5.0/3`.
-fn named(text: &str) -> Result<TimeZone, String> {
+fn named(text: &str) -> Result<TimeZone> {
     let name = text.trim_start_matches(':');
     if Path::new(name) == Path::new(LOCALTIME) {
         return system_zone();
@@ -80,7 +81,7 @@ fn named(text: &str) -> Result<TimeZone, String> {
     }
     let inside = ZONES.iter().find_map(|zones| Path::new(name).strip_prefix(zones).ok()).unwrap_or(Path::new(name));
     if !inside.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err("expected a time zone such as Europe/Berlin".to_owned());
+        bail!("expected a time zone such as Europe/Berlin");
     }
     let mut files = ZONES.iter().map(|zones| read_zone(&Path::new(zones).join(inside)));
     if let Some(zone) = files.find_map(Result::ok) {
@@ -90,15 +91,15 @@ fn named(text: &str) -> Result<TimeZone, String> {
     TimeZone::posix(name).map_err(|_| {
         let hint =
             if has_zones { "there is no such time zone" } else { "the system has no zones (tzdata); UTC needs none" };
-        hint.to_owned()
+        anyhow!(hint)
     })
 }
 
 /// As the C libraries have it, a system that names no zone has UTC.
-fn system_zone() -> Result<TimeZone, String> {
+fn system_zone() -> Result<TimeZone> {
     match read_zone(Path::new(LOCALTIME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(TimeZone::UTC),
-        read => read.map_err(|error| format!("cannot read time zone '{LOCALTIME}': {}", reason(&error))),
+        read => read.map_err(|error| anyhow!("cannot read time zone '{LOCALTIME}': {}", reason(&error))),
     }
 }
 

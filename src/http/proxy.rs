@@ -10,7 +10,7 @@ use crate::console::without_user;
 use crate::http::auth::basic;
 use crate::http::error::Fault;
 use crate::http::secret::Secret;
-use crate::http::url::{BaseUrl, Host, Scheme, parse_host_port};
+use crate::http::url::{BaseUrl, Host, Scheme, UrlError, parse_host_port};
 
 /// Where curl expects a proxy that names no port (curl(1), `--proxy`).
 const DEFAULT_PORT: u16 = 1080;
@@ -53,7 +53,7 @@ impl ProxySettings {
     ///
     /// # Errors
     /// What is wrong with it, without its password.
-    pub fn check(value: &str) -> Result<(), String> {
+    pub fn check(value: &str) -> Result<(), UrlError> {
         match value.trim_ascii() {
             "" => Ok(()),
             address => parse(address).map(drop),
@@ -114,17 +114,17 @@ impl ProxySettings {
 }
 
 /// `[http://][user[:password]@]host[:port][/]`.
-fn parse(text: &str) -> Result<Proxy, String> {
+fn parse(text: &str) -> Result<Proxy, UrlError> {
     let rest = match text.split_once("://") {
         None => text,
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
         Some((scheme, _)) if scheme.to_ascii_lowercase().starts_with("socks") => {
-            return Err("SOCKS proxies are not supported, give an http:// one".to_owned());
+            return Err("SOCKS proxies are not supported, give an http:// one".into());
         }
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            return Err("proxies spoken to over TLS are not supported, give an http:// one".to_owned());
+            return Err("proxies spoken to over TLS are not supported, give an http:// one".into());
         }
-        Some(_) => return Err("its scheme is not http".to_owned()),
+        Some(_) => return Err("its scheme is not http".into()),
     };
     let (user_info, address) = rest.rsplit_once('@').map_or((None, rest), |(user, address)| (Some(user), address));
     let end = address.find(['/', '?', '#']).unwrap_or(address.len());

@@ -88,6 +88,18 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
+impl From<String> for UrlError {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for UrlError {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl BaseUrl {
     /// How the gateway is spoken to.
     #[must_use]
@@ -196,49 +208,50 @@ impl BaseUrl {
         Self::parse(text, Self::check_endpoint)
     }
 
-    fn parse(text: &str, check: impl Fn(&Self) -> Result<(), String>) -> Result<Self, UrlError> {
-        let Parts { scheme, authority, path, query } = split(text.trim_ascii()).map_err(UrlError)?;
+    fn parse(text: &str, check: impl Fn(&Self) -> Result<(), UrlError>) -> Result<Self, UrlError> {
+        let Parts { scheme, authority, path, query } = split(text.trim_ascii())?;
         let (user_info, host_port) = match authority.rsplit_once('@') {
-            Some((user_info, host_port)) => (Some(parse_user_info(user_info).map_err(UrlError)?), host_port),
+            Some((user_info, host_port)) => (Some(parse_user_info(user_info)?), host_port),
             None => (None, authority),
         };
-        let (host, port) = parse_host_port(host_port).map_err(UrlError)?;
+        let (host, port) = parse_host_port(host_port)?;
         let prefix = path.trim_end_matches('/').to_owned();
         let url = Self { scheme, host, port: port.unwrap_or(scheme.default_port()), prefix, user_info, query };
-        url.check_prefix().and_then(|()| check(&url)).map_err(UrlError)?;
+        url.check_prefix().and_then(|()| check(&url))?;
         Ok(url)
     }
 
-    fn check_endpoint(&self) -> Result<(), String> {
+    fn check_endpoint(&self) -> Result<(), UrlError> {
         match self.prefix.as_str() {
-            "" => Err(format!("give it whole, as '{}/api/v1/write'", self.origin())),
+            "" => Err(format!("give it whole, as '{}/api/v1/write'", self.origin()).into()),
             _ => Ok(()),
         }
     }
 
     /// Refuses what cannot be sent in a request line.
-    fn check_prefix(&self) -> Result<(), String> {
+    fn check_prefix(&self) -> Result<(), UrlError> {
         if let Some(bad) = self.prefix.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{}".contains(*c)) {
-            return Err(format!("its path holds {}, write it percent-encoded", describe(bad)));
+            return Err(format!("its path holds {}, write it percent-encoded", describe(bad)).into());
         }
         Ok(())
     }
 
     /// Refuses addresses that go on past the base.
-    fn check_base(&self) -> Result<(), String> {
+    fn check_base(&self) -> Result<(), UrlError> {
         let base = |end: usize| format!("{}{}", self.origin(), &self.prefix[..end]);
         let segments = format!("{}/", self.prefix);
         if let Some(at) = segments.find("/metrics/job/").or_else(|| segments.find("/metrics/job@base64/")) {
             return Err(format!(
                 "it holds the grouping key as well; give '{}' here and the rest as --job and --label",
                 base(at)
-            ));
+            )
+            .into());
         }
         if let Some(base_path) = self.prefix.strip_suffix("/metrics") {
-            return Err(format!("give it without '/metrics', as '{}'", base(base_path.len())));
+            return Err(format!("give it without '/metrics', as '{}'", base(base_path.len())).into());
         }
         if self.prefix.ends_with("/api/v1/write") {
-            return Err("it is a remote-write address; give it as --remote-write".to_owned());
+            return Err("it is a remote-write address; give it as --remote-write".into());
         }
         Ok(())
     }
@@ -257,12 +270,12 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
 }
 
 /// Cuts a URL into scheme, authority, path and query (RFC 3986, appendix B); a fragment is refused.
-fn split(text: &str) -> Result<Parts<'_>, String> {
+fn split(text: &str) -> Result<Parts<'_>, UrlError> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) => {
-            return Err(format!("'{scheme}' is not http or https"));
+            return Err(format!("'{scheme}' is not http or https").into());
         }
         _ => (Scheme::Http, text),
     };
@@ -272,24 +285,24 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     if path.contains('@') && path.replace("@base64/", "").contains('@') {
         return Err(
             "in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40, in a path '@' is %40"
-                .to_owned(),
+                .into(),
         );
     }
     if path.contains('#') {
-        return Err("a fragment ('#…') has no place in it".to_owned());
+        return Err("a fragment ('#…') has no place in it".into());
     }
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{}".contains(&byte))) {
-        return Err("its query holds what has to be written percent-encoded".to_owned());
+        return Err("its query holds what has to be written percent-encoded".into());
     }
     let query = query.filter(|query| !query.is_empty()).map(Secret::from);
     if authority.is_empty() {
-        return Err("it names no host, as in 'http://pushgateway:9091'".to_owned());
+        return Err("it names no host, as in 'http://pushgateway:9091'".into());
     }
     Ok(Parts { scheme, authority, path, query })
 }
 
-fn parse_user_info(text: &str) -> Result<UserInfo, String> {
+fn parse_user_info(text: &str) -> Result<UserInfo, UrlError> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let decode = |part: &str| {
         percent_decode_str(part)
@@ -301,7 +314,7 @@ fn parse_user_info(text: &str) -> Result<UserInfo, String> {
 }
 
 /// Parses `host[:port]` or `[v6][:port]`.
-pub(crate) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), String> {
+pub(crate) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), UrlError> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest.split_once(']').ok_or("the ']' after its IPv6 address is missing")?;
         let address = address.parse().map_err(|_| format!("'{address}' is no IPv6 address"))?;
@@ -312,7 +325,7 @@ pub(crate) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), String>
         (Host::V6(address), port)
     } else {
         if text.parse::<Ipv6Addr>().is_ok() {
-            return Err(format!("an IPv6 address stands in brackets, as in '[{text}]:9091'"));
+            return Err(format!("an IPv6 address stands in brackets, as in '[{text}]:9091'").into());
         }
         let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
         (Host::Name(checked_name(name)?), port)
@@ -325,27 +338,27 @@ pub(crate) fn parse_host_port(text: &str) -> Result<(Host, Option<u16>), String>
 }
 
 /// A host name or IPv4 address. Underscores are no DNS host names but common in Docker's networks.
-fn checked_name(name: &str) -> Result<String, String> {
+fn checked_name(name: &str) -> Result<String, UrlError> {
     if name.is_empty() {
-        return Err("it names no host, as in 'http://pushgateway:9091'".to_owned());
+        return Err("it names no host, as in 'http://pushgateway:9091'".into());
     }
     match name.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._".contains(*c))) {
         Some(bad) if !bad.is_ascii() => {
-            Err(format!("its host name holds {}, write it as punycode (xn--…)", describe(bad)))
+            Err(format!("its host name holds {}, write it as punycode (xn--…)", describe(bad)).into())
         }
-        Some(bad) => Err(format!("its host name holds {}", describe(bad))),
+        Some(bad) => Err(format!("its host name holds {}", describe(bad)).into()),
         None => Ok(name.to_owned()),
     }
 }
 
-fn parse_port(port: &str) -> Result<u16, String> {
+fn parse_port(port: &str) -> Result<u16, UrlError> {
     if port.is_empty() {
-        return Err("the port after ':' is empty".to_owned());
+        return Err("the port after ':' is empty".into());
     }
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(number) if digits && number > 0 => Ok(number),
-        _ => Err(format!("port '{}' is not a number from 1 to 65535", port.escape_debug())),
+        _ => Err(format!("port '{}' is not a number from 1 to 65535", port.escape_debug()).into()),
     }
 }
 

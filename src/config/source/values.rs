@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
+use anyhow::{Error, Result, anyhow, bail};
 use nix::sys::signal::Signal;
 
 /// Longer than any job or machine lives; keeps sums with the clock from overflowing.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A duration as humantime(…) prints and parses it, or a bare number of seconds as in timeout(1) and curl.
-pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "expected a duration such as 90s, 1h 5m, or a number of seconds".to_owned();
+pub(in crate::config) fn duration(text: &str) -> Result<Duration> {
+    let wrong = || anyhow!("expected a duration such as 90s, 1h 5m, or a number of seconds");
     let text = text.trim();
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let duration = if is_number {
@@ -23,41 +24,41 @@ pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration that must not be zero.
-pub(in crate::config) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn positive_duration(text: &str) -> Result<Duration> {
     match duration(text)? {
-        Duration::ZERO => Err("expected a duration longer than 0".to_owned()),
+        Duration::ZERO => Err(anyhow!("expected a duration longer than 0")),
         duration => Ok(duration),
     }
 }
 
 /// An age that people mean in days as a rule: a bare number would be seconds, so that its unit must be written.
-pub(in crate::config) fn age(text: &str) -> Result<Duration, String> {
-    let wanted = |error: String| error.replace("90s, 1h 5m, or a number of seconds", "90d or 12h");
+pub(in crate::config) fn age(text: &str) -> Result<Duration> {
+    let wanted = |error: Error| anyhow!(error.to_string().replace("90s, 1h 5m, or a number of seconds", "90d or 12h"));
     let age = positive_duration(text).map_err(wanted)?;
     let text = text.trim();
-    if text.parse::<f64>().is_ok() { Err(format!("expected a unit: write {text}d or {text}s")) } else { Ok(age) }
+    if text.parse::<f64>().is_ok() { Err(anyhow!("expected a unit: write {text}d or {text}s")) } else { Ok(age) }
 }
 
 /// A duration of which zero means none, as in timeout(1).
-pub(in crate::config) fn limit(text: &str) -> Result<Option<Duration>, String> {
+pub(in crate::config) fn limit(text: &str) -> Result<Option<Duration>> {
     duration(text).map(|duration| (!duration.is_zero()).then_some(duration))
 }
 
 /// A duration or `off`.
-pub(in crate::config) fn interval(text: &str) -> Result<Option<Duration>, String> {
+pub(in crate::config) fn interval(text: &str) -> Result<Option<Duration>> {
     if text.trim().eq_ignore_ascii_case("off") {
         return Ok(None);
     }
     match duration(text) {
         Ok(duration) if duration >= Duration::from_millis(100) => Ok(Some(duration)),
-        Ok(_) => Err("expected 0.1s or more, or 'off'".to_owned()),
-        Err(error) => Err(format!("{error}, or 'off'")),
+        Ok(_) => Err(anyhow!("expected 0.1s or more, or 'off'")),
+        Err(error) => Err(anyhow!("{error}, or 'off'")),
     }
 }
 
 /// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `15`, `RTMIN+3`.
-pub(in crate::config) fn signal(text: &str) -> Result<i32, String> {
-    let wrong = || "expected a signal such as TERM, SIGINT, 15 or RTMIN+1".to_owned();
+pub(in crate::config) fn signal(text: &str) -> Result<i32> {
+    let wrong = || anyhow!("expected a signal such as TERM, SIGINT, 15 or RTMIN+1");
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     if let Ok(number) = name.parse::<i32>() {
@@ -78,8 +79,8 @@ pub(in crate::config) fn signal(text: &str) -> Result<i32, String> {
 }
 
 /// Exit codes and ranges of them in a list with commas: `0,24,100-127`.
-pub(in crate::config) fn codes(text: &str) -> Result<Vec<u8>, String> {
-    let wrong = || "expected exit codes from 0 to 255, such as 0,24,100-127".to_owned();
+pub(in crate::config) fn codes(text: &str) -> Result<Vec<u8>> {
+    let wrong = || anyhow!("expected exit codes from 0 to 255, such as 0,24,100-127");
     let code = |code: &str| code.trim().parse::<u8>().map_err(|_| wrong());
     let mut codes = Vec::new();
     for item in text.split(',') {
@@ -94,8 +95,8 @@ pub(in crate::config) fn codes(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Bytes: `64MiB`, `10k`, `1000`. `k`, `M`, `G` alone are powers of 1024, as in `ulimit`, `dd` and docker's `--memory`.
-pub(in crate::config) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "expected a size such as 64MiB, 10M or a number of bytes".to_owned();
+pub(in crate::config) fn size(text: &str) -> Result<u64> {
+    let wrong = || anyhow!("expected a size such as 64MiB, 10M or a number of bytes");
     let text = text.trim();
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -113,19 +114,19 @@ pub(in crate::config) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A switch in a variable.
-pub(in crate::config) fn switch(text: &str) -> Result<bool, String> {
+pub(in crate::config) fn switch(text: &str) -> Result<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
+        _ => Err(anyhow!("expected true or false")),
     }
 }
 
 /// How often `-v` was meant: a number, or a switch.
-pub(in crate::config) fn verbosity(text: &str) -> Result<u8, String> {
+pub(in crate::config) fn verbosity(text: &str) -> Result<u8> {
     match text.trim().parse::<u64>() {
         Ok(count) => Ok(u8::try_from(count).unwrap_or(u8::MAX)),
-        Err(_) => switch(text).map(u8::from).map_err(|_| "expected a number, true or false".to_owned()),
+        Err(_) => switch(text).map(u8::from).map_err(|_| anyhow!("expected a number, true or false")),
     }
 }
 
@@ -133,16 +134,16 @@ pub(in crate::config) fn verbosity(text: &str) -> Result<u8, String> {
 const GATEWAY_PREFIXES: [&str; 4] = ["pushgateway_", "promhttp_", "go_", "process_"];
 
 /// The prefix of the run's own metrics: a metric name's beginning (Prometheus data model).
-pub(in crate::config) fn prefix(text: &str) -> Result<String, String> {
+pub(in crate::config) fn prefix(text: &str) -> Result<String> {
     if let Some(taken) = GATEWAY_PREFIXES.iter().find(|taken| text.starts_with(*taken)) {
-        return Err(format!("metrics that begin with {taken} are the Pushgateway's own"));
+        bail!("metrics that begin with {taken} are the Pushgateway's own");
     }
     let starts_well =
         text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_' || first == b':');
     if starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':') {
         return Ok(text.to_owned());
     }
-    Err("expected the beginning of a metric name, such as backup_".to_owned())
+    Err(anyhow!("expected the beginning of a metric name, such as backup_"))
 }
 
 #[cfg(test)]
@@ -153,27 +154,27 @@ mod tests {
 
     #[test]
     fn durations_are_humantimes_or_seconds() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1h 5m"), Ok(Duration::from_mins(65)));
-        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("1h 5m").unwrap(), Duration::from_mins(65));
+        assert_eq!(duration("10").unwrap(), Duration::from_secs(10));
+        assert_eq!(duration("0.25").unwrap(), Duration::from_millis(250));
         assert!(duration("99999999999999999999").is_ok());
         for wrong in ["", "-1", "1x", "ten", ".", "1e3", "inf", "1 2", "1..2"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(limit("0"), Ok(None));
+        assert_eq!(limit("0").unwrap(), None);
         assert!(positive_duration("0s").is_err());
-        assert_eq!(interval("off"), Ok(None));
+        assert_eq!(interval("off").unwrap(), None);
         assert!(interval("10ms").is_err());
     }
 
     #[test]
     fn signals_are_names_and_numbers() {
         for (text, number) in [("TERM", 15), ("sigterm", 15), ("15", 15), ("SIGKILL", 9), ("USR1", 10), ("64", 64)] {
-            assert_eq!(signal(text), Ok(number), "{text}");
+            assert_eq!(signal(text).unwrap(), number, "{text}");
         }
-        assert_eq!(signal("RTMIN+1"), Ok(libc::SIGRTMIN() + 1));
-        assert_eq!(signal("SIGRTMAX-2"), Ok(libc::SIGRTMAX() - 2));
+        assert_eq!(signal("RTMIN+1").unwrap(), libc::SIGRTMIN() + 1);
+        assert_eq!(signal("SIGRTMAX-2").unwrap(), libc::SIGRTMAX() - 2);
         for wrong in ["", "0", "65", "-9", "FOO", "RTMIN+99", "RTMIN-1", "RTMAX+1"] {
             assert!(signal(wrong).is_err(), "{wrong}");
         }
@@ -181,20 +182,22 @@ mod tests {
 
     #[test]
     fn codes_sizes_switches_and_prefixes() {
-        assert_eq!(codes("0, 24"), Ok(vec![0, 24]));
-        assert_eq!(codes("0,24,100 - 103"), Ok(vec![0, 24, 100, 101, 102, 103]));
-        assert_eq!(codes("0-255").map(|codes| codes.len()), Ok(256));
+        assert_eq!(codes("0, 24").unwrap(), vec![0, 24]);
+        assert_eq!(codes("0,24,100 - 103").unwrap(), vec![0, 24, 100, 101, 102, 103]);
+        assert_eq!(codes("0-255").unwrap().len(), 256);
         for wrong in ["3-1", "-3", "3-", "1-2-3", "250-256", "a-b"] {
             assert!(codes(wrong).is_err(), "{wrong}");
         }
         assert!(codes("0,256").is_err() && codes("").is_err() && codes("0,").is_err());
-        assert_eq!(size("64MiB"), Ok(64 << 20));
-        assert_eq!(size("1000"), Ok(1000));
+        assert_eq!(size("64MiB").unwrap(), 64 << 20);
+        assert_eq!(size("1000").unwrap(), 1000);
         assert!(size("0").is_err() && size("MiB").is_err() && size("1x").is_err() && size("99999999999G").is_err());
-        assert_eq!(switch("Yes"), Ok(true));
+        assert!(switch("Yes").unwrap());
         assert!(switch("maybe").is_err());
-        assert_eq!((verbosity("999"), verbosity("2"), verbosity("yes")), (Ok(255), Ok(2), Ok(1)));
-        assert_eq!(prefix("backup_"), Ok("backup_".to_owned()));
+        for (text, count) in [("999", 255), ("2", 2), ("yes", 1)] {
+            assert_eq!(verbosity(text).unwrap(), count, "{text}");
+        }
+        assert_eq!(prefix("backup_").unwrap(), "backup_");
         assert!(prefix("pushgateway_http_").is_err() && prefix("go_").is_err() && prefix("gogo_").is_ok());
         assert!(prefix("").is_err() && prefix("1a").is_err() && prefix("a-b").is_err());
     }
