@@ -3,41 +3,44 @@
 
 use std::fmt;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 /// A text that no message, log or `Debug` output shows. Overwritten when dropped.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+///
+/// secrecy keeps and overwrites the text. Its own type cannot be compared, which settings are, and its `Debug` names its types.
+#[derive(Clone, Default)]
+pub struct Secret(SecretString);
 
 impl Secret {
     /// The text itself, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 }
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.into())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(redacted)")
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        bytes.fill(0);
-        // Keeps the optimizer from leaving the overwrite out as a dead store.
-        std::hint::black_box(&bytes);
     }
 }
 
