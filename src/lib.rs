@@ -28,4 +28,5 @@ pub mod files;
 pub mod grouping;
 pub mod outcome;
 pub mod schedule;
+
 pub mod text;

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +12,7 @@ use super::exec::{EnvEntry, ExecImage, ExecRefusal, STARTS_ITSELF};
 use super::sys;
 use crate::files::from_start;
 use crate::outcome::NotStarted;
+use crate::text::escape_controls;
 
 /// The command and what pushwrap changes in its environment.
 #[derive(Debug, Clone, Default)]
@@ -160,7 +161,7 @@ impl StartFailure {
                     libc::EAGAIN => ": the limit on processes is reached (ulimit -u, or the pids limit of the cgroup)",
                     _ => "",
                 };
-                let message = format!("cannot start a process for {}: {}{remedy}", quoted(name), describe(errno));
+                let message = format!("cannot start a process for {}: {}{remedy}", quote_name(name), describe(errno));
                 (NotStarted::CannotRun, errno, message)
             }
             Self::Refused { refusal: ExecRefusal { errno, .. }, file } => {
@@ -170,7 +171,7 @@ impl StartFailure {
                 let reason = reason(errno, searched);
                 let hint = if reason == NotStarted::NotFound { hint(name) } else { "" };
                 let errno = if errno == STARTS_ITSELF { libc::ELOOP } else { errno };
-                (reason, errno, format!("cannot run {}: {cause}{hint}", quoted(name)))
+                (reason, errno, format!("cannot run {}: {cause}{hint}", quote_name(name)))
             }
         };
         SpawnError { reason, errno, message, started, duration }
@@ -210,20 +211,22 @@ fn cause(file: &Path, errno: i32, searched: bool) -> String {
     match errno {
         libc::ENOENT if found.as_ref().is_some_and(fs::Metadata::is_file) => missing_interpreter(file, &resolved),
         libc::ENOENT | libc::ENOTDIR if searched => "command not found in PATH".to_owned(),
-        libc::EACCES if found.as_ref().is_some_and(fs::Metadata::is_dir) => format!("{} is a directory", quoted(file)),
+        libc::EACCES if found.as_ref().is_some_and(fs::Metadata::is_dir) => {
+            format!("{} is a directory", quote_name(file))
+        }
         libc::EACCES if found.is_some_and(|found| !is_executable(&found)) => {
-            format!("{} is not executable: chmod +x makes it so", quoted(file))
+            format!("{} is not executable: chmod +x makes it so", quote_name(file))
         }
         libc::ENOEXEC => format!(
             "{} is neither a program for this machine nor a script that starts with '#!', and '/bin/sh' did not run it",
-            quoted(file)
+            quote_name(file)
         ),
         libc::E2BIG => "its arguments and environment are too long together, or one argument alone is".to_owned(),
-        libc::ETXTBSY => format!("{} is open for writing", quoted(file)),
+        libc::ETXTBSY => format!("{} is open for writing", quote_name(file)),
         STARTS_ITSELF => format!(
             "the first line of {} starts pushwrap with the file itself as the command, without end: name the program that \
              runs it, as in '#!/usr/bin/env -S pushwrap -- sh'",
-            quoted(file)
+            quote_name(file)
         ),
         libc::EINVAL => "an argument or a variable for it has a NUL byte".to_owned(),
         _ => describe(errno),
@@ -237,11 +240,11 @@ fn is_executable(found: &fs::Metadata) -> bool {
 /// ENOENT for a file that is there: the program that should run it is not.
 fn missing_interpreter(file: &Path, resolved: &Path) -> String {
     let Some(interpreter) = interpreter(resolved) else { return describe(libc::ENOENT) };
-    let said = format!("its interpreter {} is missing", quoted(OsStr::from_bytes(&interpreter)));
+    let said = format!("its interpreter {} is missing", quote_name(OsStr::from_bytes(&interpreter)));
     if interpreter.ends_with(b"\r") {
         return format!(
             "{said}: the first line of {} ends in a carriage return, which sed -i 's/\\r$//' takes away",
-            quoted(file)
+            quote_name(file)
         );
     }
     said
@@ -280,26 +283,16 @@ fn describe(errno: i32) -> String {
     nix::errno::Errno::from_raw(errno).desc().to_lowercase()
 }
 
-/// A name in quotes, with control characters made visible: it goes to a terminal.
-fn quoted(name: impl AsRef<OsStr>) -> String {
-    let name = OsString::from_vec(name.as_ref().as_bytes().to_vec());
-    let mut entries = String::from("'");
-    for character in name.to_string_lossy().chars() {
-        if character.is_control() {
-            entries.extend(character.escape_default());
-        } else {
-            entries.push(character);
-        }
-    }
-    entries.push('\'');
-    entries
+/// A name in quotation marks for a message.
+fn quote_name(name: impl AsRef<OsStr>) -> String {
+    format!("'{}'", escape_controls(&name.as_ref().to_string_lossy()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{EnvEntry, NotStarted, Program, elf_interpreter, files, interpreter, quoted, reason};
+    use super::{EnvEntry, NotStarted, Program, elf_interpreter, files, interpreter, quote_name, reason};
 
     fn tried(name: &str, path: &str) -> Vec<String> {
         let files = files(name.as_bytes(), path.as_bytes()).unwrap();
@@ -358,6 +351,6 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(quoted("a\x1b[2J\r"), "'a\\u{1b}[2J\\r'");
+        assert_eq!(quote_name("a\x1b[2J\r"), "'a\\u{1b}[2J\\r'");
     }
 }

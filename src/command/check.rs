@@ -10,11 +10,11 @@ use crate::cli;
 use crate::config::GatewayTargets;
 use crate::console::{Console, Volume};
 use crate::exposition::{
-    self, Context, Diagnostic, Family, Reading, Severity, Source, Verdict, VerdictReason, count, json_string,
-    reconcile_types,
+    self, Context, Diagnostic, Family, Reading, Severity, Source, Verdict, VerdictReason, reconcile_types,
 };
 use crate::http::Deadline;
 use crate::sink::HeldPage;
+use crate::text::{json_string, plural};
 use crate::textfile::{self, TextfileContents};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
@@ -203,7 +203,7 @@ fn sums(reading: &Reading<'_>) -> String {
     let found: Vec<_> =
         numbers.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
     let rest = if found.is_empty() { String::new() } else { format!(", {}", found.join(", ")) };
-    format!("{} kept{rest}", count(reading.samples(), "sample"))
+    format!("{} kept{rest}", plural(reading.samples(), "sample"))
 }
 
 /// Findings in their long form on standard error, with colours on a terminal (<https://no-color.org>).

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use super::terminal::{age, print};
+use super::terminal::print;
 use crate::config::FlushConfig;
 use crate::console::Console;
 use crate::delivery::{QueueDir, SpoolDir, SpooledPush, StartTimes, dropped};
 use crate::http::{Cancel, Deadline};
 use crate::report::compose_counts;
 use crate::sink::{Limits, Sink, SinkAddress, SinkKind};
+use crate::text::age;
 
 /// Sends what waits for the gateways that are named, or for all where none is, and says what came of it. The exit status: 0, or
 /// 1 when some of it still waits or was refused.

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail, ensure};
 
-use super::terminal::{age, console, paint, print, say_clock};
+use super::terminal::{console, paint, print, say_clock};
 use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
-use crate::exposition::{Paint, count};
+use crate::exposition::Paint;
 use crate::grouping::GroupingKey;
 use crate::http::{Cancel, Deadline, Endpoint};
 use crate::sink::{Group, Inventory, Push, deliver, inventory};
+use crate::text::{age, plural};
 
 /// At most one DELETE in this time: the gateway is everybody's.
 const PACE: Duration = Duration::from_millis(20);
@@ -60,7 +61,7 @@ impl Pruning<'_> {
         let done = self.delete_all(&doomed, &progress);
         progress.clear();
         let url = &self.gateway.url;
-        self.console.info(format!("deleted {} at '{url}'", count(self.deleted.len() as u64, "group")));
+        self.console.info(format!("deleted {} at '{url}'", plural(self.deleted.len() as u64, "group")));
         done.and_then(|()| self.confirm())
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::config::{Destination, PushConfig, Reporting};
 use crate::console::{Console, Volume, write_stderr};
 use crate::delivery::deliver_all;
-use crate::exposition::{Context, Diagnostic, Family, Kind, OwnedFamilies, Reading, count, encode};
+use crate::exposition::{Context, Diagnostic, Family, Kind, OwnedFamilies, Reading, encode};
 use crate::report;
 use crate::sink::{Method, Push, print_request};
+use crate::text::plural;
 use crate::textfile;
 
 /// How long a gateway that cannot be reached is tried again where no `--push-timeout` was given.
@@ -129,7 +130,7 @@ fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> 
                     console.info(detail);
                 }
                 let (samples, status) = (delivered.samples.unwrap_or(samples), delivered.status_in_brackets());
-                let samples = count(samples, "sample");
+                let samples = plural(samples, "sample");
                 console.info(format!("pushed {samples} as {key} to '{}'{status}", gateway.url));
             }
             Err(failure) => {

@@ -16,7 +16,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity, count, json_string};
+pub use diagnostic::{Diagnostic, Excerpt, Paint, Severity};
 pub use edit::{Buckets, Change, Changed, Increment, MetricName, Observation, Step, Unchanged, Value};
 pub use model::{Family, Kind, Position, Sample, Suffix};
 pub use owned::OwnedFamilies;

@@ -6,9 +6,9 @@ mod stored;
 
 use std::collections::{HashMap, HashSet};
 
-use super::diagnostic::quoted;
 use super::model::{Kind, PUSH_TIMES, Suffix, gateway_kind, is_gateways_own, number};
 use super::read::{Context, Encoding, Lines, Source, name_len};
+use crate::text::quote_start;
 use stored::{PushedSample, StoredSeries};
 
 /// What a Pushgateway does with a body.
@@ -237,7 +237,9 @@ impl<'b> Parser<'b> {
         }
         let (declared, name) = (name, self.family(name));
         if keyword == b"HELP" && declared != name {
-            self.note_change(|| format!("it takes the help text of {} for that of {}", quoted(declared), quoted(name)));
+            self.note_change(|| {
+                format!("it takes the help text of {} for that of {}", quote_start(declared), quote_start(name))
+            });
         }
         if self.skip_blanks()? == b'\n' {
             return Ok(());
@@ -248,7 +250,7 @@ impl<'b> Parser<'b> {
     fn help(&mut self, name: &[u8]) -> Result<(), ParseStop> {
         let family = self.families.get(name);
         if family.is_some_and(|family| family.has_help) {
-            return error(format!("second HELP line for metric name {}", quoted(name)));
+            return error(format!("second HELP line for metric name {}", quote_start(name)));
         }
         let start = self.at;
         loop {
@@ -275,14 +277,17 @@ impl<'b> Parser<'b> {
 
     fn kind(&mut self, name: &[u8]) -> Result<(), ParseStop> {
         if self.families.get(name).is_some_and(|family| family.kind.is_some()) {
-            return error(format!("second TYPE line for metric name {}, or TYPE reported after samples", quoted(name)));
+            return error(format!(
+                "second TYPE line for metric name {}, or TYPE reported after samples",
+                quote_start(name)
+            ));
         }
         // The function that reads the word drops backslashes.
         let word: Vec<u8> = self.rest_of_line()?.iter().copied().filter(|&byte| byte != b'\\').collect();
         let kind = match Kind::from_word(&word) {
             Some(kind) => PushedType::Known(kind),
             None if word.eq_ignore_ascii_case(b"gauge_histogram") => PushedType::GaugeHistogram,
-            None => return error(format!("unknown metric type {}", quoted(&word))),
+            None => return error(format!("unknown metric type {}", quote_start(&word))),
         };
         if let Some(family) = self.families.get_mut(name) {
             family.kind = Some(kind);
@@ -307,7 +312,7 @@ impl<'b> Parser<'b> {
         }
         let value = self.token()?;
         let Some(number) = std::str::from_utf8(value).ok().and_then(number::parse_strict) else {
-            return error(format!("expected float as value, got {}", quoted(value)));
+            return error(format!("expected float as value, got {}", quote_start(value)));
         };
         self.timestamp()?;
         let Some(family) = self.families.get_mut(name) else { return Ok(()) };
@@ -324,7 +329,7 @@ impl<'b> Parser<'b> {
             family.metrics.push(labels);
         }
         if let Some(change) = change {
-            self.note_change(|| format!("{change} ({})", quoted(full)));
+            self.note_change(|| format!("{change} ({})", quote_start(full)));
         }
         Ok(())
     }
@@ -356,7 +361,7 @@ impl<'b> Parser<'b> {
             }
             let name = self.slice(start);
             if name.is_empty() {
-                return error(format!("invalid label name for metric {}", quoted(family)));
+                return error(format!("invalid label name for metric {}", quote_start(family)));
             }
             let is_special = name == special;
             if name == b"__name__" {
@@ -367,14 +372,14 @@ impl<'b> Parser<'b> {
                 return error(format!("expected '=' after label name, found '{}'", char::from(found)));
             }
             if !is_special && !names.insert(name) {
-                return error(format!("duplicate label names for metric {}", quoted(family)));
+                return error(format!("duplicate label names for metric {}", quote_start(family)));
             }
             self.at += 1;
             let value = self.label_value()?;
             if is_special {
                 let label = String::from_utf8_lossy(special).into_owned();
                 let Some(number) = std::str::from_utf8(&value).ok().and_then(number::parse_strict) else {
-                    return error(format!("expected float as value for '{label}' label, got {}", quoted(&value)));
+                    return error(format!("expected float as value for '{label}' label, got {}", quote_start(&value)));
                 };
                 if found_special.replace(number).is_some() {
                     self.note_change(|| format!("of two labels '{label}' of a sample it keeps the last"));
@@ -402,7 +407,7 @@ impl<'b> Parser<'b> {
             self.at += 1;
             match self.byte()? {
                 b'"' => break,
-                b'\n' => return error(format!("label value {} contains unescaped new-line", quoted(&value))),
+                b'\n' => return error(format!("label value {} contains unescaped new-line", quote_start(&value))),
                 b'\\' => {
                     self.at += 1;
                     value.push(match self.byte()? {
@@ -416,7 +421,7 @@ impl<'b> Parser<'b> {
         }
         self.at += 1;
         if std::str::from_utf8(&value).is_err() {
-            return error(format!("invalid label value {}", quoted(&value)));
+            return error(format!("invalid label value {}", quote_start(&value)));
         }
         Ok(value)
     }
@@ -429,11 +434,11 @@ impl<'b> Parser<'b> {
         self.skip_blanks()?;
         let stamp = self.token()?;
         if std::str::from_utf8(stamp).ok().and_then(|stamp| stamp.parse::<i64>().ok()).is_none() {
-            return error(format!("expected integer as timestamp, got {}", quoted(stamp)));
+            return error(format!("expected integer as timestamp, got {}", quote_start(stamp)));
         }
         let rest = self.rest_of_line()?;
         if !rest.is_empty() {
-            return error(format!("spurious string after timestamp: {}", quoted(rest)));
+            return error(format!("spurious string after timestamp: {}", quote_start(rest)));
         }
         self.has_timestamp = true;
         Ok(())
@@ -451,21 +456,31 @@ impl<'b> Parser<'b> {
             let mut seen = HashSet::new();
             for labels in &family.metrics {
                 if let Some((label, _)) = labels.iter().find(|(label, _)| label.starts_with(b"__")) {
-                    return Err(format!("{} has a label with an invalid name: {}", quoted(name), quoted(label)));
+                    return Err(format!(
+                        "{} has a label with an invalid name: {}",
+                        quote_start(name),
+                        quote_start(label)
+                    ));
                 }
                 if !seen.insert(stored_labels(labels, context)) {
-                    return Err(format!("{} was collected before with the same name and label values", quoted(name)));
+                    return Err(format!(
+                        "{} was collected before with the same name and label values",
+                        quote_start(name)
+                    ));
                 }
             }
             if family.has_bad_help {
-                harm =
-                    Some(format!("the help text of {} is not UTF-8; no Prometheus reads a page with it", quoted(name)));
+                harm = Some(format!(
+                    "the help text of {} is not UTF-8; no Prometheus reads a page with it",
+                    quote_start(name)
+                ));
             }
             if std::str::from_utf8(name).is_ok_and(is_gateways_own) {
-                harm = Some(format!("{} is the gateway's own: its page breaks when it needs the name", quoted(name)));
+                harm =
+                    Some(format!("{} is the gateway's own: its page breaks when it needs the name", quote_start(name)));
             }
             if family.kind == Some(PushedType::GaugeHistogram) {
-                harm = Some(format!("the type of {} cuts the page off there", quoted(name)));
+                harm = Some(format!("the type of {} cuts the page off there", quote_start(name)));
             }
         }
         Ok(harm)
@@ -485,18 +500,22 @@ impl<'b> Parser<'b> {
             return self.lost_head(name, family);
         }
         if PUSH_TIMES.iter().any(|time| time.as_bytes() == name) {
-            return Some(format!("it writes {} itself", quoted(name)));
+            return Some(format!("it writes {} itself", quote_start(name)));
         }
         let replaced = |(label, value): &(Vec<u8>, Vec<u8>)| {
             let own = context.grouping.iter().find(|(own, _)| own.as_bytes() == label.as_slice());
             own.is_some_and(|(_, own)| own.as_bytes() != value.as_slice() && !value.is_empty())
         };
         if let Some((label, _)) = family.metrics.iter().flatten().find(|label| replaced(label)) {
-            return Some(format!("it replaces the label {} of {} by that of the group", quoted(label), quoted(name)));
+            return Some(format!(
+                "it replaces the label {} of {} by that of the group",
+                quote_start(label),
+                quote_start(name)
+            ));
         }
         let kind = family.composite()?;
         let missing = family.series.values().find_map(|series| series.missing(kind))?;
-        Some(format!("{missing} ({})", quoted(name)))
+        Some(format!("{missing} ({})", quote_start(name)))
     }
 
     /// What is lost with the HELP and TYPE lines of a name without samples.
@@ -504,7 +523,11 @@ impl<'b> Parser<'b> {
         let has_samples = |name: &[u8]| self.families.get(name).is_some_and(|family| !family.metrics.is_empty());
         let total = [name, b"_total"].concat();
         if family.kind == Some(PushedType::Known(Kind::Counter)) && has_samples(&total) {
-            return Some(format!("it stores {} without a type, which stands at {}", quoted(&total), quoted(name)));
+            return Some(format!(
+                "it stores {} without a type, which stands at {}",
+                quote_start(&total),
+                quote_start(name)
+            ));
         }
         let is_part = Suffix::PARTS.into_iter().any(|suffix| {
             let base = name.strip_suffix(suffix.as_str().as_bytes());
@@ -512,7 +535,7 @@ impl<'b> Parser<'b> {
                 .and_then(|base| self.families.get(base))
                 .is_some_and(|base| base.composite().is_some_and(|kind| kind.has_part(suffix)))
         });
-        (is_part && family.has_help).then(|| format!("it drops the help text of {}", quoted(name)))
+        (is_part && family.has_help).then(|| format!("it drops the help text of {}", quote_start(name)))
     }
 
     fn check_names(&self, name: &[u8], family: &PushedFamily) -> Result<(), String> {
@@ -526,11 +549,11 @@ impl<'b> Parser<'b> {
             if let Some(base) = text.strip_suffix(suffix.as_str())
                 && self.stored_composite(base).is_some_and(|kind| kind.has_part(suffix))
             {
-                return Err(format!("{} collides with {}", quoted(name), quoted(base.as_bytes())));
+                return Err(format!("{} collides with {}", quote_start(name), quote_start(base.as_bytes())));
             }
             let part = format!("{text}{}", suffix.as_str());
             if family.composite().is_some_and(|kind| kind.has_part(suffix)) && gateway_kind(&part).is_some() {
-                return Err(format!("{} collides with {}", quoted(name), quoted(part.as_bytes())));
+                return Err(format!("{} collides with {}", quote_start(name), quote_start(part.as_bytes())));
             }
         }
         Ok(())

@@ -5,13 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::console::span;
 use crate::http::deadline::{Cancel, Deadline, Timer};
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{Failure, Fault, Phase, named};
 use crate::http::exchange::{Answer, Request, Route, Wanted};
 use crate::http::retry::Retry;
-use crate::text::{escape_all, panic_text, quote};
+use crate::text::{answer_start, answer_text, panic_text, span};
 
 /// A connection may use all of what is left when that is no more than this; else half.
 const WHOLE: Duration = Duration::from_millis(500);
@@ -135,15 +134,15 @@ impl<'a> Client<'a> {
                 None => return Err(refused(&answer)),
             }
         }
-        Err(Fault::Redirect { status, location: quote(target.as_bytes()) })
+        Err(Fault::Redirect { status, location: answer_start(target.as_bytes()) })
     }
 }
 
 /// An answer that is no success, as a fault.
 fn refused(answer: &Answer) -> Fault {
     match answer.status {
-        status @ 300..=399 => Fault::Redirect { status, location: quote(answer.location.as_bytes()) },
-        status => Fault::Status { status, text: escape_all(&answer.text), retry_after: answer.retry_after },
+        status @ 300..=399 => Fault::Redirect { status, location: answer_start(answer.location.as_bytes()) },
+        status => Fault::Status { status, text: answer_text(&answer.text), retry_after: answer.retry_after },
     }
 }
 

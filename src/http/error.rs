@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::text::shorten;
+use crate::text::cut_middle;
 
 /// How far a try had come when time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl fmt::Display for Fault {
             Self::Tls(fault) => write!(f, "{fault}"),
             Self::Status { status, text, .. } => {
                 f.write_str(&named(*status))?;
-                if text.is_empty() { Ok(()) } else { write!(f, ": {}", shorten(text)) }
+                if text.is_empty() { Ok(()) } else { write!(f, ": {}", cut_middle(text)) }
             }
             Self::Redirect { status, location } if location.is_empty() => write!(f, "{}", named(*status)),
             Self::Redirect { status, location } => write!(f, "{} to '{location}'", named(*status)),

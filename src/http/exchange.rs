@@ -23,7 +23,7 @@ use crate::http::socket::{
     Channel, PreparedConnection, Socket, TEXT_TIME, Trace, UnusedResolver, Wire, interruption_of,
 };
 use crate::http::url::Scheme;
-use crate::text::quote;
+use crate::text::answer_start;
 
 /// How we name ourselves.
 pub(crate) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION"));
@@ -349,5 +349,5 @@ fn fault_of(error: &ureq::Error, trace: &Trace) -> Fault {
 /// The first line of what came back, short.
 fn beginning(received: &[u8]) -> String {
     let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    format!("'{}'", quote(&line[..line.len().min(60)]))
+    format!("'{}'", answer_start(&line[..line.len().min(60)]))
 }

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
-use crate::console::without_user;
 use crate::http::auth::basic;
 use crate::http::error::Fault;
 use crate::http::secret::Secret;
 use crate::http::url::{BaseUrl, Host, Scheme, UrlError, parse_host_port};
+use crate::text::redact_url;
 
 /// Where curl expects a proxy that names no port (curl(1), `--proxy`).
 const DEFAULT_PORT: u16 = 1080;
@@ -106,7 +106,7 @@ impl ProxySettings {
             None => Ok(None),
             Some(setting) if setting.value.expose().trim_ascii().is_empty() => Ok(None),
             Some(setting) => parse(setting.value.expose().trim_ascii()).map(Some).map_err(|why| {
-                let address = without_user(setting.value.expose());
+                let address = redact_url(setting.value.expose());
                 Fault::Setup(format!("{} '{address}' is no usable proxy: {why}", setting.name))
             }),
         }

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::child::{ResourceUsage, TreeUsage};
 use crate::config::SummaryFormat;
-use crate::console::{printable, shows_colours, span, write_stderr};
-use crate::exposition::{Paint, count, json_string};
+use crate::console::{shows_colours, write_stderr};
+use crate::exposition::Paint;
 use crate::outcome::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::report::RunEnd;
+use crate::text::{escape_controls, json_string, plural, span};
 
 /// All that a summary is made of.
 pub(super) struct Account<'a> {
@@ -74,7 +75,7 @@ impl Account<'_> {
             (Paint::Ansi, _) => ("\u{1b}[31m", "\u{1b}[0m"),
         };
         let mut lines = vec![
-            ("job", printable(self.job)),
+            ("job", escape_controls(self.job).into_owned()),
             ("outcome", format!("{on}{}{off}, {}", self.outcome.name(), reason(self.ending.end))),
             ("duration", span(self.ending.duration)),
         ];
@@ -83,14 +84,14 @@ impl Account<'_> {
         }
         if self.textfile_samples + self.textfile_errors > 0 {
             let errors = self.textfile_errors;
-            let errors = if errors > 0 { format!(", {}", count(errors, "error")) } else { String::new() };
-            lines.push(("metrics", count(self.textfile_samples, "sample") + &errors));
+            let errors = if errors > 0 { format!(", {}", plural(errors, "error")) } else { String::new() };
+            lines.push(("metrics", plural(self.textfile_samples, "sample") + &errors));
         }
         for PushAccount { url, outcome, took, samples, .. } in self.pushes {
             let took = span(*took);
             let all = self.textfile_samples;
             let part = samples.filter(|samples| *samples != all);
-            let part = part.map(|samples| format!(", {samples} of {}", count(all, "sample"))).unwrap_or_default();
+            let part = part.map(|samples| format!(", {samples} of {}", plural(all, "sample"))).unwrap_or_default();
             lines.push(match outcome {
                 PushOutcome::Pushed(status) => ("pushed", format!("to {url} in {took} ({status}){part}")),
                 PushOutcome::NotPushed(_) => ("not pushed", format!("to {url} after {took}")),
@@ -112,7 +113,7 @@ impl Account<'_> {
         let tree = self.tree.peak_rss_bytes.map_or_else(String::new, |tree| format!(", whole tree {}", size(tree)));
         let limit = self.memory_limit_bytes.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
         let kills = self.tree.oom_kills.filter(|kills| *kills > 0);
-        let kills = kills.map_or_else(String::new, |kills| format!(", {}", count(kills, "OOM kill")));
+        let kills = kills.map_or_else(String::new, |kills| format!(", {}", plural(kills, "OOM kill")));
         let mut lines = vec![
             ("cpu", format!("{} user, {} system{throttled}", span(usage.cpu_user), span(usage.cpu_system))),
             ("memory", format!("peak {}{tree}{limit}{kills}", size(usage.peak_rss_bytes))),

@@ -10,6 +10,7 @@ use crate::http::auth::{Credentials, Password};
 use crate::http::exchange::{TEXT, USER_AGENT};
 use crate::sink::push::{Method, Push};
 use crate::sink::remote_write::{self, RemoteWrite};
+use crate::text::shell_quote;
 
 /// Prints the request on standard error and says how to replay it.
 pub fn print_request(gateway: &Endpoint, push: &Push, console: Console) {
@@ -120,15 +121,5 @@ impl Replay {
         }
         arguments.push(shell_quote(url));
         arguments.join(" ")
-    }
-}
-
-/// A word as a shell takes it.
-fn shell_quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::console::span;
 use crate::exposition::{Diagnostic, Source};
+use crate::text::span;
 
 /// A clock of a file system may be this far behind ours (FAT has steps of two seconds).
 const CLOCK_STEP: Duration = Duration::from_secs(2);

@@ -9,11 +9,11 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::child::{memory_limit_bytes, oom_kills_whole_group};
 use crate::config::{Destination, DoctorConfig};
-use crate::console::span;
 use crate::delivery::{SpoolPath, waiting_pushes};
 use crate::files::{directory_of, reason, reason_at};
 use crate::http::{Deadline, Endpoint};
 use crate::sink::{FileSink, RemoteWrite, ServerInfo, ServerKind, Sink, identify, probe_remote_write};
+use crate::text::span;
 
 /// Clocks further apart than this make ages and alerts wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::command::terminal::{age, one_unit, word};
-use crate::console::span;
-use crate::exposition::json_string;
 use crate::sink::{Group, PushTime};
+use crate::text::{age, cell, json_string, one_unit, span};
 
 /// A command that runs is heard of at least this often, as in the alert rule that docs/alerting.md shows.
 const HEARTBEAT: Duration = Duration::from_mins(5);
@@ -107,7 +105,7 @@ impl<'g> GroupRow<'g> {
     pub(super) fn outcome(&self) -> String {
         let due = if self.is_overdue() { ", overdue".to_owned() } else { self.due().unwrap_or_default() };
         let skipped = self.skip_after_the_run().unwrap_or_default();
-        self.state().map_or_else(|| "-".to_owned(), |state| word(state) + &skipped + &due)
+        self.state().map_or_else(|| "-".to_owned(), |state| cell(state) + &skipped + &due)
     }
 
     /// That a run was skipped after the one that the row shows.
@@ -131,7 +129,7 @@ impl<'g> GroupRow<'g> {
 
     fn labels(&self) -> String {
         let labels = self.group.key.labels().iter().skip(1);
-        let pairs: Vec<String> = labels.map(|(name, value)| format!("{}={}", word(name), word(value))).collect();
+        let pairs: Vec<String> = labels.map(|(name, value)| format!("{}={}", cell(name), cell(value))).collect();
         if pairs.is_empty() { "-".to_owned() } else { pairs.join(",") }
     }
 
@@ -157,7 +155,7 @@ impl<'g> GroupRow<'g> {
 
     pub(super) fn cells(&self) -> [String; 6] {
         let started = time(self.started).map_or_else(|| "-".to_owned(), |started| age(self.now, started));
-        [word(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
+        [cell(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
     }
 
     /// One object on one line; the keys are a contract (docs/reference.md).

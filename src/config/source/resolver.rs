@@ -12,9 +12,10 @@ use super::env_file::{DEFAULT_ENV_FILE, EnvFile};
 use super::known::meant;
 use super::layers::{Layers, PREFIX};
 use super::origin::{Origin, Setting, are_given, is_given, items};
-use super::secrets::{is_cut_secret, listed, quoted, secret_variables, shortened};
+use super::secrets::{VALUE_START, is_cut_secret, listed, quote_value, secret_variables};
 use super::values;
 use crate::files::reason;
+use crate::text::cut_end;
 
 /// What is written in the place of an env file where there shall be none.
 const NO_ENV_FILE: [&str; 2] = ["none", "/dev/null"];
@@ -323,7 +324,8 @@ impl Resolver {
         match parsed {
             Ok(parsed) => Ok(Some(parsed)),
             Err(error) => {
-                let message = format!("invalid value {}for {origin}: {}", quoted(long, value), shortened(&error));
+                let message =
+                    format!("invalid value {}for {origin}: {}", quote_value(long, value), cut_end(&error, VALUE_START));
                 let stops_the_run = origin.is_flag() || OF_THE_COMMAND.contains(&long);
                 self.refuse(stops_the_run, message).map(|()| None)
             }

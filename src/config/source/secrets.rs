@@ -1,12 +1,11 @@
 //! Which options may hold a secret: the one list for what is not quoted in a message and for what the command must not find
 //! in its environment.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::origin::{items, variable};
-use crate::console::without_user;
+use crate::text::{cut_end, redact_url};
 
 /// What of an option's value may be secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +26,7 @@ const SECRET_OPTIONS: [(&str, Secrecy); 5] = [
 ];
 
 /// How many characters of a wrong value are printed.
-const LONGEST_QUOTE: usize = 200;
+pub(super) const VALUE_START: usize = 200;
 
 fn secrecy(long: &str) -> Option<Secrecy> {
     SECRET_OPTIONS.iter().find(|(name, _)| *name == long).map(|(_, secrecy)| *secrecy)
@@ -47,16 +46,16 @@ pub(super) fn secret_variables(environment: &[(OsString, OsString)]) -> Vec<OsSt
 }
 
 /// The value in quotes, without what must not be printed.
-pub(super) fn quoted(long: &str, value: &OsStr) -> String {
+pub(super) fn quote_value(long: &str, value: &OsStr) -> String {
     let text = value.to_string_lossy();
     match secrecy(long) {
         Some(Secrecy::Value) => String::new(),
         // What stands behind '?' may be a token.
-        Some(Secrecy::Address) => match without_user(&text).split_once('?') {
-            Some((address, _)) => format!("'{}?…' ", shortened(address)),
-            None => format!("'{}' ", shortened(&without_user(&text))),
+        Some(Secrecy::Address) => match redact_url(&text).split_once('?') {
+            Some((address, _)) => format!("'{}?…' ", cut_end(address, VALUE_START)),
+            None => format!("'{}' ", cut_end(&redact_url(&text), VALUE_START)),
         },
-        None => format!("'{}' ", shortened(&text)),
+        None => format!("'{}' ", cut_end(&text, VALUE_START)),
     }
 }
 
@@ -64,15 +63,7 @@ pub(super) fn quoted(long: &str, value: &OsStr) -> String {
 pub(super) fn listed(long: &str, value: &OsStr) -> String {
     match secrecy(long) {
         Some(Secrecy::Value) => "set".to_owned(),
-        _ => quoted(long, value).trim().trim_matches('\'').to_owned(),
-    }
-}
-
-/// The text, cut off where it is longer than anybody reads: a value can be a whole file.
-pub(super) fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST_QUOTE) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
+        _ => quote_value(long, value).trim().trim_matches('\'').to_owned(),
     }
 }
 
@@ -90,19 +81,19 @@ pub(super) fn is_cut_secret(long: &str, value: &OsStr) -> bool {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{quoted, secret_variables};
+    use super::{quote_value, secret_variables};
 
     #[test]
     fn secrets_are_not_quoted() {
-        assert_eq!(quoted("url", "u:p@gw".as_ref()), "'gw' ");
-        assert_eq!(quoted("url", "http://gw/?token=secret".as_ref()), "'http://gw/?…' ");
-        assert_eq!(quoted("user", "me:secret".as_ref()), "");
-        assert_eq!(quoted("job", "x".as_ref()), "'x' ");
+        assert_eq!(quote_value("url", "u:p@gw".as_ref()), "'gw' ");
+        assert_eq!(quote_value("url", "http://gw/?token=secret".as_ref()), "'http://gw/?…' ");
+        assert_eq!(quote_value("user", "me:secret".as_ref()), "");
+        assert_eq!(quote_value("job", "x".as_ref()), "'x' ");
     }
 
     #[test]
     fn long_values_are_cut_off() {
-        assert_eq!(quoted("job", "ä".repeat(100_000).as_ref()), format!("'{}…' ", "ä".repeat(200)));
+        assert_eq!(quote_value("job", "ä".repeat(100_000).as_ref()), format!("'{}…' ", "ä".repeat(200)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The line that a finding points at, cut to what fits a terminal.
 
-use super::text::visible;
+use crate::text::control_picture;
 
 /// A line of a file as it can be printed on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl Excerpt {
         if cut > 0 || at > 4 * BEFORE + 4 {
             text.push('…');
         }
-        text.extend(before.chars().skip(cut).map(visible));
+        text.extend(before.chars().skip(cut).map(control_picture));
         let indent = text.chars().count();
         let after = String::from_utf8_lossy(rest);
-        text.extend(after.chars().take(AFTER).map(visible));
+        text.extend(after.chars().take(AFTER).map(control_picture));
         if after.chars().nth(AFTER).is_some() {
             text.push('…');
         }

@@ -4,18 +4,15 @@
 mod excerpt;
 mod problem;
 mod severity;
-mod text;
 
 use std::fmt::{self, Write as _};
 
-use text::visible;
+use crate::text::{control_picture, json_string, plural};
 
 pub use excerpt::Excerpt;
 pub use severity::Severity;
-pub use text::{count, json_string};
 
 pub(in crate::exposition) use problem::Problem;
-pub(in crate::exposition) use text::quoted;
 
 /// Whether text is for a terminal that shows colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,14 +90,14 @@ impl Diagnostic {
         }
         if self.repeats > 0 {
             let _ =
-                write!(out, "\n{margin} {frame}={end} {bold}note{end}: and on {} more", count(self.repeats, "line"));
+                write!(out, "\n{margin} {frame}={end} {bold}note{end}: and on {} more", plural(self.repeats, "line"));
         }
         out
     }
 
     /// `file`, `file:line` or `file:line:column`.
     fn place(&self) -> String {
-        let file: String = self.file.chars().map(visible).collect();
+        let file: String = self.file.chars().map(control_picture).collect();
         match (self.line, self.column) {
             (0, _) => file,
             (line, 0) => format!("{file}:{line}"),

@@ -2,8 +2,8 @@
 //! and the remedy.
 
 use super::severity::Severity;
-use super::text::quoted;
 use crate::exposition::model::Kind;
+use crate::text::quote_start;
 
 /// One thing that can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -196,21 +196,21 @@ impl Problem<'_> {
             Self::BadName(rest) => format!("the name of a metric cannot contain {}", character(rest)),
             Self::UnclearName => "it is not clear where the name ends and the value begins".to_owned(),
             Self::ValueMissing => "the value is missing".to_owned(),
-            Self::BadValue(text) => format!("{} is not a number", quoted(text)),
-            Self::AfterValue(text) => format!("unexpected {} after the value", quoted(text)),
+            Self::BadValue(text) => format!("{} is not a number", quote_start(text)),
+            Self::AfterValue(text) => format!("unexpected {} after the value", quote_start(text)),
             Self::MetaName(_, [digit @ b'0'..=b'9', ..]) => {
                 format!("the name of a metric cannot begin with '{}'", char::from(*digit))
             }
             Self::MetaName(keyword, _) => format!("no metric name after '# {keyword}'"),
-            Self::TypeWord(word) => format!("unknown metric type {}", quoted(word)),
+            Self::TypeWord(word) => format!("unknown metric type {}", quote_start(word)),
             Self::TypeConflict { first, file, line } => {
                 format!("a second type for the same metric: it is a {first} since {}", place(file, line))
             }
             Self::TypeOfPart(base, kind) => {
-                format!("a type of its own for a part of the {} {}", kind.name(), quoted(base))
+                format!("a type of its own for a part of the {} {}", kind.name(), quote_start(base))
             }
             Self::HelpOfPart(base, kind) => {
-                format!("a help text of its own for a part of the {} {}", kind.name(), quoted(base))
+                format!("a help text of its own for a part of the {} {}", kind.name(), quote_start(base))
             }
             Self::HelpUtf8 => "the help text is not UTF-8; what is not was replaced".to_owned(),
             _ => "the last line has no end, and whoever wrote it was not done: it may be half a line".to_owned(),
@@ -231,14 +231,14 @@ impl Problem<'_> {
         match *self {
             Self::LabelName([]) => "a label name is expected, not the end of the line".to_owned(),
             Self::LabelName(rest) => format!("a label name is expected, not {}", character(rest)),
-            Self::LabelNameReserved(name) => format!("the label name {} is reserved", quoted(name)),
+            Self::LabelNameReserved(name) => format!("the label name {} is reserved", quote_start(name)),
             Self::LabelEquals(rest) => format!("'=' is expected after the label name, not {}", character(rest)),
             Self::LabelQuote(rest) => format!("'\"' is expected before the label value, not {}", character(rest)),
             Self::LabelUnclosed => "the label value has no closing '\"' on its line".to_owned(),
-            Self::LabelEscape(escape) => format!("unknown escape {} in the label value", quoted(escape)),
+            Self::LabelEscape(escape) => format!("unknown escape {} in the label value", quote_start(escape)),
             Self::LabelSeparator => "',' or '}' is expected after the label value".to_owned(),
             Self::LabelComma => "a comma without a label before it".to_owned(),
-            Self::LabelTwice(name) => format!("the label {} appears twice", quoted(name)),
+            Self::LabelTwice(name) => format!("the label {} appears twice", quote_start(name)),
             Self::TooManyLabels => {
                 "a sample with more than 128 labels, which would cost the gateway seconds".to_owned()
             }
@@ -259,28 +259,28 @@ impl Problem<'_> {
             }
             Self::BareSample(Kind::Summary) => "a sample of a summary without 'quantile' has no place".to_owned(),
             Self::BareSample(kind) => format!("a sample of a {} needs '_bucket', '_sum' or '_count'", kind.name()),
-            Self::BadQuantile(text) => format!("the quantile {} is not a number", quoted(text)),
+            Self::BadQuantile(text) => format!("the quantile {} is not a number", quote_start(text)),
             Self::Misplaced(label) => format!("the label '{label}' does not belong on '_sum' and '_count'"),
             Self::BucketWithoutLe => "a bucket without 'le': the histogram is dropped".to_owned(),
-            Self::BadLe(text) => format!("the bound {} is not a number: the histogram is dropped", quoted(text)),
-            Self::BadCount(text) => format!("{} is no count: what it belongs to is dropped", quoted(text)),
+            Self::BadLe(text) => format!("the bound {} is not a number: the histogram is dropped", quote_start(text)),
+            Self::BadCount(text) => format!("{} is no count: what it belongs to is dropped", quote_start(text)),
             Self::NoInfNoCount => "the histogram has neither a '+Inf' bucket nor a '_count': it is dropped".to_owned(),
             Self::Spoiled(name) => {
-                format!("the rest of {} is dropped too: without the bad line it would lie", quoted(name))
+                format!("the rest of {} is dropped too: without the bad line it would lie", quote_start(name))
             }
             Self::Interrupted => "whoever wrote these samples was not done: what is there of them would lie".to_owned(),
-            Self::Reserved(name) => format!("the metric {} is written by pushwrap itself", quoted(name)),
-            Self::PushTime(name) => format!("the metric {} is written by the Pushgateway itself", quoted(name)),
+            Self::Reserved(name) => format!("the metric {} is written by pushwrap itself", quote_start(name)),
+            Self::PushTime(name) => format!("the metric {} is written by the Pushgateway itself", quote_start(name)),
             Self::GatewayType(name, kind) => {
-                format!("the Pushgateway has a metric {} of its own, a {}", quoted(name), kind.name())
+                format!("the Pushgateway has a metric {} of its own, a {}", quote_start(name), kind.name())
             }
             Self::Collision(name) => {
-                format!("the name {} collides with a part of a histogram or summary", quoted(name))
+                format!("the name {} collides with a part of a histogram or summary", quote_start(name))
             }
             Self::CountMismatch => "the '_count' is not the value of the '+Inf' bucket".to_owned(),
             Self::FallingBuckets => "the bucket holds less than the one before it; buckets are cumulative".to_owned(),
-            Self::FractionalCount(text) => format!("{} is not a whole number; old gateways cut it", quoted(text)),
-            Self::QuantileRange(text) => format!("the quantile {} is not between 0 and 1", quoted(text)),
+            Self::FractionalCount(text) => format!("{} is not a whole number; old gateways cut it", quote_start(text)),
+            Self::QuantileRange(text) => format!("the quantile {} is not between 0 and 1", quote_start(text)),
             _ => String::new(),
         }
     }
@@ -295,7 +295,7 @@ impl Problem<'_> {
             Self::Blanks => "blanks at the end of the line".to_owned(),
             Self::Timestamp => "a time stamp, which a Pushgateway refuses; the value is kept".to_owned(),
             Self::Exemplar => "an exemplar, which only OpenMetrics has; the value is kept".to_owned(),
-            Self::NumberWord(text) => format!("{} is written as 'NaN'", quoted(text)),
+            Self::NumberWord(text) => format!("{} is written as 'NaN'", quote_start(text)),
             Self::LabelBackslash => "a backslash that begins no escape; it is kept".to_owned(),
             Self::LabelExported(name) => {
                 let name = String::from_utf8_lossy(name);
@@ -318,9 +318,12 @@ impl Problem<'_> {
             Self::TypeLate => "the type stands after samples; it is moved before them".to_owned(),
             Self::TypeAgain => "the type is given a second time".to_owned(),
             Self::HelpAgain => "a second help text for the same metric; the first stays".to_owned(),
-            Self::OpenMetricsType(word) => format!("the type {} exists in OpenMetrics only", quoted(word)),
+            Self::OpenMetricsType(word) => format!("the type {} exists in OpenMetrics only", quote_start(word)),
             Self::OpenMetricsName(name) => {
-                format!("OpenMetrics tells the type without the suffix of the samples; it is that of {}", quoted(name))
+                format!(
+                    "OpenMetrics tells the type without the suffix of the samples; it is that of {}",
+                    quote_start(name)
+                )
             }
             Self::InfAdded => "the histogram has no '+Inf' bucket; it is made from '_count'".to_owned(),
             Self::CountAdded => "the histogram has no '_count'; it is made from the '+Inf' bucket".to_owned(),
@@ -395,7 +398,7 @@ fn character(text: &[u8]) -> String {
     let start = text.get(..4).unwrap_or(text);
     match String::from_utf8_lossy(start).chars().next() {
         Some(character) if byte >= 0x80 && character != char::REPLACEMENT_CHARACTER => {
-            format!("{} (U+{:04X})", quoted(character.to_string().as_bytes()), u32::from(character))
+            format!("{} (U+{:04X})", quote_start(character.to_string().as_bytes()), u32::from(character))
         }
         _ => byte_name(byte),
     }

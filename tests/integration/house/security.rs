@@ -109,7 +109,7 @@ fn every_unsafe_block_has_a_row() {
 #[test]
 fn the_tests_of_the_page_see_what_they_should() {
     assert!(is_a_test("house::security::every_unsafe_block_has_a_row"), "in a file of a room");
-    assert!(is_a_test("console::tests::control_characters_are_escaped_and_letters_are_not"), "in a module of a file");
+    assert!(is_a_test("text::escape::tests::control_characters_are_escaped_and_letters_are_not"), "in a module of a file");
     assert!(is_a_test("textfile::tests::the_private_file_is_private_and_goes_away"), "in a file of tests");
     assert!(!is_a_test("house::security::page"), "no test");
     assert!(!is_a_test("house::circles::every_unsafe_block_has_a_row"), "in another file");
