@@ -19,11 +19,11 @@ fn read(name: &str) -> String {
     fs::read_to_string(rules().join(name)).unwrap()
 }
 
-/// Runs promtool beside the rules; its words when it refuses them.
+/// Runs promtool beside the rules; its text when it refuses them.
 fn promtool(arguments: &[&str]) -> Result<(), String> {
     let ran = Command::new(server::program("promtool")).args(arguments).current_dir(rules()).output().unwrap();
-    let words = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    if ran.status.success() { Ok(()) } else { Err(words) }
+    let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    if ran.status.success() { Ok(()) } else { Err(text) }
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn looking_back(expression: &str) -> String {
     made
 }
 
-/// Every expression of a rules file, and none of its words for people, looks back.
+/// Every expression of a rules file, and none of its texts for people, looks back.
 fn rules_looking_back(text: &str) -> String {
     let mut in_expression = false;
     let mut made = String::new();

@@ -1,4 +1,4 @@
-//! The alert rules, live: real runs with one trouble each, a real Pushgateway and a real Prometheus that loads the rules.
+//! The alert rules, live: real runs with one problem each, a real Pushgateway and a real Prometheus that loads the rules.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -86,7 +86,7 @@ fn each_trouble_of_a_real_run_fires_one_alert_and_a_good_run_none() {
         "JobRunningTooLong long",
     ];
     let expected: BTreeSet<String> = expected.map(str::to_owned).into();
-    wait_for("each trouble to fire its alert, and no other", || (firing(&prometheus) == expected).then_some(()));
+    wait_for("each problem to fire its alert, and no other", || (firing(&prometheus) == expected).then_some(()));
     long.kill(nix::sys::signal::Signal::SIGTERM);
     drop(gateway);
     prometheus.wait_for("ALERTS{alertname=\"PushgatewayDown\",alertstate=\"firing\"}");

@@ -278,13 +278,13 @@ fn an_answer_that_comes_before_the_body_is_sent_is_heard() {
     for closes in [true, false] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (done, told) = std::sync::mpsc::channel::<()>();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
         let served = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1000]).unwrap();
             stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").unwrap();
             if !closes {
-                let _ = told.recv();
+                let _ = wait.recv();
             }
         });
         let started = Instant::now();

@@ -1,5 +1,5 @@
 //! What servers really say when they refuse a push, and that each refusal comes with its remedy. Each row is asked of the very
-//! server whose words the table quotes.
+//! server whose texts the table has.
 
 use std::time::Duration;
 
@@ -327,7 +327,7 @@ fn victoria_metrics_takes_pushes_or_says_where() {
     }
 }
 
-/// Given `VictoriaMetrics`, when its groups are asked for, then nobody is told how to push, and no DELETE passes for one.
+/// Given `VictoriaMetrics`, when its groups are asked for, then no message says how to push, and no DELETE passes for one.
 #[test]
 fn victoria_metrics_has_no_groups() {
     let calls: [&[&str]; 3] = [&["groups"], &["prune", "--older-than", "1d"], &["delete", "--job", "a"]];
@@ -348,16 +348,16 @@ fn victoria_metrics_has_no_groups() {
     }
 }
 
-/// What the command wrote stands in the gateway's answer, so it must not be taken for the gateway's own words.
+/// What the command wrote stands in the gateway's answer, so it must not be taken for the gateway's own text.
 #[test]
 fn words_of_the_metrics_do_not_pass_for_the_gateways() {
     let server = Pushgateway::start(Version::Newest);
     server.push("PUT", "job/other", "# TYPE push_time_seconds_of_mine counter\npush_time_seconds_of_mine 1\n");
     server.push("PUT", "job/x", "# TYPE x counter\nx 1\n");
-    let words = "odd number of components in label string";
+    let text = "odd number of components in label string";
     for body in [
         "# TYPE push_time_seconds_of_mine gauge\npush_time_seconds_of_mine 1\n".to_owned(),
-        format!("# TYPE x gauge\nx{{l=\"{words}\"}} 1\n"),
+        format!("# TYPE x gauge\nx{{l=\"{text}\"}} 1\n"),
     ] {
         let mut request = push(Method::Add, "a", "own 1\n");
         request.command = families(&body);

@@ -346,8 +346,8 @@ fn settings_that_are_wrong_fail_the_push_and_never_the_command() {
     let secure = "https://127.0.0.1:1".to_owned();
     let authority = Authority::new();
     let (one, two) = (authority.issue("one", "DNS:one"), authority.issue("two", "DNS:two"));
-    let shown = |path: &Path| path.display().to_string();
-    let text = shown(&authority.file("text", "nothing\n"));
+    let printed = |path: &Path| path.display().to_string();
+    let text = printed(&authority.file("text", "nothing\n"));
     let with_user = url.replace("://", &format!("://me:{SECRET}@"));
     let rows = vec![
         row("no password file", &url, &["cannot read password file '/nowhere': no such file or directory"]).with(&[
@@ -363,13 +363,13 @@ fn settings_that_are_wrong_fail_the_push_and_never_the_command() {
         row("a CA that is none", &secure, &["holds no PEM certificate"]).with(&["--cacert", &text]),
         row("a key of another", &secure, &["do not belong together"]).with(&[
             "--cert",
-            &shown(&one.cert),
+            &printed(&one.cert),
             "--key",
-            &shown(&two.key),
+            &printed(&two.key),
         ]),
         row("a key that is none", &secure, &["holds no PEM private key"]).with(&[
             "--cert",
-            &shown(&one.cert),
+            &printed(&one.cert),
             "--key",
             &text,
         ]),
@@ -416,7 +416,7 @@ fn no_secret_is_printed_or_handed_to_the_command() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, SECRET).unwrap();
-    let look = "tr '\\0' '\\n' </proc/self/environ; cat /proc/self/cmdline; ls -l /proc/self/fd; exit 3";
+    let script = "tr '\\0' '\\n' </proc/self/environ; cat /proc/self/cmdline; ls -l /proc/self/fd; exit 3";
     let with_user = fake.url().replace("://", &format!("://me:{SECRET}@"));
     let ways = [
         ("PUSHWRAP_URL", with_user),
@@ -430,7 +430,7 @@ fn no_secret_is_printed_or_handed_to_the_command() {
                 Pushwrap::new().env("PUSHWRAP_URL", fake.url()).env(way, &value).args(["--job", "j"]).args(volume);
             let sent = fake.requests().len();
             let run =
-                call.run(["sh", "-c", look]).exit(3).stdout_has("PATH=").stderr_lacks(SECRET).stderr_lacks("hunter");
+                call.run(["sh", "-c", script]).exit(3).stdout_has("PATH=").stderr_lacks(SECRET).stderr_lacks("hunter");
             let encoded = "bWU6aHVudGVy";
             run.stderr_lacks(encoded).stdout_lacks(SECRET).stdout_lacks(encoded);
             if volume[0] != "--dry-run" {

@@ -446,8 +446,8 @@ fn a_rehearsal_can_be_replayed_and_shows_no_secret() {
     gateway.headers.clear();
     gateway.credentials = Credentials::Token(file);
     let command = curl_command(&gateway, &request);
-    for shown in [&text, &command, &format!("{gateway:?}")] {
-        assert!(!shown.contains("hunter2") && !shown.contains("token"), "{shown}");
+    for printed in [&text, &command, &format!("{gateway:?}")] {
+        assert!(!printed.contains("hunter2") && !printed.contains("token"), "{printed}");
     }
     let mut shell = Command::new("sh");
     let line = format!("{command} <<'END'\n{}END", text.split_once("\n\n").unwrap().1);

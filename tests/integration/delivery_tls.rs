@@ -1,4 +1,4 @@
-//! TLS as curl has it: which files are read, what is never quoted, and what only curl takes.
+//! TLS as curl has it: which files are read, what is never printed, and what only curl takes.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::harness::Pushwrap;
 use super::harness::pushwrap::Run;
 use super::harness::tls::{Authority, Pair};
 
-/// curl takes most of these. What pushwrap does not take it says in words, with what to do.
+/// curl takes most of these. What pushwrap does not take it says, with what to do.
 #[test]
 fn what_only_curl_takes_is_told_with_a_remedy() {
     let authority = Authority::new();
@@ -36,7 +36,7 @@ fn what_only_curl_takes_is_told_with_a_remedy() {
     assert_eq!(tls_fault(&trusting(&server.url_by_name(), &client_only.cert)).0, TlsFault::WrongPurpose);
 }
 
-/// A key whose line ends were lost is one line, which a message must never quote.
+/// A key whose line ends were lost is one line, which a message must never print.
 #[test]
 fn a_file_without_line_ends_is_named_and_never_quoted() {
     let authority = Authority::new();
@@ -90,7 +90,7 @@ fn ca_files_are_read_as_curl_reads_them() {
 }
 
 /// Given a server that only curl's library takes, when a command is run or metrics are pushed, then the report names what is
-/// wrong with the server and what its owner can do, in no library's words.
+/// wrong with the server and what its owner can do, in the text of no library.
 #[test]
 fn a_run_tells_what_only_curl_takes_with_a_remedy() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! `pushwrap doctor` against real servers: each misconfiguration is named with what to do about it, and a good set-up is told.
+//! `pushwrap doctor` against real servers: each misconfiguration is named with what to do about it, and a good set-up is confirmed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,7 +37,7 @@ fn a_good_set_up_is_told() {
     }
 }
 
-/// Given settings of every layer, when `doctor --json` lists them, then each has its source and secrets are not shown.
+/// Given settings of every layer, when `doctor --json` lists them, then each has its source and secrets are not printed.
 #[test]
 fn every_setting_has_its_source_and_secrets_are_set() {
     let gateway = Pushgateway::start(Version::Newest);
@@ -111,7 +111,7 @@ fn a_proxy_in_the_way_is_named() {
     run.stdout_has("reached through proxy").stdout_has("refused");
 }
 
-/// Given directories that cannot serve, when `doctor` looks at them, then it says why and what to do.
+/// Given directories that cannot serve, when `doctor` checks them, then it says why and what to do.
 #[test]
 fn directories_are_looked_at() {
     let directory = tempfile::tempdir().unwrap();
@@ -146,7 +146,7 @@ fn directories_are_looked_at() {
     }
 }
 
-/// Given a job that is named after an interpreter, or a file that cannot be read, when `doctor` looks, then both are told.
+/// Given a job that is named after an interpreter, or a file that cannot be read, when `doctor` runs, then both are reported.
 #[test]
 fn names_and_files_that_mislead_are_told() {
     let run = doctor(&["--url", "none", "--job", "python3"]).call().exit(0);
@@ -178,7 +178,7 @@ fn an_env_file_of_somebody_else_is_told() {
     assert!(text.contains("problem settings: cannot read env file") && text.contains("permission denied"), "{text}");
 }
 
-/// Given Kubernetes without a service account, when `doctor` looks, then it says how the namespace gets into the key.
+/// Given Kubernetes without a service account, when `doctor` runs, then it says how the namespace gets into the key.
 #[test]
 fn a_namespace_that_is_missing_is_told() {
     let gateway = Pushgateway::start(Version::Newest);
@@ -187,7 +187,7 @@ fn a_namespace_that_is_missing_is_told() {
     run.stdout_has("the grouping key has no namespace").stdout_has("metadata.namespace");
 }
 
-/// Given a receiver of remote write, when `doctor` tries it, then it is told whether it takes samples.
+/// Given a receiver of remote write, when `doctor` tries it, then it says whether it takes samples.
 #[test]
 fn remote_write_is_tried() {
     let taking = Prometheus::start_with(&[], false, &["--web.enable-remote-write-receiver"]);

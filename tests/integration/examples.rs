@@ -58,23 +58,23 @@ fn blocks(text: &str, languages: &[&str]) -> Vec<String> {
     found
 }
 
-/// Splits a simple command as a shell would, expansions left as they are; it ends where the shell's own words begin.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+/// Splits a simple command as a shell would, expansions left as they are; it ends where the shell's own syntax begins.
+fn arguments(line: &str) -> Vec<String> {
+    let (mut arguments, mut word, mut mark) = (Vec::new(), None::<String>, None);
     for each in line.chars() {
-        match (quote, each) {
-            (Some(open), _) if open == each => quote = None,
+        match (mark, each) {
+            (Some(open), _) if open == each => mark = None,
             (None, '\'' | '"') => {
-                quote = Some(each);
+                mark = Some(each);
                 word.get_or_insert_default();
             }
-            (None, ' ') => words.extend(word.take()),
+            (None, ' ') => arguments.extend(word.take()),
             (None, ';' | '|' | '>' | '&' | '\n' | '#') if each != '#' || word.is_none() => break,
             _ => word.get_or_insert_default().push(each),
         }
     }
-    words.extend(word);
-    words
+    arguments.extend(word);
+    arguments
 }
 
 /// The calls of pushwrap in a text, with lines that a backslash goes on joined.
@@ -103,7 +103,7 @@ fn every_call_of_pushwrap_in_pages_and_examples_is_good_usage() {
         let texts = if page { blocks(&text, &["sh", "console", "yaml", "crontab", "ini"]) } else { vec![text] };
         for call in texts.iter().flat_map(|text| calls(text)) {
             let arguments: Vec<OsString> =
-                [vec!["pushwrap".to_owned()], words(&call)].concat().into_iter().map(Into::into).collect();
+                [vec!["pushwrap".to_owned()], arguments(&call)].concat().into_iter().map(Into::into).collect();
             seen += 1;
             if let Err(cli::Stop::Wrong { message, .. }) = cli::parse(&arguments) {
                 wrong.push(format!("{}: pushwrap {call}\n{message}", path.display()));

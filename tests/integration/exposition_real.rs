@@ -141,13 +141,13 @@ fn what_a_gateway_stores_of_real_files_is_what_their_clients_say() {
 /// Given one snapshot of one client in two escaping schemes, when the first is repaired, then it is the second.
 #[test]
 fn names_in_quotes_become_what_the_client_itself_makes_of_them() {
-    for (quoted, escaped) in [
+    for (original, escaped) in [
         ("java_otel_prometheus_utf8.prom", "java_otel_prometheus.prom"),
         ("java_prom_client1_utf8.prom", "java_prom_client1_dotted.prom"),
     ] {
-        let fixed = Pushwrap::new().args(["check", "--fix"]).arg(file(quoted)).call().exit(0);
+        let fixed = Pushwrap::new().args(["check", "--fix"]).arg(file(original)).call().exit(0);
         // The client leaves the second `info` out.
         let fixed = fixed.stdout.replace("target_info_info", "target_info");
-        assert_eq!(fixed, fs::read_to_string(file(escaped)).unwrap(), "{quoted}");
+        assert_eq!(fixed, fs::read_to_string(file(escaped)).unwrap(), "{original}");
     }
 }

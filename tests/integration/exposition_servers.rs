@@ -96,7 +96,7 @@ fn every_repaired_body_is_taken() {
 }
 
 /// A gateway wants one type for a name, and checks everything that it holds at each push: so the cases go in a few large
-/// pushes, with names told apart.
+/// pushes, with different names.
 #[test]
 fn prometheus_stays_up_with_every_repaired_body() {
     let gateways = Version::ALL.map(Pushgateway::start);

@@ -82,7 +82,7 @@ fn a_help_text_of_a_part_is_a_finding() {
     }
 }
 
-/// Given two types under one name, when it is pushed, then the first holds, and the second is told with its line.
+/// Given two types under one name, when it is pushed, then the first holds, and the second is reported with its line.
 #[test]
 fn a_histogram_stays_one_under_a_second_type() {
     let gateway = Pushgateway::start(Version::Newest);

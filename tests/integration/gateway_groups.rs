@@ -18,8 +18,8 @@ fn rows(run: &Run) -> Vec<Value> {
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}", run.stdout))
 }
 
-/// The words of each line.
-fn words(run: &Run) -> Vec<Vec<&str>> {
+/// The columns of each line.
+fn columns(run: &Run) -> Vec<Vec<&str>> {
     run.stdout.lines().map(|line| line.split_whitespace().collect()).collect()
 }
 
@@ -38,14 +38,14 @@ fn every_group_has_a_row_whoever_pushed_it() {
         gateway.push("PUT", "job/odd/instance@base64/=/l/%1b%5B31m%0Ax", "x 1\n");
 
         let table = groups(&gateway).call().exit(0).stderr("");
-        let words = words(&table);
-        assert_eq!(words[0], ["JOB", "LABELS", "OUTCOME", "STARTED", "DURATION", "PUSHED"]);
-        assert_eq!(words[1][..3], ["backup", "instance=db1,zone=eu", "success"], "{}", table.stdout);
-        assert_eq!(words[2][..5], ["curl", "-", "-", "-", "-"]);
-        assert_eq!(words[3][..2], ["odd", "instance=\"\",l=\"\\u{1b}[31m\\nx\""]);
-        assert_eq!(words[4][2], "failure");
-        assert_eq!(words[5][2..4], ["skipped", "-"], "a skipped run has neither start nor duration");
-        assert_eq!(words.len(), 6);
+        let columns = columns(&table);
+        assert_eq!(columns[0], ["JOB", "LABELS", "OUTCOME", "STARTED", "DURATION", "PUSHED"]);
+        assert_eq!(columns[1][..3], ["backup", "instance=db1,zone=eu", "success"], "{}", table.stdout);
+        assert_eq!(columns[2][..5], ["curl", "-", "-", "-", "-"]);
+        assert_eq!(columns[3][..2], ["odd", "instance=\"\",l=\"\\u{1b}[31m\\nx\""]);
+        assert_eq!(columns[4][2], "failure");
+        assert_eq!(columns[5][2..4], ["skipped", "-"], "a skipped run has neither start nor duration");
+        assert_eq!(columns.len(), 6);
         assert!(!table.stdout.contains('\u{1b}'), "{:?}", table.stdout);
 
         let all = rows(&groups(&gateway).arg("--json").call().exit(0));
@@ -76,9 +76,9 @@ fn what_runs_and_what_is_overdue_is_marked() {
                    pushwrap_last_success_timestamp_seconds 1000\npushwrap_max_age_seconds 60\n";
     gateway.push("PUT", "job/late", overdue);
     let table = groups(&gateway).call().exit(0);
-    let words = words(&table);
-    assert_eq!(words[1][2..4], ["success,", "overdue"], "{}", table.stdout);
-    assert_eq!(words[2][..7], ["runs", "-", "running", "2h", "ago", "2h", "1m"], "{}", table.stdout);
+    let columns = columns(&table);
+    assert_eq!(columns[1][2..4], ["success,", "overdue"], "{}", table.stdout);
+    assert_eq!(columns[2][..7], ["runs", "-", "running", "2h", "ago", "2h", "1m"], "{}", table.stdout);
     let all = rows(&groups(&gateway).arg("--json").call());
     assert_eq!((&all[0]["overdue"], &all[1]["overdue"]), (&true.into(), &false.into()));
     assert_eq!(all[1]["state"], "running");
@@ -164,7 +164,7 @@ fn a_gateway_that_somebody_broke_still_shows_its_groups() {
 fn colours_are_for_terminals() {
     let gateway = Pushgateway::start(Version::Newest);
     gateway.push("PUT", "job/a", "pushwrap_running 0\npushwrap_outcome{outcome=\"success\"} 1\n");
-    let shown = |variables: &[&str]| {
+    let printed = |variables: &[&str]| {
         let binary = binary();
         let url = gateway.url();
         let call = [binary.to_str().unwrap(), "groups", "--url", &url];
@@ -172,9 +172,9 @@ fn colours_are_for_terminals() {
         terminal.wait_for_times("\n", 2);
         terminal.seen()
     };
-    assert!(shown(&["TERM=xterm"]).contains("\u{1b}[32msuccess\u{1b}[0m"));
+    assert!(printed(&["TERM=xterm"]).contains("\u{1b}[32msuccess\u{1b}[0m"));
     for plain in [&["TERM=dumb"][..], &["TERM=xterm", "NO_COLOR=1"]] {
-        assert!(!shown(plain).contains('\u{1b}'), "{plain:?}");
+        assert!(!printed(plain).contains('\u{1b}'), "{plain:?}");
     }
 }
 
@@ -184,8 +184,8 @@ fn several_gateways_are_shown_one_after_the_other() {
     first.push("PUT", "job/a", "x 1\n");
     second.push("PUT", "job/b", "x 1\n");
     let both = || Pushwrap::new().args(["groups", "--url", &first.url(), "--url", &second.url()]);
-    let shown = both().call().exit(0).stdout;
-    let lines: Vec<&str> = shown.lines().collect();
+    let printed = both().call().exit(0).stdout;
+    let lines: Vec<&str> = printed.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[3]), (6, first.url().as_str(), second.url().as_str()));
     let all = rows(&both().arg("--json").call());
     assert_eq!((&all[0]["job"], &all[1]["gateway"]), (&"a".into(), &second.url().into()));
@@ -298,7 +298,7 @@ fn behind_a_proxy_with_prefix_password_and_tls() {
     assert!(gateway.group([("job", "c")]).is_some());
 }
 
-/// Two and a half thousand runs of others, each with all its metrics: what is kept in memory is what is shown.
+/// Two and a half thousand runs of others, each with all its metrics: what is kept in memory is what is listed.
 #[test]
 fn thousands_of_groups_need_little_memory() {
     let gateway = Pushgateway::start_with(Version::Newest, &["--push.disable-consistency-check"]);

@@ -44,7 +44,7 @@ fn deletes(gateway: &FakeGateway) -> Vec<String> {
     lines.filter_map(|line| Some(line.strip_prefix("DELETE ")?.strip_suffix(" HTTP/1.1")?.to_owned())).collect()
 }
 
-/// Each key that a gateway can hold: the path that makes it, and how it is shown.
+/// Each key that a gateway can hold: the path that makes it, and how it is printed.
 const KEYS: [(&str, &str); 14] = [
     ("job/a", r#"{job="a"}"#),
     ("job/a/zone/eu", r#"{job="a", zone="eu"}"#),
@@ -78,12 +78,12 @@ fn a_delete_hits_exactly_the_group_that_was_read() {
             inventory.groups.into_iter().map(|group| group.key).collect()
         };
         let mut left = keys();
-        let shown: Vec<String> = left.iter().map(ToString::to_string).collect();
+        let printed: Vec<String> = left.iter().map(ToString::to_string).collect();
         for (path, key) in KEYS {
-            assert!(shown.iter().any(|shown| shown == key), "{path}: no {key} in {shown:?}");
+            assert!(printed.iter().any(|printed| printed == key), "{path}: no {key} in {printed:?}");
         }
-        assert!(shown.contains(&"{job=\"hidden\", l=\"1\"}".to_owned()), "{shown:?}");
-        assert_eq!(shown.len(), KEYS.len() + 1);
+        assert!(printed.contains(&"{job=\"hidden\", l=\"1\"}".to_owned()), "{printed:?}");
+        assert_eq!(printed.len(), KEYS.len() + 1);
         while !left.is_empty() {
             let key = left.remove(left.len() / 2);
             let push = Push::deletion(key.clone());
@@ -246,8 +246,8 @@ fn progress_is_for_terminals() {
         (run.stdout.lines().count() == 3).then_some(())
     });
     let (pushwrap, url) = (binary(), gateway.url());
-    let words = ["env", "TERM=xterm", pushwrap.to_str().unwrap(), "prune", "--older-than", "1ms", "--url", &url];
-    let terminal = Terminal::start(&words);
+    let arguments = ["env", "TERM=xterm", pushwrap.to_str().unwrap(), "prune", "--older-than", "1ms", "--url", &url];
+    let terminal = Terminal::start(&arguments);
     terminal.wait_for("deleted {job=\"j2\"}, last push ");
     terminal.wait_for_times("\r\u{1b}[K", 7);
     let seen = terminal.seen();

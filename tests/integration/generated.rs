@@ -12,7 +12,7 @@ use clap_complete::{Generator, Shell, generate};
 use pushwrap::cli;
 
 use super::harness::pushwrap::binary;
-use man::{Whole, page, usage};
+use man::{PageOf, page, usage};
 
 /// Compares with the committed file, or writes it where `UPDATE` is set.
 #[track_caller]
@@ -58,7 +58,7 @@ end
 complete -c pushwrap -n \"contains -- -- (commandline -opc)\" -x -a \"(__fish_pushwrap_command)\"
 ";
 
-/// Values of options that are words; another text may stand there too.
+/// Values of options that are keywords; another text may stand there too.
 const WORDS: [(&str, &[&str]); 4] = [
     ("summary", &["text", "json"]),
     ("instance", &["auto", "none"]),
@@ -69,12 +69,12 @@ const WORDS: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// An option as completions know it: with its words, or without file names where none is meant.
+/// An option as completions know it: with its keywords, or without file names where none is meant.
 fn with_words(option: Arg) -> Arg {
-    let words = WORDS.iter().find(|(name, _)| *name == option.get_id().as_str());
+    let arguments = WORDS.iter().find(|(name, _)| *name == option.get_id().as_str());
     let is_path = option.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>();
-    match words {
-        Some((_, words)) => option.value_parser(words.to_vec()),
+    match arguments {
+        Some((_, arguments)) => option.value_parser(arguments.to_vec()),
         None if option.get_action().takes_values() && !is_path && !option.is_positional() => {
             let is_file = option.get_value_hint() != ValueHint::Unknown;
             if is_file { option } else { option.value_hint(ValueHint::Other) }
@@ -110,9 +110,9 @@ fn completable(command: &Command) -> Command {
     let options = command.get_arguments().filter(|argument| !argument.is_positional()).cloned();
     let subcommands = command.get_subcommands().map(|subcommand| match subcommand.get_name() {
         "metric" => {
-            let shown = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_types);
+            let printed = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_types);
             let about = subcommand.get_about().cloned().unwrap_or_default();
-            Command::new("metric").about(about).subcommands(shown).disable_help_subcommand(true)
+            Command::new("metric").about(about).subcommands(printed).disable_help_subcommand(true)
         }
         _ => subcommand.clone(),
     });
@@ -226,14 +226,14 @@ fn with_metric_names(shell: Shell, made: &str) -> String {
     made.replace(open, filled)
 }
 
-/// What bash offers for the last of these words.
+/// What bash offers for the last of these arguments.
 #[track_caller]
-fn offered(words: &[&str], textfile: &Path) -> String {
+fn offered(arguments: &[&str], textfile: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = r#"source completions/pushwrap.bash; compopt() { :; }; COMP_WORDS=("$0" "$@"); COMP_CWORD=$#
                     _pushwrap "$0" "${@: -1}" "${COMP_WORDS[$#-1]}"; echo "${COMPREPLY[@]}""#;
     let mut shell = Process::new("bash");
-    shell.args(["-c", script]).arg(binary()).args(words).current_dir(root).env("PUSHWRAP_TEXTFILE", textfile);
+    shell.args(["-c", script]).arg(binary()).args(arguments).current_dir(root).env("PUSHWRAP_TEXTFILE", textfile);
     let out = shell.output().unwrap();
     assert!(out.stderr.is_empty(), "{out:?}");
     String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
@@ -244,7 +244,7 @@ fn bash_completes_names_types_and_files() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.prom");
     fs::write(&file, "backup_bytes 1\nbackup_files_total 2\nother 3\n").unwrap();
-    for (words, expected) in [
+    for (arguments, expected) in [
         (&["metric", "set", "backup_"][..], "backup_bytes backup_files_total"),
         (&["metric", "observe", "x", "1", "--type", ""], "histogram summary"),
         (&["metric", "time", "x", "--type", "g"], "gauge"),
@@ -265,11 +265,11 @@ fn bash_completes_names_types_and_files() {
         // An argument of the command is no option of pushwrap's.
         (&["--", "git", "--vers"], ""),
     ] {
-        assert_eq!(offered(words, &file), expected, "{words:?}");
+        assert_eq!(offered(arguments, &file), expected, "{arguments:?}");
     }
 }
 
-/// In zsh's words the first of a line is the subcommand, and what stands after `--` is a command.
+/// In zsh's `words` the first of a line is the subcommand, and what stands after `--` is a command.
 #[test]
 fn zsh_finds_the_subcommand_in_the_first_word() {
     let made = String::from_utf8(completion(Shell::Zsh)).unwrap();
@@ -297,12 +297,12 @@ fn man_pages_are_current() {
     // would leave the short text out.
     let whole = |option: Arg| option.hide_short_help(false);
     let command = cli::Cli::command().mut_args(whole).mut_subcommands(|subcommand| subcommand.mut_args(whole));
-    hold("man/pushwrap.1", &page(&command, Whole::Program));
+    hold("man/pushwrap.1", &page(&command, PageOf::Program));
     for subcommand in command.get_subcommands() {
         let name = format!("pushwrap-{}", subcommand.get_name());
         let usage = usage(subcommand);
         let named = subcommand.clone().display_name(&name).override_usage(usage);
-        hold(&format!("man/{name}.1"), &page(&named, Whole::Subcommand));
+        hold(&format!("man/{name}.1"), &page(&named, PageOf::Subcommand));
     }
 }
 

@@ -46,7 +46,7 @@ fn floors(lib: &str) -> BTreeMap<String, usize> {
     floors
 }
 
-/// Code without comments, without string contents that look like paths, and with the items of a group written out:
+/// Code without comments, without string contents that have the form of paths, and with the items of a group written out:
 /// `use crate::{outcome::Outcome, job}` names `crate::outcome` and `crate::job`.
 fn crate_paths(source: &str) -> Vec<String> {
     let code: String =
@@ -137,9 +137,9 @@ fn a_module_uses_only_the_floors_below() {
         }
         assert!(floors.contains_key(&own), "{} belongs to no module of lib.rs", path.display());
         let source = fs::read_to_string(&path).unwrap();
-        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        let printed = path.strip_prefix(root()).unwrap().display().to_string();
         found.extend(
-            complaints(&own, depth, &source, &floors).into_iter().map(|complaint| format!("{shown} {complaint}")),
+            complaints(&own, depth, &source, &floors).into_iter().map(|complaint| format!("{printed} {complaint}")),
         );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -105,7 +105,7 @@ fn tests_in_the_background_find_the_signals_of_a_terminal_at_their_defaults() {
     }
 }
 
-/// Given a VictoriaMetrics on PATH, whose builds print no version, when the newest is asked for, then an older one is told by its
+/// Given a VictoriaMetrics on PATH, whose builds print no version, when the newest is asked for, then an older one is known by its
 /// options, and taken where no other is to be had.
 #[test]
 fn an_older_victoria_metrics_on_path_is_told_by_its_options() {

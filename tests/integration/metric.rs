@@ -13,21 +13,21 @@ use super::harness::pushwrap::binary;
 use super::harness::{InTime as _, Pushgateway, Pushwrap, Run, SetAtEnd, Version, http, wait_for, wait_in_time};
 
 /// A directory with a metrics file, which is not there at first.
-struct Place {
+struct MetricsFile {
     directory: tempfile::TempDir,
     file: PathBuf,
 }
 
-impl Place {
+impl MetricsFile {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { file: directory.path().join("m.prom"), directory }
     }
 
     fn with(text: impl AsRef<[u8]>) -> Self {
-        let place = Self::new();
-        fs::write(&place.file, text).unwrap();
-        place
+        let target = Self::new();
+        fs::write(&target.file, text).unwrap();
+        target
     }
 
     #[track_caller]
@@ -57,8 +57,8 @@ impl Place {
 
 #[test]
 fn a_script_has_counters_gauges_histograms_and_summaries() {
-    let place = Place::new();
-    place
+    let target = MetricsFile::new();
+    target
         .done(&["add", "files", "-l", "volume=/home \"x\"", "--help-text", "Files saved."])
         .done(&["add", "files", "2.5", "-l", "volume=/home \"x\""])
         .done(&["set", "temperature_celsius", "-5"])
@@ -67,15 +67,15 @@ fn a_script_has_counters_gauges_histograms_and_summaries() {
         .done(&["observe", "upload_seconds", "4"])
         .done(&["observe", "batch_size", "12", "--type", "summary"]);
     assert_eq!(
-        place.text(),
+        target.text(),
         "# HELP files_total Files saved.\n# TYPE files_total counter\nfiles_total{volume=\"/home \\\"x\\\"\"} 3.5\n\
          # TYPE temperature_celsius gauge\ntemperature_celsius -7.50\n\
          # TYPE upload_seconds histogram\nupload_seconds_bucket{le=\"0.1\"} 0\nupload_seconds_bucket{le=\"1.0\"} 1\n\
          upload_seconds_bucket{le=\"+Inf\"} 2\nupload_seconds_count 2\nupload_seconds_sum 4.3\n\
          # TYPE batch_size summary\nbatch_size_count 1\nbatch_size_sum 12\n"
     );
-    assert_eq!(place.names(), [".m.prom.lock", "m.prom"]);
-    let named = Pushwrap::new().args(["metric", "names", "--textfile"]).arg(&place.file).call().exit(0).stderr("");
+    assert_eq!(target.names(), [".m.prom.lock", "m.prom"]);
+    let named = Pushwrap::new().args(["metric", "names", "--textfile"]).arg(&target.file).call().exit(0).stderr("");
     named.stdout("files_total\ntemperature_celsius\nupload_seconds\nbatch_size\n");
 }
 
@@ -177,9 +177,9 @@ fn an_empty_textfile_is_none() {
             let call = || Pushwrap::new().arg("metric").args(verb).args(option).args(command);
             let run = call().call().exit(status).stdout(out);
             run.stderr_has("'x' is not written: there is no PUSHWRAP_TEXTFILE outside pushwrap");
-            let place = Place::new();
-            call().env("PUSHWRAP_TEXTFILE", &place.file).call().exit(status).stdout(out).stderr("");
-            assert!(place.text().starts_with("# TYPE x"), "{}", place.text());
+            let target = MetricsFile::new();
+            call().env("PUSHWRAP_TEXTFILE", &target.file).call().exit(status).stdout(out).stderr("");
+            assert!(target.text().starts_with("# TYPE x"), "{}", target.text());
         }
     }
 }
@@ -187,34 +187,34 @@ fn an_empty_textfile_is_none() {
 /// Given a name that a run writes itself, when a metric is to have it, then it is refused as the gateway's own names are.
 #[test]
 fn names_of_the_runs_own_metrics_are_refused() {
-    let place = Place::with("x 1\n");
+    let target = MetricsFile::with("x 1\n");
     for (call, name) in [
         (&["set", "pushwrap_success", "7"][..], "pushwrap_success"),
         (&["add", "pushwrap_runs"], "pushwrap_runs_total"),
         (&["observe", "pushwrap_duration_seconds", "1"], "pushwrap_duration_seconds"),
     ] {
         let said = format!("'{name}' is a metric of every run under pushwrap: choose another name\n");
-        place.call(call).exit(2).stdout("").stderr_has(&said);
+        target.call(call).exit(2).stdout("").stderr_has(&said);
     }
-    let timed = place.call(&["time", "pushwrap_duration_seconds", "--", "sh", "-c", "echo step; exit 3"]);
+    let timed = target.call(&["time", "pushwrap_duration_seconds", "--", "sh", "-c", "echo step; exit 3"]);
     timed.exit(3).stdout("step\n").stderr_has("the command is not timed: invalid metric name");
-    assert_eq!(place.text(), "x 1\n");
-    place.done(&["set", "pushwrap_mine", "1"]);
+    assert_eq!(target.text(), "x 1\n");
+    target.done(&["set", "pushwrap_mine", "1"]);
 }
 
 #[test]
 fn the_grouping_labels_of_the_run_are_no_labels_of_metrics() {
-    let place = Place::new();
+    let target = MetricsFile::new();
     let call = Pushwrap::new().env("PUSHWRAP_LABEL", "team=a").env("PUSHWRAP_BUCKETS", "x").env("PUSHWRAP_TYPE", "x");
-    call.args(["metric", "set", "x", "1", "--textfile"]).arg(&place.file).call().exit(0).stderr("");
-    assert_eq!(place.text(), "# TYPE x gauge\nx 1\n");
+    call.args(["metric", "set", "x", "1", "--textfile"]).arg(&target.file).call().exit(0).stderr("");
+    assert_eq!(target.text(), "# TYPE x gauge\nx 1\n");
 }
 
 #[test]
 fn a_mistake_is_said_and_the_file_stays() {
     let text = "# TYPE c_total counter\nc_total 1\n# TYPE s summary\ns_sum 1\ns_count 1\n# TYPE h histogram\n\
                 h_bucket{le=\"1.0\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n";
-    let place = Place::with(text);
+    let target = MetricsFile::with(text);
     for (arguments, said) in [
         (&["set", "1x", "1"][..], "invalid metric name '1x': letters, digits, '_' and ':' only, and no digit first"),
         (&["set", "x{a=\"b\"}", "1"], "labels are given apart, with -l NAME=VALUE"),
@@ -240,17 +240,17 @@ fn a_mistake_is_said_and_the_file_stays() {
         (&["observe", "x", "1", "--type", "gauge"], "invalid --type 'gauge': expected histogram, summary"),
         (&["nonsense", "x", "1"], "unrecognized subcommand 'nonsense'"),
     ] {
-        place.call(arguments).exit(2).stdout("").stderr_has(said).stderr_has("pushwrap: ");
-        assert_eq!(place.text(), text, "{arguments:?}");
+        target.call(arguments).exit(2).stdout("").stderr_has(said).stderr_has("pushwrap: ");
+        assert_eq!(target.text(), text, "{arguments:?}");
     }
 }
 
 #[test]
 fn a_file_is_read_up_to_a_limit() {
-    let place = Place::with("x 1\n");
-    File::options().write(true).open(&place.file).unwrap().set_len(1 << 40).unwrap();
-    place.call(&["set", "x", "2"]).exit(1).stderr_has("it is larger than 64 MiB\n");
-    let timed = place.call(&["time", "x", "--", "sh", "-c", "exit 7"]).exit(7);
+    let target = MetricsFile::with("x 1\n");
+    File::options().write(true).open(&target.file).unwrap().set_len(1 << 40).unwrap();
+    target.call(&["set", "x", "2"]).exit(1).stderr_has("it is larger than 64 MiB\n");
+    let timed = target.call(&["time", "x", "--", "sh", "-c", "exit 7"]).exit(7);
     timed.stderr_has("cannot read metrics file '").stderr_has("it is larger than 64 MiB\n");
 }
 
@@ -261,11 +261,11 @@ fn a_type_is_told_without_samples_too() {
         ("# TYPE h histogram\n", &["observe", "h", "3", "--type", "summary"], "it is a histogram in the file"),
         ("# TYPE h counter\n", &["set", "h", "3"], "it is a counter in the file, not a gauge"),
     ] {
-        let place = Place::with(line);
-        place.call(call).exit(2).stderr_has(said);
-        assert_eq!(place.text(), line);
+        let target = MetricsFile::with(line);
+        target.call(call).exit(2).stderr_has(said);
+        assert_eq!(target.text(), line);
     }
-    Place::with("# TYPE h histogram\n").done(&["observe", "h", "3"]);
+    MetricsFile::with("# TYPE h histogram\n").done(&["observe", "h", "3"]);
 }
 
 #[test]
@@ -273,37 +273,37 @@ fn what_another_program_wrote_stays_byte_for_byte() {
     let text =
         b"# by hand\n  x   1 \r\n# TYPE y counter\ny{b=\"\\\\\"} 01.50 1700000000000\n\xff\xfe junk\ny abc\n\nz 1"
             .as_slice();
-    let place = Place::with(text);
-    let run = place.call(&["set", "new", "5"]).exit(0);
-    let shown = place.file.display();
-    assert!(run.stderr.contains(&format!("pushwrap: left alone in the metrics file: {shown}:5:1: ")), "{}", run.stderr);
-    assert!(run.stderr.contains(&format!("{shown}:6:3: 'abc' is not a number")), "{}", run.stderr);
-    assert_eq!(fs::read(&place.file).unwrap(), [text, b"\n# TYPE new gauge\nnew 5\n"].concat());
-    place.call(&["add", "y", "1", "-l", "b=\\"]).exit(0);
-    assert!(place.text().contains("\ny{b=\"\\\\\"} 2.5\n\u{fffd}\u{fffd} junk\ny abc\n\nz 1\n"), "{}", place.text());
+    let target = MetricsFile::with(text);
+    let run = target.call(&["set", "new", "5"]).exit(0);
+    let path = target.file.display();
+    assert!(run.stderr.contains(&format!("pushwrap: left alone in the metrics file: {path}:5:1: ")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("{path}:6:3: 'abc' is not a number")), "{}", run.stderr);
+    assert_eq!(fs::read(&target.file).unwrap(), [text, b"\n# TYPE new gauge\nnew 5\n"].concat());
+    target.call(&["add", "y", "1", "-l", "b=\\"]).exit(0);
+    assert!(target.text().contains("\ny{b=\"\\\\\"} 2.5\n\u{fffd}\u{fffd} junk\ny abc\n\nz 1\n"), "{}", target.text());
 }
 
 #[test]
 fn many_bad_lines_are_counted() {
-    let place = Place::with("a b\n".repeat(30));
-    let run = place.call(&["set", "x", "1"]).exit(0);
+    let target = MetricsFile::with("a b\n".repeat(30));
+    let run = target.call(&["set", "x", "1"]).exit(0);
     assert_eq!(run.stderr.lines().count(), 4);
     run.stderr_has("pushwrap: and 27 more; 'pushwrap check' shows all of them\n");
 }
 
 #[test]
 fn mode_and_links_stay() {
-    let place = Place::with("x 1\n");
-    fs::set_permissions(&place.file, Permissions::from_mode(0o604)).unwrap();
-    let link = place.directory.path().join("link");
+    let target = MetricsFile::with("x 1\n");
+    fs::set_permissions(&target.file, Permissions::from_mode(0o604)).unwrap();
+    let link = target.directory.path().join("link");
     symlink("m.prom", &link).unwrap();
     Pushwrap::new().args(["metric", "set", "x", "2", "--textfile"]).arg(&link).call().exit(0).stderr("");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(place.text(), "# TYPE x gauge\nx 2\n");
-    assert_eq!(fs::metadata(&place.file).unwrap().mode() & 0o7777, 0o604);
-    assert_eq!(place.names(), [".m.prom.lock", "link", "m.prom"]);
+    assert_eq!(target.text(), "# TYPE x gauge\nx 2\n");
+    assert_eq!(fs::metadata(&target.file).unwrap().mode() & 0o7777, 0o604);
+    assert_eq!(target.names(), [".m.prom.lock", "link", "m.prom"]);
     // A new file is as the shell's own > makes it.
-    let beside = place.directory.path().join("new.prom");
+    let beside = target.directory.path().join("new.prom");
     let script = "umask 027; \"$0\" metric set x 1 --textfile \"$1\"";
     assert!(Command::new("sh").args(["-c", script]).arg(binary()).arg(&beside).status_in_time().success());
     assert_eq!(fs::metadata(&beside).unwrap().mode() & 0o7777, 0o640);
@@ -311,22 +311,22 @@ fn mode_and_links_stay() {
 
 #[test]
 fn a_link_in_place_of_the_lock_is_said() {
-    let place = Place::with("x 1\n");
-    symlink("m.prom", place.directory.path().join(".m.prom.lock")).unwrap();
-    let refused = place.call(&["set", "x", "2"]).exit(1);
+    let target = MetricsFile::with("x 1\n");
+    symlink("m.prom", target.directory.path().join(".m.prom.lock")).unwrap();
+    let refused = target.call(&["set", "x", "2"]).exit(1);
     refused.stderr_has("/.m.prom.lock' is a symbolic link, which is not followed: remove it\n");
-    assert_eq!(place.text(), "x 1\n");
+    assert_eq!(target.text(), "x 1\n");
 }
 
 #[test]
 fn nothing_but_a_regular_file_is_touched() {
-    let place = Place::new();
-    fs::create_dir(&place.file).unwrap();
-    place.call(&["set", "x", "1"]).exit(1).stderr_has("it is not a regular file");
-    fs::remove_dir(&place.file).unwrap();
-    assert!(Command::new("mkfifo").arg(&place.file).status().unwrap().success());
-    place.call(&["set", "x", "1"]).exit(1).stderr_has("it is not a regular file");
-    assert_eq!(place.names(), ["m.prom"]);
+    let target = MetricsFile::new();
+    fs::create_dir(&target.file).unwrap();
+    target.call(&["set", "x", "1"]).exit(1).stderr_has("it is not a regular file");
+    fs::remove_dir(&target.file).unwrap();
+    assert!(Command::new("mkfifo").arg(&target.file).status().unwrap().success());
+    target.call(&["set", "x", "1"]).exit(1).stderr_has("it is not a regular file");
+    assert_eq!(target.names(), ["m.prom"]);
     let device = Pushwrap::new().args(["metric", "set", "x", "1", "--textfile", "/dev/null"]).call();
     device.exit(1).stderr_has("it is not a regular file");
     assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file() && !Path::new("/dev/.null.lock").exists());
@@ -338,15 +338,15 @@ fn nothing_but_a_regular_file_is_touched() {
 
 #[test]
 fn a_writer_that_stands_still_does_not_hold_up_others_for_ever() {
-    let place = Place::new();
-    place.done(&["set", "x", "1"]);
-    let lock = File::open(place.directory.path().join(".m.prom.lock")).unwrap();
+    let target = MetricsFile::new();
+    target.done(&["set", "x", "1"]);
+    let lock = File::open(target.directory.path().join(".m.prom.lock")).unwrap();
     lock.lock().unwrap();
-    let refused = place.call(&["set", "x", "2"]).exit(1).within(Duration::from_secs(4));
+    let refused = target.call(&["set", "x", "2"]).exit(1).within(Duration::from_secs(4));
     refused.stderr_has("another writer does not let go of it ('fuser ").stderr_has("/.m.prom.lock' names it)\n");
-    assert_eq!(place.text(), "# TYPE x gauge\nx 1\n");
+    assert_eq!(target.text(), "# TYPE x gauge\nx 1\n");
     drop(lock);
-    place.done(&["set", "x", "3"]);
+    target.done(&["set", "x", "3"]);
 }
 
 /// On a busy machine many writers may wait for longer than one that stands still is waited for; but what changes the file
@@ -354,19 +354,19 @@ fn a_writer_that_stands_still_does_not_hold_up_others_for_ever() {
 #[test]
 fn writers_that_go_on_are_waited_for() {
     for lets_go in [true, false] {
-        let place = Place::with("x 1\n");
-        place.done(&["set", "x", "1"]);
-        let lock = File::open(place.directory.path().join(".m.prom.lock")).unwrap();
+        let target = MetricsFile::with("x 1\n");
+        target.done(&["set", "x", "1"]);
+        let lock = File::open(target.directory.path().join(".m.prom.lock")).unwrap();
         lock.lock().unwrap();
-        let mut call = metric(&place.file, &["set", "x", "2"]);
+        let mut call = metric(&target.file, &["set", "x", "2"]);
         let mut waiting = call.stderr(Stdio::null()).spawn().unwrap();
         let start = Instant::now();
         let is_over = |after: u64| start.elapsed() > Duration::from_secs(after);
-        let (mut held, beside) = (Some(lock), place.directory.path().join("beside"));
+        let (mut held, beside) = (Some(lock), target.directory.path().join("beside"));
         let status = wait_for("the call to end", || {
             fs::write(&beside, format!("x 1\ny {}\n", start.elapsed().as_micros())).unwrap();
             if held.is_some() {
-                fs::rename(&beside, &place.file).unwrap();
+                fs::rename(&beside, &target.file).unwrap();
             }
             // Twice as long as a writer that stands still is waited for, and more.
             if lets_go && is_over(5) {
@@ -375,17 +375,17 @@ fn writers_that_go_on_are_waited_for() {
             waiting.try_wait().unwrap()
         });
         assert_eq!(status.code(), Some(i32::from(!lets_go)));
-        assert_eq!(place.text().contains("x 2\n"), lets_go, "{}", place.text());
+        assert_eq!(target.text().contains("x 2\n"), lets_go, "{}", target.text());
     }
 }
 
 #[test]
 fn a_link_to_nothing_yet_leads_to_the_new_file() {
-    let place = Place::new();
-    symlink("real.prom", &place.file).unwrap();
-    place.done(&["set", "x", "1"]);
-    assert_eq!(place.text(), "# TYPE x gauge\nx 1\n");
-    assert_eq!(place.names(), [".real.prom.lock", "m.prom", "real.prom"]);
+    let target = MetricsFile::new();
+    symlink("real.prom", &target.file).unwrap();
+    target.done(&["set", "x", "1"]);
+    assert_eq!(target.text(), "# TYPE x gauge\nx 1\n");
+    assert_eq!(target.names(), [".real.prom.lock", "m.prom", "real.prom"]);
 }
 
 /// `pushwrap metric` without the harness around it: these are called by the hundred.
@@ -397,12 +397,12 @@ fn metric(file: &Path, arguments: &[&str]) -> Command {
 
 #[test]
 fn sixteen_writers_lose_nothing_and_a_reader_sees_whole_files() {
-    let place = Place::new();
+    let target = MetricsFile::new();
     let loop_of = |writer: usize| {
         let script = "set -e; i=0; while [ $i -lt 60 ]; do \"$0\" metric add all; i=$((i+1)); done
                       \"$0\" metric add each 60 -l writer=$1";
         let mut shell = Command::new("sh");
-        shell.args(["-c", script]).arg(binary()).arg(writer.to_string()).env("PUSHWRAP_TEXTFILE", &place.file);
+        shell.args(["-c", script]).arg(binary()).arg(writer.to_string()).env("PUSHWRAP_TEXTFILE", &target.file);
         shell
     };
     let over = AtomicBool::new(false);
@@ -410,7 +410,7 @@ fn sixteen_writers_lose_nothing_and_a_reader_sees_whole_files() {
         let reader = scope.spawn(|| {
             let (mut last, mut looks) = (0.0, 0);
             while !over.load(Ordering::Relaxed) {
-                let text = fs::read_to_string(&place.file).unwrap_or_default();
+                let text = fs::read_to_string(&target.file).unwrap_or_default();
                 let value = text.lines().find_map(|line| line.strip_prefix("all_total ")?.parse().ok());
                 assert!(
                     text.is_empty() || (value.is_some_and(|value: f64| value >= last) && text.ends_with('\n')),
@@ -434,7 +434,7 @@ fn sixteen_writers_lose_nothing_and_a_reader_sees_whole_files() {
         // How often the reader gets a processor is the machine's matter.
         assert!(reader.join().unwrap() > 1, "nobody has read");
     });
-    let text = place.text();
+    let text = target.text();
     assert!(text.starts_with("# TYPE all_total counter\nall_total 960\n"), "{text}");
     assert_eq!(
         text.lines().filter(|line| line.starts_with("each_total{writer=") && line.ends_with("} 60")).count(),
@@ -448,17 +448,17 @@ fn a_writer_that_is_killed_leaves_a_file_that_the_gateway_takes() {
     let url = format!("{}/metrics/job/killed", gateway.url());
     let mut text = "# TYPE n_total counter\nn_total 0\n# TYPE other gauge\n".to_owned();
     text.extend((0..1000).map(|series| format!("other{{series=\"{series}\"}} {series}\n")));
-    let place = Place::with(&text);
+    let target = MetricsFile::with(&text);
     let (mut tried, mut killed) = (0_u32, 0_u32);
     // A kill must come before the call is over, as often as not: on every machine the calls before tell how long one takes.
     let mut longest = Duration::from_millis(1);
-    let count = || -> u64 { place.text().lines().nth(1).unwrap().strip_prefix("n_total ").unwrap().parse().unwrap() };
+    let count = || -> u64 { target.text().lines().nth(1).unwrap().strip_prefix("n_total ").unwrap().parse().unwrap() };
     let whole = text.lines().count();
     while killed < 100 {
         tried += 1;
         assert!(tried < 1000, "only {killed} of {tried} calls were killed");
         let before = count();
-        let mut writer = metric(&place.file, &["add", "n"]).spawn().unwrap();
+        let mut writer = metric(&target.file, &["add", "n"]).spawn().unwrap();
         std::thread::sleep(longest.mul_f64(fastrand::f64()));
         writer.kill().unwrap();
         let was_killed = wait_in_time(&mut writer, &"a writer").signal().is_some();
@@ -466,39 +466,39 @@ fn a_writer_that_is_killed_leaves_a_file_that_the_gateway_takes() {
         longest = longest.mul_f64(if was_killed { 1.1 } else { 0.9 });
         let after = count();
         assert!(after == before + 1 || (was_killed && after == before), "{before} {after}");
-        let text = fs::read(&place.file).unwrap();
+        let text = fs::read(&target.file).unwrap();
         assert_eq!(text.split_inclusive(|&byte| byte == b'\n').count(), whole);
         let answer = http::request("PUT", &url, &text).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     let before = count();
-    place.done(&["add", "n"]);
+    target.done(&["add", "n"]);
     assert_eq!(count(), before + 1);
-    assert_eq!(place.names(), [".m.prom.lock", "m.prom"]);
+    assert_eq!(target.names(), [".m.prom.lock", "m.prom"]);
 }
 
 #[test]
 fn a_write_that_does_not_fit_leaves_the_old_file() {
     let text = "# a comment of thirty characters\n".repeat(500);
-    let place = Place::with(&text);
+    let target = MetricsFile::with(&text);
     // The limit on file sizes, here in KiB, fails as a full disk does; unless it is ignored, its signal kills.
     let script = "ulimit -f 4; \"$0\" metric set x 1";
     let call = |script: &str| {
         let mut shell = Command::new("bash");
-        shell.args(["-c", script]).arg(binary()).env("PUSHWRAP_TEXTFILE", &place.file).output_in_time()
+        shell.args(["-c", script]).arg(binary()).env("PUSHWRAP_TEXTFILE", &target.file).output_in_time()
     };
     let ignored = call(&format!("trap '' XFSZ; {script}"));
     assert_eq!(ignored.status.code(), Some(1));
     let said = String::from_utf8_lossy(&ignored.stderr).into_owned();
     assert!(said.contains("cannot write metrics file") && said.contains("file too large"), "{said}");
-    assert_eq!(place.text(), text);
-    assert_eq!(place.names(), [".m.prom.lock", "m.prom"]);
+    assert_eq!(target.text(), text);
+    assert_eq!(target.names(), [".m.prom.lock", "m.prom"]);
     let killed = call(script);
     assert!(!killed.status.success());
-    assert_eq!(place.text(), text);
-    place.done(&["set", "x", "1"]);
-    assert_eq!(place.text(), format!("{text}# TYPE x gauge\nx 1\n"));
-    assert_eq!(place.names(), [".m.prom.lock", "m.prom"]);
+    assert_eq!(target.text(), text);
+    target.done(&["set", "x", "1"]);
+    assert_eq!(target.text(), format!("{text}# TYPE x gauge\nx 1\n"));
+    assert_eq!(target.names(), [".m.prom.lock", "m.prom"]);
 }
 
 /// `add` writes `c_total`; a gauge `c` beside it would take its counter away.
@@ -506,7 +506,7 @@ fn a_write_that_does_not_fit_leaves_the_old_file() {
 fn a_name_that_is_a_counter_already_is_no_gauge_too() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("m.prom");
-    let call = |words: &[&str]| Pushwrap::new().arg("metric").args(words).arg("--textfile").arg(&file).call();
+    let call = |arguments: &[&str]| Pushwrap::new().arg("metric").args(arguments).arg("--textfile").arg(&file).call();
     call(&["add", "c"]).exit(0);
     let before = fs::read(&file).unwrap();
     call(&["set", "c", "5"]).exit(2).stderr_has("it is a counter in the file, as 'c_total', not a gauge");

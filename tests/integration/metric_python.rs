@@ -115,20 +115,21 @@ impl Call {
     }
 
     /// The call as a shell makes it.
-    fn words(&self) -> Vec<String> {
+    fn arguments(&self) -> Vec<String> {
         let verb = match self.metric.kind {
             "Gauge" => "set",
             "Counter" => "add",
             _ => "observe",
         };
-        let mut words = vec![verb.to_owned(), self.metric.name.clone(), format!("{:e}", self.value)];
-        words.extend(["--help-text".to_owned(), self.metric.help.clone()]);
-        words.extend(self.labels().into_iter().flat_map(|(name, value)| ["-l".to_owned(), format!("{name}={value}")]));
-        words.extend(self.buckets().into_iter().flat_map(|buckets| ["--buckets".to_owned(), buckets]));
+        let mut arguments = vec![verb.to_owned(), self.metric.name.clone(), format!("{:e}", self.value)];
+        arguments.extend(["--help-text".to_owned(), self.metric.help.clone()]);
+        arguments
+            .extend(self.labels().into_iter().flat_map(|(name, value)| ["-l".to_owned(), format!("{name}={value}")]));
+        arguments.extend(self.buckets().into_iter().flat_map(|buckets| ["--buckets".to_owned(), buckets]));
         if self.metric.kind == "Summary" {
-            words.extend(["--type".to_owned(), "summary".to_owned()]);
+            arguments.extend(["--type".to_owned(), "summary".to_owned()]);
         }
-        words
+        arguments
     }
 }
 
@@ -233,7 +234,7 @@ fn random_calls_of_the_program_give_what_the_python_client_writes() {
     for (number, (calls, (expected, refused))) in sequences.iter().zip(answers).enumerate() {
         let file = directory.path().join(format!("{number}.prom"));
         for (call, was_refused) in calls.iter().zip(refused) {
-            let run = Pushwrap::new().env("PUSHWRAP_TEXTFILE", &file).arg("metric").args(call.words()).call();
+            let run = Pushwrap::new().env("PUSHWRAP_TEXTFILE", &file).arg("metric").args(call.arguments()).call();
             run.exit(if was_refused { 2 } else { 0 });
         }
         let text = fs::read_to_string(&file).unwrap_or_default();

@@ -200,7 +200,7 @@ fn a_running_command_is_seen_in_the_file_and_its_last_run_stays() {
 fn a_dash_is_standard_error_and_never_standard_output() {
     let run = to(Path::new("-")).run(["echo", "out"]).exit(0).stdout("out\n");
     assert!(run.stderr.contains("\npushwrap_exit_code{job=\"j\",zone=\"eu\"} 0\n"), "{}", run.stderr);
-    assert!(!run.stderr.contains("--url"), "a door was named:\n{}", run.stderr);
+    assert!(!run.stderr.contains("--url"), "another sink was named:\n{}", run.stderr);
 }
 
 #[test]

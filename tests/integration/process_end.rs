@@ -92,7 +92,7 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
         .arg("1")
         .arg(binary())
         .args(["--url", &gateway.url(), "--job", "j", "--"])
-        .args(sleeper.words())
+        .args(sleeper.arguments())
         .env(NO_STATE.0, NO_STATE.1)
         .output_in_time();
     assert_eq!(output.status.code(), Some(124));
@@ -105,14 +105,14 @@ fn c32_under_timeout_both_end_and_the_run_was_terminated() {
 
 #[test]
 fn c33_a_process_left_behind_holds_nothing_up_and_lives() {
-    let pushwrap = || Through::Pushwrap.words().into_iter();
+    let pushwrap = || Through::Pushwrap.arguments().into_iter();
     let limited = pushwrap().take(3).chain(["--timeout", "1h", "--"].map(OsString::from));
     let wrappers: [Vec<OsString>; 4] = [vec![], vec!["env".into()], pushwrap().collect(), limited.collect()];
     // Also a process that pushwrap has seen when it looked at the tree.
     for script in ["$0 $1 & exit 0", "$0 $1 & sleep 0.5; exit 0"] {
         for wrapper in &wrappers {
             let sleeper = Sleeper::new();
-            let command = [&["sh", "-c", script], &sleeper.words()[..]].concat();
+            let command = [&["sh", "-c", script], &sleeper.arguments()[..]].concat();
             let mut call = given(&[], Through::Nothing, wrapper);
             // Its streams are pipes, as from cron: the one that is left behind holds them, and nobody reads to their end.
             let start = Instant::now();
@@ -151,10 +151,12 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let (words, sleeper) = (Through::Pushwrap.shell_words(), Sleeper::new());
+    let (arguments, sleeper) = (Through::Pushwrap.shell_words(), Sleeper::new());
     // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
-    let script =
-        format!("cat {0} & {words}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait", fifo.display());
+    let script = format!(
+        "cat {0} & {arguments}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait",
+        fifo.display()
+    );
     let output = Command::new("bash").args(["-c", &script]).output_in_time();
     assert!(!sleeper.runs(), "{output:?}");
 }
@@ -201,8 +203,8 @@ fn c45_nor_does_one_that_uses_everything() {
     let (repaired, go) = ("\u{feff}b 1\r\n# TYPE a counter\r\n a  2 \r\nc{x=\"\"} 1e0", path("go"));
     let run = Pushwrap::new().args(&to).args(more).args(still_more).textfile(repaired);
     let run = run.spawn(["sh", "-c", "until [ -e \"$0\" ]; do sleep 0.05; done; echo out", &go]);
-    for door in [&gateway, &second, &receiver] {
-        door.wait_for_requests(2);
+    for sink in [&gateway, &second, &receiver] {
+        sink.wait_for_requests(2);
     }
     fs::write(go, "").unwrap();
     run.wait().exit(0).stdout("out\n").stderr("");
@@ -213,12 +215,12 @@ fn c45_nor_does_one_that_uses_everything() {
 #[test]
 fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
     for through in Through::ALL {
-        let words = through.shell_words();
+        let arguments = through.shell_words();
         for (script, status) in [
-            (format!("seq 40 | xargs -P 8 -n 1 {words}true"), 0),
-            (format!("seq 40 | xargs -P 8 -n 1 {words}sh -c 'exit 3'"), 123),
-            (format!("setsid -w {words}sh -c 'exit 5'; exit $?"), 5),
-            (format!("setsid -w {words}sh -c 'kill -9 $$'; exit $?"), 137),
+            (format!("seq 40 | xargs -P 8 -n 1 {arguments}true"), 0),
+            (format!("seq 40 | xargs -P 8 -n 1 {arguments}sh -c 'exit 3'"), 123),
+            (format!("setsid -w {arguments}sh -c 'exit 5'; exit $?"), 5),
+            (format!("setsid -w {arguments}sh -c 'kill -9 $$'; exit $?"), 137),
         ] {
             let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output_in_time();
             assert_eq!(output.status.code(), Some(status), "{script}: {output:?}");

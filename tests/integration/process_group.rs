@@ -16,11 +16,11 @@ use super::harness::{InTime as _, Through, server, wait_for};
 /// How often each way is tried.
 const TRIES: usize = 20;
 
-/// A counting command in a process group of its own, below the words of another wrapper.
+/// A counting command in a process group of its own, below the arguments of another wrapper.
 fn count_below(before: &[OsString], through: Through) -> (Talk, i32) {
-    let words = [through.words(), action(&["count"])].concat();
-    let mut call = Command::new(before.first().unwrap_or(&words[0]));
-    call.args(before.iter().skip(1)).args(words.iter().skip(usize::from(before.is_empty())));
+    let arguments = [through.arguments(), action(&["count"])].concat();
+    let mut call = Command::new(before.first().unwrap_or(&arguments[0]));
+    call.args(before.iter().skip(1)).args(arguments.iter().skip(usize::from(before.is_empty())));
     let (talk, command) = Talk::start_count({
         call.stdin(Stdio::null()).process_group(0);
         call
@@ -139,11 +139,12 @@ fn c48_a_signal_to_pushwrap_alone_that_follows_one_to_the_group_is_handed_on() {
 
 #[test]
 fn c48_a_command_that_has_left_the_group_gets_what_is_sent_there_from_pushwrap() {
-    let words = |through: Through| [through.words(), action(&["given", "group", "--"]), action(&["count"])].concat();
+    let arguments =
+        |through: Through| [through.arguments(), action(&["given", "group", "--"]), action(&["count"])].concat();
     let start = || {
-        let words = words(Through::Pushwrap);
-        let mut call = Command::new(&words[0]);
-        call.args(&words[1..]).stdin(Stdio::null()).process_group(0);
+        let arguments = arguments(Through::Pushwrap);
+        let mut call = Command::new(&arguments[0]);
+        call.args(&arguments[1..]).stdin(Stdio::null()).process_group(0);
         let (talk, command) = Talk::start_count(call);
         let witness = talk.wait_for_witness();
         wait_for("the witness to leave too", || (getpgid(Some(witness)) == Ok(witness)).then_some(()));
@@ -174,10 +175,10 @@ fn c48_a_group_that_is_stopped_when_it_is_signalled() {
 
 #[test]
 fn c48_a_group_that_is_stopped_and_goes_on_gets_one_continue() {
-    let words = [Through::Pushwrap.words(), action(&["count", "stoppable"])].concat();
-    let mut call = Command::new(&words[0]);
+    let arguments = [Through::Pushwrap.arguments(), action(&["count", "stoppable"])].concat();
+    let mut call = Command::new(&arguments[0]);
     let (talk, command) = Talk::start_count({
-        call.args(&words[1..]).stdin(Stdio::null()).process_group(0);
+        call.args(&arguments[1..]).stdin(Stdio::null()).process_group(0);
         call
     });
     talk.wait_for_witness();

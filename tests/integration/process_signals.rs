@@ -65,7 +65,7 @@ fn c22_a_signal_at_any_moment_of_the_start_ends_the_run() {
     let sleeper = Sleeper::new();
     let mut random = 0x2545_f491_u32;
     for _ in 0..300 {
-        let mut call = given(&[], Through::Pushwrap, &sleeper.words());
+        let mut call = given(&[], Through::Pushwrap, &sleeper.arguments());
         let mut wrapper = call.spawn().unwrap();
         random ^= random << 13;
         random ^= random >> 17;

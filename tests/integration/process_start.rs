@@ -70,7 +70,7 @@ fn c11_what_cannot_be_run_ends_as_with_timeout_and_is_explained() {
         ("./loop", 126, "symbolic link"),
         (&format!("./{long}"), 126, "too long"),
         ("./busy", 126, "is open for writing"),
-        // The shell tries these two and fails: its status and its words, not ours.
+        // The shell tries these two and fails: its status and its text, not ours.
         ("./garbage", 127, ""),
         ("./elf-magic", 127, ""),
     ];
@@ -167,7 +167,7 @@ fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
 
 #[test]
 fn c51_ps_shows_no_secret_while_the_command_runs() {
-    let shown = "tr '\\0' ' ' < /proc/$PPID/cmdline";
+    let printed = "tr '\\0' ' ' < /proc/$PPID/cmdline";
     let run = Pushwrap::new()
         .args([
             "-uoperator:s3cret",
@@ -179,7 +179,7 @@ fn c51_ps_shows_no_secret_while_the_command_runs() {
             "1",
         ])
         .args(["--proxy=http://p:w0rd@localhost:1", "--job", "j", "-q"])
-        .run(["sh", "-c", shown, "operator:s3cret"]);
+        .run(["sh", "-c", printed, "operator:s3cret"]);
     assert!(run.status.success(), "{}", run.stderr);
     for secret in ["t0ken", "pa55", "w0rd"] {
         assert!(!run.stdout.contains(secret), "{}", run.stdout);
@@ -189,7 +189,7 @@ fn c51_ps_shows_no_secret_while_the_command_runs() {
     assert!(command.contains("operator:s3cret"), "the command's own stay: {command}");
 }
 
-/// Given a command that leaves the directory in which it began, when it looks at pushwrap, then pushwrap has left it too; relative
+/// Given a command that leaves the directory in which it began, when it examines pushwrap, then pushwrap has left it too; relative
 /// paths of options lead where they led.
 #[test]
 fn c52_pushwrap_does_not_keep_the_directory_in_which_it_began() {

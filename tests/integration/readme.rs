@@ -47,7 +47,7 @@ fn the_pages_say_what_the_program_says() {
 #[test]
 fn readme_is_short() {
     let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
-    assert!(lines <= 150, "README has {lines} lines: what is more than a first look belongs in docs/");
+    assert!(lines <= 150, "README has {lines} lines: what is more than an introduction belongs in docs/");
 }
 
 #[test]

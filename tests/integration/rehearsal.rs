@@ -51,6 +51,6 @@ fn a_delete_has_no_body() {
     run.stderr_lacks("body").stderr_has("DELETE /metrics/job/j HTTP/1.1");
     let gateway = FakeGateway::start([Reply::status("202 Accepted", "")]);
     let call = Pushwrap::new().args(["-v", "--job", "j", "--instance", "none", "--delete-on-success", "--url"]);
-    let told = format!("pushwrap: deleted {{job=\"j\"}} at '{}' (202)\n", gateway.url());
-    call.arg(gateway.url()).run(["true"]).exit(0).stderr(&told);
+    let deleted = format!("pushwrap: deleted {{job=\"j\"}} at '{}' (202)\n", gateway.url());
+    call.arg(gateway.url()).run(["true"]).exit(0).stderr(&deleted);
 }

@@ -187,7 +187,7 @@ fn victoria_metrics_takes_remote_write() {
     }
 }
 
-/// Bookworm's is too old for this door.
+/// Bookworm's is too old for this sink.
 #[test]
 fn victoria_metrics_takes_pushes_as_a_gateway_does() {
     let server = victoria_metrics("victoria-metrics-newest");

@@ -106,9 +106,9 @@ fn told_to_stop_is_reported_at_once_and_again_at_the_end() {
     running.kill(Signal::SIGTERM);
     wait_for("the interim push", || {
         let page = gateway.metrics();
-        let told = page.contains("outcome=\"terminated\"} 1");
+        let stopping = page.contains("outcome=\"terminated\"} 1");
         let still_runs = page.lines().any(|line| line.starts_with("pushwrap_running{") && line.ends_with(" 1"));
-        (told && still_runs).then_some(())
+        (stopping && still_runs).then_some(())
     });
     let run = running.wait().exit(9).stdout("ready\ngot\n").stderr("");
     run.pushed(&gateway, "j", "pushwrap_running 0\npushwrap_outcome{outcome=\"terminated\"} 1\npushwrap_exit_code 9\n");

@@ -661,7 +661,7 @@ fn a_directory_that_cannot_be_used_is_said_and_the_run_reported() {
     }
 }
 
-/// Several users in one directory: each can still use what is theirs, and is told once that it is not meant for this.
+/// Several users in one directory: each can still use what is theirs, and gets one message that it is not meant for this.
 #[test]
 fn files_of_others_are_left_to_them_and_said_once() {
     if !geteuid().is_root() {
@@ -696,9 +696,9 @@ fn a_link_in_place_of_a_file_is_said_and_not_followed() {
     fs::rename(&counts, &target).unwrap();
     std::os::unix::fs::symlink(&target, &counts).unwrap();
     let before = fs::read(&target).unwrap();
-    let shown = counts.file_name().unwrap().to_string_lossy().into_owned();
+    let printed = counts.file_name().unwrap().to_string_lossy().into_owned();
     let said = run(&gateway.url(), "j", state.path()).run(["true"]).exit(0);
-    said.stderr_has(&format!("'{shown}' is a symbolic link, which is not followed: remove it\n"));
+    said.stderr_has(&format!("'{printed}' is a symbolic link, which is not followed: remove it\n"));
     assert_eq!(fs::read(&target).unwrap(), before);
 }
 

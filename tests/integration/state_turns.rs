@@ -1,4 +1,4 @@
-//! Runs of one group at the same time with a state directory: who sends what, in which order, and what each of them is told when
+//! Runs of one group at the same time with a state directory: who sends what, in which order, and what each of them learns when
 //! the gateway refuses or the locks are held.
 
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ fn unauthorized() -> Reply {
     Reply::status("401 Unauthorized", "")
 }
 
-/// A gateway that plays this script for a group whose turn to be sent is held here.
+/// A gateway that plays this script for a group whose send lock is held here.
 struct Turns {
     fake: FakeGateway,
     state: tempfile::TempDir,
@@ -42,7 +42,7 @@ impl Turns {
         Self { fake, state, held: Some(held) }
     }
 
-    /// A run with these metrics that waits for its turn.
+    /// A run with these metrics that waits for the send lock.
     fn start(&self, metrics: &str) -> Running {
         let call = run(&self.fake.url(), "j", self.state.path()).args(["-v", "--require-push"]);
         let running = call.textfile(metrics).spawn(["true"]);
@@ -70,7 +70,7 @@ impl Turns {
     }
 }
 
-/// Stops a run that waits for its turn, so that others are before it.
+/// Stops a run that waits for the send lock, so that others are before it.
 fn stop(running: &Running) {
     running.kill(SIGSTOP);
     wait_for("all threads to be stopped", || {
@@ -162,7 +162,7 @@ fn a_run_whose_push_was_refused_is_told_so_though_a_newer_one_was_taken_since() 
     assert!(bodies.last().unwrap().contains("\nn 3\n") && bodies.len() == 5, "{bodies:#?}");
 }
 
-/// Who waits learns what `flush` was told of the push, though a third run has stored its own since.
+/// Who waits learns what `flush` got for the push, though a third run has stored its own since.
 #[test]
 fn a_run_whose_push_was_refused_by_way_of_flush_is_told_so() {
     let mut turns = Turns::held([refusal(), refusal(), unauthorized(), Reply::ok()]);
@@ -259,7 +259,7 @@ enum Kept {
 }
 
 /// A run that lasts until the file `gate` is there, and whose heartbeats come soon.
-fn lasting(fake: &FakeGateway, state: &Path) -> Pushwrap {
+fn long_run(fake: &FakeGateway, state: &Path) -> Pushwrap {
     run(&fake.url(), "j", state).args(["--push-interval", "0.1"])
 }
 
@@ -276,7 +276,7 @@ fn what_waits_goes_out_before_the_first_heartbeat_of_a_newer_run() {
         let state = tempfile::tempdir().unwrap();
         let gate = state.path().join("gate");
         run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
-        let running = lasting(&fake, state.path()).args(["-v", "--push-timeout", "4"]).spawn(until(&gate));
+        let running = long_run(&fake, state.path()).args(["-v", "--push-timeout", "4"]).spawn(until(&gate));
         // What is not answered in time goes out before the next heartbeat again.
         let requests = fake.wait_for_requests(3 + 2 * unanswered);
         for pair in requests[1..3 + 2 * unanswered].chunks(2) {
@@ -300,14 +300,14 @@ fn what_waits_and_cannot_be_sent_delays_no_heartbeat_and_stays() {
     let state = tempfile::tempdir().unwrap();
     let gate = state.path().join("gate");
     run(&fake.url(), "j", state.path()).textfile("n 1\n").run(["true"]).exit(0).stderr_has("it waits in");
-    let running = lasting(&fake, state.path()).spawn(until(&gate));
+    let running = long_run(&fake, state.path()).spawn(until(&gate));
     assert!(fake.wait_for_requests(3)[2].body().contains("pushwrap_running 1\n"));
     fs::write(gate, "").unwrap();
     running.wait().exit(0);
     assert_eq!(waiting(state.path()), Vec::<PathBuf>::new());
 }
 
-/// The time for a push begins with its turn: what another pushwrap took is no fault of the gateway.
+/// The time for a push begins when it has the send lock: what another pushwrap took is no fault of the gateway.
 #[test]
 fn a_flush_that_waited_for_its_turn_has_all_of_its_time_for_the_gateway() {
     let fake = FakeGateway::without_api([unauthorized(), Reply::ok().after(Duration::from_millis(1200))]);

@@ -156,9 +156,9 @@ fn c26_the_command_hears_of_the_hang_up_when_pushwrap_leads_the_session() {
         let seen = directory.path().join(format!("{through:?}"));
         let script =
             format!("trap 'echo hup >> {0}; exit' HUP; echo up > {0}; while :; do sleep 0.05; done", seen.display());
-        let mut words = through.words();
-        words.extend(["bash", "-c", &script].map(std::ffi::OsString::from));
-        let mut terminal = Terminal::start(&words);
+        let mut arguments = through.arguments();
+        arguments.extend(["bash", "-c", &script].map(std::ffi::OsString::from));
+        let mut terminal = Terminal::start(&arguments);
         wait_for("the command", || fs::read_to_string(&seen).ok().filter(|text| text.contains("up")));
         terminal.hang_up();
         wait_for(&format!("HUP to reach the command ({through:?})"), || {

@@ -130,7 +130,7 @@ fn without_dashes_the_message_says_where_they_go() {
 }
 
 /// Given what people type to find out more, when it is called, then help and version are printed, and a mistake in the name of a
-/// subcommand is told with the one that was meant.
+/// subcommand is reported with the one that was meant.
 #[test]
 fn help_and_version_are_words_and_a_misspelled_subcommand_gets_a_tip() {
     let help = Pushwrap::new().arg("help").call().exit(0).stderr("").stdout_has("--kill-after");
@@ -273,7 +273,7 @@ fn flag_environment_and_env_file_in_this_order() {
     );
 }
 
-/// Given an env file with lines that are no settings, when a command is run, then each is named, none is quoted, and it runs.
+/// Given an env file with lines that are no settings, when a command is run, then each is named, none is printed, and it runs.
 #[test]
 fn a_line_of_the_env_file_that_is_no_setting_is_said() {
     let with = |text: &[u8]| {

@@ -70,7 +70,7 @@ fn a_job_named_after_a_launcher_is_said() {
 }
 
 /// Given a run inside a run, when its job comes from where the outer one's came from, then one sentence asks for a name; and it
-/// is told to a gateway's 401 that credentials are not handed to commands.
+/// is added to a gateway's 401 that credentials are not handed to commands.
 #[test]
 fn a_run_inside_a_run_is_asked_for_a_name() {
     let gateway = FakeGateway::start([Reply::ok()]);
@@ -123,12 +123,12 @@ fn a_command_that_changes_the_user_and_wrote_no_metrics_gets_a_hint() {
     fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
     let call = || Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]);
     let through = [sudo.to_str().unwrap(), "-u", "nobody"];
-    let words = |command: &[&'static str]| [&through, command].concat();
+    let arguments = |command: &[&'static str]| [&through, command].concat();
     let hint =
         "no metrics came from 'sudo', whose user cannot write the metrics file of this one: pushwrap goes inside";
-    call().run(words(&["false"])).exit(1).stderr_has(hint);
-    call().arg("-v").run(words(&["true"])).exit(0).stderr_has(hint);
-    call().run(words(&["true"])).exit(0).stderr("");
-    call().run(words(&["sh", "-c", "echo x 1 >$PUSHWRAP_TEXTFILE; exit 3"])).exit(3).stderr("");
+    call().run(arguments(&["false"])).exit(1).stderr_has(hint);
+    call().arg("-v").run(arguments(&["true"])).exit(0).stderr_has(hint);
+    call().run(arguments(&["true"])).exit(0).stderr("");
+    call().run(arguments(&["sh", "-c", "echo x 1 >$PUSHWRAP_TEXTFILE; exit 3"])).exit(3).stderr("");
     call().run(["false"]).exit(1).stderr("");
 }

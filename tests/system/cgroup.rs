@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::engine::{Image, need_root};
+use super::engine::{ContainerImage, need_root};
 use super::harness::{FakeGateway, InTime as _, Pushgateway, Reply, Version, pushwrap};
 
 /// Runs a script below pushwrap in a container with these limits, and returns the value of a metric of the run.
@@ -12,7 +12,7 @@ fn contained(limits: &[&str], script: &str, metric: &str) -> Option<f64> {
     let gateway = Pushgateway::start(Version::Newest);
     let url = gateway.url();
     let options = [&["--network", "host", "--tmpfs", "/tmp"], limits].concat();
-    let out = Image::scratch()
+    let out = ContainerImage::scratch()
         .run(&options, &["/pushwrap", "--url", &url, "--job", "j", "--", "/busybox", "sh", "-c", script]);
     let group = gateway.group([("job", "j")]).unwrap_or_else(|| panic!("{out:?}"));
     group.value(metric, []).map(|value| value.parse().unwrap())

@@ -131,16 +131,16 @@ fn the_static_binary_loads_no_name_service_module() {
     assert!(!interpreter, "'{}' is not static: run 'make build'", binary().display());
     let asked = serve("127.0.53.8", Server::Silent);
     let dir = tempfile::tempdir().unwrap();
-    let (told, maps) = (dir.path().join("told"), dir.path().join("maps"));
-    // The first push while it runs looks the name up, and the command can still look at pushwrap.
+    let (looked_up, maps) = (dir.path().join("looked_up"), dir.path().join("maps"));
+    // The first push while it runs resolves the name, and the command can still examine pushwrap.
     let script =
-        format!("until [ -e {} ]; do sleep 0.1; done; cat /proc/$PPID/maps >{}", told.display(), maps.display());
+        format!("until [ -e {} ]; do sleep 0.1; done; cat /proc/$PPID/maps >{}", looked_up.display(), maps.display());
     let arguments =
         ["--job", "j", "--url", "http://gw.example", "--push-timeout", "1", "--", "sh", "-c", script.as_str()];
     thread::scope(|scope| {
         scope.spawn(|| {
             wait_for("a question", || (asked.load(Ordering::SeqCst) > 0).then_some(()));
-            std::fs::write(&told, "").unwrap();
+            std::fs::write(&looked_up, "").unwrap();
         });
         run("nameserver 127.0.53.8\n", "hosts: hesiod files dns\n", &arguments);
     });

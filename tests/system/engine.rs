@@ -58,14 +58,14 @@ pub(crate) fn need_program(name: &str, package: &str) -> PathBuf {
 
 /// An image in the engine, by its name.
 #[derive(Debug, Clone)]
-pub(crate) struct Image(String);
+pub(crate) struct ContainerImage(String);
 
-impl Image {
+impl ContainerImage {
     /// What `FROM scratch` and a few COPY lines make: nothing but the binary as `/pushwrap`, and a static `/busybox` so
     /// that there is a command to run.
     #[track_caller]
     pub(crate) fn scratch() -> Self {
-        static MADE: OnceLock<Image> = OnceLock::new();
+        static MADE: OnceLock<ContainerImage> = OnceLock::new();
         MADE.get_or_init(|| {
             let files = [("pushwrap", pushwrap::binary()), ("busybox", server::program("busybox"))];
             Self::of_files("pushwrap-test-scratch", &files)
@@ -76,7 +76,7 @@ impl Image {
     /// The scratch image's files at the root of Debian bookworm, made by debootstrap and kept below `target/`.
     #[track_caller]
     pub(crate) fn bookworm() -> Self {
-        static MADE: OnceLock<Image> = OnceLock::new();
+        static MADE: OnceLock<ContainerImage> = OnceLock::new();
         MADE.get_or_init(|| {
             let base = debian_root("bookworm", &[]);
             fs::copy(pushwrap::binary(), base.join("pushwrap")).expect("a copy of the binary");
@@ -92,7 +92,7 @@ impl Image {
         Self::import(&format!("pushwrap-test-plain-{suite}"), &base)
     }
 
-    /// Debian bookworm with systemd as its init: [`Image::start_systemd`].
+    /// Debian bookworm with systemd as its init: [`ContainerImage::start_systemd`].
     #[track_caller]
     pub(crate) fn systemd(files: &[(&str, PathBuf)]) -> Self {
         let base = debian_root("bookworm", &["systemd", "systemd-sysv"]);

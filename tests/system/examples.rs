@@ -63,7 +63,7 @@ fn kustomize_puts_pushwrap_in_front_of_a_command() {
     assert!(built.status.success(), "{}", text(&built));
     let manifest = String::from_utf8(built.stdout).unwrap();
     let command = manifest.split("- command:\n").nth(1).unwrap_or(&manifest);
-    let words: Vec<&str> = command.lines().map_while(|line| line.trim().strip_prefix("- ")).collect();
+    let arguments: Vec<&str> = command.lines().map_while(|line| line.trim().strip_prefix("- ")).collect();
     let expected = [
         "/pushwrap-bin/pushwrap",
         "--url=http://pushgateway.monitoring:9091",
@@ -72,6 +72,6 @@ fn kustomize_puts_pushwrap_in_front_of_a_command() {
         "--older-than",
         "7d",
     ];
-    assert_eq!(words, expected, "{manifest}");
+    assert_eq!(arguments, expected, "{manifest}");
     assert!(manifest.contains("- install\n"), "an init container brings the binary: {manifest}");
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::engine::need_program;
 
-/// Given fish, when the command behind '--' is completed, then it is completed as without pushwrap; and options have their words.
+/// Given fish, when the command behind '--' is completed, then it is completed as without pushwrap; and options have their keywords.
 #[test]
 fn fish_completes_the_wrapped_command_and_words() {
     let fish = need_program("fish", "fish");

@@ -89,8 +89,9 @@ fn neither_start_nor_end_of_the_command_waits_for_a_file_system_that_hangs() {
         with(&["--state-dir", "FILE"], mount.path.to_str().unwrap()),
     ];
     let own_file_leads_there = "rm \"$PUSHWRAP_TEXTFILE\"; ln -s \"$HANGING\" \"$PUSHWRAP_TEXTFILE\"";
-    let words = |options: &[&str]| -> Vec<String> { options.iter().map(|word| (*word).to_owned()).collect() };
-    let own_file = [words(&["--url", "none"]), words(&[]), words(&["-n", "--url", &url]), words(&to_gateway)];
+    let arguments = |options: &[&str]| -> Vec<String> { options.iter().map(|word| (*word).to_owned()).collect() };
+    let own_file =
+        [arguments(&["--url", "none"]), arguments(&[]), arguments(&["-n", "--url", &url]), arguments(&to_gateway)];
     let named = cases.into_iter().map(|options| (options, "true"));
     let own_file = own_file.into_iter().map(|options| (options, own_file_leads_there));
     let hanging = [("HANGING", Path::new(file))];
@@ -99,9 +100,9 @@ fn neither_start_nor_end_of_the_command_waits_for_a_file_system_that_hangs() {
             scope.spawn(move || run(&options, &hanging, script));
         }
         let wrong = [("PUSHWRAP_PUSH_TIMEOUT", Path::new("nonsense"))];
-        let options = words(&["--url", &url, "--textfile", file]);
+        let options = arguments(&["--url", &url, "--textfile", file]);
         scope.spawn(move || run(&options, &wrong, "true"));
-        let (options, directory) = (words(&to_gateway), [("TMPDIR", mount.path.as_path())]);
+        let (options, directory) = (arguments(&to_gateway), [("TMPDIR", mount.path.as_path())]);
         scope.spawn(move || run(&options, &directory, "true"));
     });
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::engine::{need_program, need_root};
 use super::harness::pushwrap::binary;
 
-/// Given a lasting host, when a scheduler or a platform that chooses another host in every run starts pushwrap there, then the
+/// Given a permanent host, when a scheduler or a platform that chooses another host in every run starts pushwrap there, then the
 /// key has no host, which it has otherwise.
 #[test]
 fn a_host_that_changes_with_every_run_is_not_in_the_key() {

@@ -83,9 +83,9 @@ fn no_metrics_file_of_any_size_changes_the_commands_end() {
                 .for_each(drop);
             let file = directory.path().join("m.prom");
             fs::write(&file, text).unwrap();
-            let words = "-q --url http://127.0.0.1:1 --job j --push-timeout 2s --textfile-max 64MiB --textfile";
+            let arguments = "-q --url http://127.0.0.1:1 --job j --push-timeout 2s --textfile-max 64MiB --textfile";
             let mut command = vec![binary()];
-            command.extend(words.split(' ').map(PathBuf::from));
+            command.extend(arguments.split(' ').map(PathBuf::from));
             command.extend([file, "--".into(), PathBuf::from(&python), job.clone()]);
             let command: Vec<&Path> = command.iter().map(PathBuf::as_path).collect();
             assert_eq!(cgroup.run(&command).code(), Some(7), "form {form}, {size} bytes");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use super::engine::{Image, docker, need_program, try_docker};
+use super::engine::{ContainerImage, docker, need_program, try_docker};
 use super::harness::fake::{FakeGateway, Reply};
 use super::harness::{pushwrap, server};
 
@@ -53,7 +53,7 @@ fn suites() -> Vec<String> {
 }
 
 /// Runs a script as root in a container of this image, with the packages at /dist.
-fn run(image: &Image, script: &str) -> Output {
+fn run(image: &ContainerImage, script: &str) -> Output {
     let mount = format!("{}:/dist:ro", packages().display());
     image.run(&["--network", "host", "--volume", &mount], &["/bin/sh", "-euc", script])
 }
@@ -71,7 +71,7 @@ fn the_deb_is_installed_used_removed_and_purged() {
              dpkg -P pushwrap; test ! -e /etc/default/pushwrap; test ! -e /var/lib/pushwrap; echo all gone",
             gateway.url()
         );
-        let output = run(&Image::debian(&suite), &script);
+        let output = run(&ContainerImage::debian(&suite), &script);
         let (said, warned) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{suite}: {said}{warned}");
         assert!(said.contains("700 root") && said.ends_with("all gone\n"), "{suite}: {said}");
@@ -89,7 +89,7 @@ fn an_upgrade_keeps_the_settings_and_what_waits() {
         "dpkg -i /dist/{deb} >/dev/null; echo PUSHWRAP_JOB=kept >>/etc/default/pushwrap; echo waits >/var/lib/pushwrap/file; \
          dpkg -i /dist/{deb} </dev/null >/dev/null; tail -n 1 /etc/default/pushwrap; cat /var/lib/pushwrap/file"
     );
-    let output = run(&Image::debian("bookworm"), &script);
+    let output = run(&ContainerImage::debian("bookworm"), &script);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "PUSHWRAP_JOB=kept\nwaits\n");
 }

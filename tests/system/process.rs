@@ -12,20 +12,23 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::engine::{Image, need_program, need_root};
+use super::engine::{ContainerImage, need_program, need_root};
 use super::harness::fake::FullBacklog;
 use super::harness::probe::{Sleeper, action, given, probe};
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, InTime as _, Reply, Through, wait_for, wait_in_time};
 
 /// An image with nothing but pushwrap and the probe, both static, and a script that no shell is there for.
-fn image() -> Image {
-    static MADE: OnceLock<Image> = OnceLock::new();
+fn image() -> ContainerImage {
+    static MADE: OnceLock<ContainerImage> = OnceLock::new();
     MADE.get_or_init(|| {
         let script = tempfile::NamedTempFile::new().unwrap();
         fs::write(script.path(), "exit 0\n").unwrap();
         let script = ("script", script.path().to_owned());
-        Image::of_files("pushwrap-test-probe", &[("pushwrap", binary()), ("probe", probe().to_owned()), script])
+        ContainerImage::of_files(
+            "pushwrap-test-probe",
+            &[("pushwrap", binary()), ("probe", probe().to_owned()), script],
+        )
     })
     .clone()
 }
@@ -47,28 +50,28 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// The words after unshare's own.
-    fn call(words: &[OsString]) -> Command {
+    /// The arguments after unshare's own.
+    fn call(arguments: &[OsString]) -> Command {
         need_root("a PID namespace");
         let mut call = Command::new(need_program("unshare", "util-linux"));
-        call.args(["--pid", "--fork", "--mount-proc"]).args(words).stdin(Stdio::null());
+        call.args(["--pid", "--fork", "--mount-proc"]).args(arguments).stdin(Stdio::null());
         call
     }
 
-    fn words(action: &[&str]) -> Vec<OsString> {
-        let mut words = Through::Pushwrap.words();
-        words.push(probe().into());
-        words.extend(action.iter().map(OsString::from));
-        words
+    fn arguments(action: &[&str]) -> Vec<OsString> {
+        let mut arguments = Through::Pushwrap.arguments();
+        arguments.push(probe().into());
+        arguments.extend(action.iter().map(OsString::from));
+        arguments
     }
 
     fn start(action: &[&str]) -> Self {
-        Self::of(&Self::words(action))
+        Self::of(&Self::arguments(action))
     }
 
-    fn of(words: &[OsString]) -> Self {
+    fn of(arguments: &[OsString]) -> Self {
         let output = tempfile::NamedTempFile::new().unwrap();
-        let unshare = Self::call(words).stdout(output.reopen().unwrap()).spawn().unwrap();
+        let unshare = Self::call(arguments).stdout(output.reopen().unwrap()).spawn().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", unshare.id());
         let init = wait_for("pushwrap as PID 1", || fs::read_to_string(&children).ok()?.trim().parse().ok());
         Self { unshare, init, output }
@@ -97,9 +100,9 @@ impl Drop for Namespace {
 
 #[test]
 fn c17_pid_1_ends_with_the_command_and_waits_for_nobody() {
-    // By its status alone: it may have ended before anybody can look for its PID 1.
+    // By its status alone: it may have ended before anybody can search for its PID 1.
     let start = Instant::now();
-    let status = Namespace::call(&Namespace::words(&["leave", "11"])).status_in_time();
+    let status = Namespace::call(&Namespace::arguments(&["leave", "11"])).status_in_time();
     assert_eq!(status.code(), Some(139));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
@@ -122,7 +125,7 @@ fn c18_pid_1_hands_a_signal_from_outside_on() {
         namespace.wait_ready();
         kill(Pid::from_raw(namespace.init), signal).unwrap();
         assert_eq!(namespace.wait().code(), Some(9), "{signal}");
-        assert_eq!(namespace.output().matches(&format!("told {}", signal as i32)).count(), 1);
+        assert_eq!(namespace.output().matches(&format!("got {}", signal as i32)).count(), 1);
     }
 }
 
@@ -133,7 +136,7 @@ fn c18_docker_stop_and_docker_kill_reach_the_command() {
         wait_for("the command", || container.logs().0.contains("ready").then_some(()));
         container.stop(60);
         assert_eq!(container.wait(), 9, "{options:?}");
-        assert_eq!(container.logs().0.matches("told 15").count(), 1, "{options:?}");
+        assert_eq!(container.logs().0.matches("got 15").count(), 1, "{options:?}");
     }
 }
 
@@ -153,10 +156,10 @@ fn c19_pid_1_reaps_orphans_and_does_not_mix_them_up() {
 #[test]
 fn c19_pid_1_goes_on_reaping_while_it_pushes() {
     let gateway = FullBacklog::start();
-    let mut words: Vec<OsString> = vec![binary().into(), "--url".into(), gateway.url().into()];
+    let mut arguments: Vec<OsString> = vec![binary().into(), "--url".into(), gateway.url().into()];
     let script = "echo ready; (sleep 0.5; exit 3) & exit 4";
-    words.extend(["--push-timeout", "60s", "--", "sh", "-c", script].map(OsString::from));
-    let mut namespace = Namespace::of(&words);
+    arguments.extend(["--push-timeout", "60s", "--", "sh", "-c", script].map(OsString::from));
+    let mut namespace = Namespace::of(&arguments);
     namespace.wait_ready();
     let children = format!("/proc/{0}/task/{0}/children", namespace.init);
     wait_for("the orphan to be reaped", || fs::read_to_string(&children).ok()?.trim().is_empty().then_some(()));
@@ -363,9 +366,9 @@ fn a_command_that_may_not_be_signalled_ends_by_itself() {
 
 #[test]
 fn done_3_ten_thousand_runs_of_true() {
-    let words = Through::Pushwrap.words();
+    let arguments = Through::Pushwrap.arguments();
     for run in 0..10_000 {
-        let status = Command::new(&words[0]).args(&words[1..]).arg("true").status_in_time();
+        let status = Command::new(&arguments[0]).args(&arguments[1..]).arg("true").status_in_time();
         assert!(status.success(), "run {run}: {status}");
     }
 }
@@ -384,7 +387,7 @@ fn done_3_two_thousand_signals_at_any_moment() {
     for run in 0..2000 {
         let signal = signals[next(7) as usize];
         let moment = Duration::from_micros(u64::from(next(8000)));
-        let mut pushwrap = given(&["limit", "4", "0"], Through::Pushwrap, &sleeper.words()).spawn().unwrap();
+        let mut pushwrap = given(&["limit", "4", "0"], Through::Pushwrap, &sleeper.arguments()).spawn().unwrap();
         std::thread::sleep(moment);
         let number = signal.to_string();
         // Real-time signals have no name in nix.
@@ -435,12 +438,12 @@ fn sudo_as_the_command_and_as_the_caller() {
     let sudo = sudo.to_str().unwrap();
     let own = binary();
     let own = own.to_str().unwrap();
-    for (words, status) in [
+    for (arguments, status) in [
         (vec![own, "--url", "none", "--", sudo, "-n", "sh", "-c", "exit 5"], 5),
         (vec![sudo, "-n", own, "--url", "none", "--", "sh", "-c", "exit 6"], 6),
     ] {
-        let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output_in_time();
-        assert_eq!(output.status.code(), Some(status), "{words:?}: {}", text(&output.stderr));
+        let output = Command::new(arguments[0]).args(&arguments[1..]).stdin(Stdio::null()).output_in_time();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", text(&output.stderr));
     }
     // TERM to pushwrap reaches the command below sudo.
     let output = tempfile::NamedTempFile::new().unwrap();
@@ -450,7 +453,7 @@ fn sudo_as_the_command_and_as_the_caller() {
     wait_for("the command", || fs::read_to_string(output.path()).unwrap().contains("ready").then_some(()));
     kill(Pid::from_raw(pushwrap.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(wait_in_time(&mut pushwrap, &"pushwrap").code(), Some(9));
-    assert_eq!(fs::read_to_string(output.path()).unwrap().matches("told 15").count(), 1);
+    assert_eq!(fs::read_to_string(output.path()).unwrap().matches("got 15").count(), 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 
-use super::engine::{Image, need_program, need_root};
+use super::engine::{ContainerImage, need_program, need_root};
 use super::harness::probe::{action, probe};
 use super::harness::pushwrap::binary;
 use super::harness::talk::{Talk, send};
@@ -38,7 +38,7 @@ fn c48_twenty_times_systemctl_stop_with_the_default_kill_mode() {
         fs::write(&file, unit(command)).unwrap();
         files.push((path, file));
     }
-    let container = Image::systemd(&files).start_systemd();
+    let container = ContainerImage::systemd(&files).start_systemd();
     wait_for("systemd to be up", || {
         let state = container.try_exec(&["systemctl", "is-system-running"]).stdout;
         ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim()).then_some(())
@@ -49,8 +49,10 @@ fn c48_twenty_times_systemctl_stop_with_the_default_kill_mode() {
             wait_for("the command", || container.exec(&["cat", "/run/count"]).contains("ready").then_some(()));
             if name == "wrapped" {
                 let ps = ["sh", "-c", "cat /proc/[0-9]*/comm"];
-                let shown = || container.try_exec(&ps).stdout;
-                wait_for("the witness", || String::from_utf8_lossy(&shown()).contains("signal-witness").then_some(()));
+                let printed = || container.try_exec(&ps).stdout;
+                wait_for("the witness", || {
+                    String::from_utf8_lossy(&printed()).contains("signal-witness").then_some(())
+                });
             }
             // TERM to every process of the control group, then CONT.
             container.try_exec(&["systemctl", "stop", name]);
@@ -64,7 +66,7 @@ fn c48_twenty_times_systemctl_stop_with_the_default_kill_mode() {
 fn count_as_init() -> (Talk, Pid, Pid) {
     need_root("a PID namespace");
     let mut call = Command::new(need_program("unshare", "util-linux"));
-    call.args(["--pid", "--fork", "--mount-proc"]).args(Through::Pushwrap.words()).args(action(&["count"]));
+    call.args(["--pid", "--fork", "--mount-proc"]).args(Through::Pushwrap.arguments()).args(action(&["count"]));
     let (talk, _) = Talk::start_count({
         call.stdin(Stdio::null()).process_group(0);
         call

@@ -38,7 +38,7 @@ fn verbs(subcommand: &Command) -> Vec<u8> {
 
 /// Which page it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whole {
+pub(super) enum PageOf {
     /// That of the program.
     Program,
     /// That of a subcommand.
@@ -48,7 +48,7 @@ pub(super) enum Whole {
 /// The day of the text, as man pages tell it.
 const DATE: &str = "2026-11-28";
 
-pub(super) fn page(command: &Command, whole: Whole) -> Vec<u8> {
+pub(super) fn page(command: &Command, subject: PageOf) -> Vec<u8> {
     let title = command.get_display_name().unwrap_or(command.get_name()).to_uppercase();
     let source = format!("pushwrap {}", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command.clone()).title(title).date(DATE).source(source).manual("User Commands");
@@ -56,14 +56,14 @@ pub(super) fn page(command: &Command, whole: Whole) -> Vec<u8> {
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
     synopsis(command).to_writer(&mut page).unwrap();
-    if whole == Whole::Program {
+    if subject == PageOf::Program {
         sections(DESCRIPTION).to_writer(&mut page).unwrap();
         subcommands(command).to_writer(&mut page).unwrap();
     } else {
         man.render_description_section(&mut page).unwrap();
     }
     man.render_options_section(&mut page).unwrap();
-    if whole == Whole::Program {
+    if subject == PageOf::Program {
         environment(command).to_writer(&mut page).unwrap();
         page.extend(preformatted(&[METRICS_OPENING, &metrics(), &doc("man-sections.txt"), &json("`--summary=json`")]));
     } else {
@@ -73,7 +73,7 @@ pub(super) fn page(command: &Command, whole: Whole) -> Vec<u8> {
             &json(&format!("`{} --json`", command.get_name())),
         ]));
     }
-    page.extend(preformatted(&[&see_also(command, whole)]));
+    page.extend(preformatted(&[&see_also(command, subject)]));
     tidy(&String::from_utf8(page).unwrap()).into_bytes()
 }
 
@@ -146,8 +146,8 @@ fn plain(text: &str) -> String {
     text.replace('`', "")
 }
 
-fn see_also(command: &Command, whole: Whole) -> String {
-    if whole == Whole::Subcommand {
+fn see_also(command: &Command, subject: PageOf) -> String {
+    if subject == PageOf::Subcommand {
         return "= SEE ALSO\npushwrap(1)\n".to_owned();
     }
     let pages: Vec<String> = command.get_subcommands().map(|sub| format!("pushwrap-{}(1)", sub.get_name())).collect();

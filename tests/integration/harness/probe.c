@@ -204,8 +204,8 @@ static void burn(double seconds) {
         for (volatile int i = 0; i < 1000000; i++) {}
 }
 
-static volatile sig_atomic_t told;
-static void tell(int sig) { told = sig; }
+static volatile sig_atomic_t got;
+static void tell(int sig) { got = sig; }
 
 int main(int argc, char **argv) {
     if (argc < 2) return 99;
@@ -304,9 +304,9 @@ int main(int argc, char **argv) {
         sigaction(SIGINT, &handle, 0);
         printf("ready\n");
         fflush(stdout);
-        /* Not pause(): a signal between the look and the sleep would be lost. */
-        while (!told) usleep(10000);
-        printf("told %d\n", (int)told);
+        /* Not pause(): a signal between the check and the sleep would be lost. */
+        while (!got) usleep(10000);
+        printf("got %d\n", (int)got);
         return atoi(argv[2]);
     } else if (!strcmp(action, "leave")) {
         /* leave SIGNAL: dies of it and leaves a process of another session behind */
@@ -335,7 +335,7 @@ int main(int argc, char **argv) {
         while (wait(0) > 0) {}
         printf("ready\n");
         fflush(stdout);
-        while (!told) usleep(10000);
+        while (!got) usleep(10000);
         return 7;
     } else {
         fprintf(stderr, "probe: no action '%s'\n", action);

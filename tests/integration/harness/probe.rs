@@ -53,8 +53,8 @@ impl Through {
     /// All three, the reference first.
     pub(crate) const ALL: [Self; 3] = [Self::Nothing, Self::Env, Self::Pushwrap];
 
-    /// The words before the command.
-    pub(crate) fn words(self) -> Vec<OsString> {
+    /// The arguments before the command.
+    pub(crate) fn arguments(self) -> Vec<OsString> {
         match self {
             Self::Nothing => Vec::new(),
             Self::Env => vec!["env".into()],
@@ -64,34 +64,34 @@ impl Through {
 
     /// The same as one string for a shell.
     pub(crate) fn shell_words(self) -> String {
-        self.words().iter().map(|word| for_shell(word) + " ").collect()
+        self.arguments().iter().map(|word| for_shell(word) + " ").collect()
     }
 }
 
 /// The command under a wrapper that was executed under `conditions` (see `given` in probe.c).
 pub(crate) fn given<A: AsRef<OsStr>>(conditions: &[&str], through: Through, command: &[A]) -> Command {
     let mut call = Command::new(probe());
-    call.arg("given").args(conditions).arg("--").args(through.words()).args(command);
+    call.arg("given").args(conditions).arg("--").args(through.arguments()).args(command);
     call.stdin(Stdio::null());
     call
 }
 
 /// The probe's own `ACTION [ARG]...` as a command.
-pub(crate) fn action(words: &[&str]) -> Vec<OsString> {
-    std::iter::once(probe().as_os_str().to_owned()).chain(words.iter().map(OsString::from)).collect()
+pub(crate) fn action(arguments: &[&str]) -> Vec<OsString> {
+    std::iter::once(probe().as_os_str().to_owned()).chain(arguments.iter().map(OsString::from)).collect()
 }
 
 /// Runs the command all three ways under the same conditions; each must give what the direct run gives.
 #[track_caller]
 pub(crate) fn like_direct<A: AsRef<OsStr>>(conditions: &[&str], command: &[A]) -> Output {
     let [direct, env, pushwrap] = Through::ALL.map(|through| given(conditions, through, command).output_in_time());
-    assert_eq!(shown(&env), shown(&direct), "through env, under {conditions:?}: the test itself is wrong");
-    assert_eq!(shown(&pushwrap), shown(&direct), "through pushwrap, under {conditions:?}");
+    assert_eq!(printed(&env), printed(&direct), "through env, under {conditions:?}: the test itself is wrong");
+    assert_eq!(printed(&pushwrap), printed(&direct), "through pushwrap, under {conditions:?}");
     direct
 }
 
 /// Status and both streams; lossless, because it is compared.
-fn shown(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let (out, err) = (output.stdout.escape_ascii(), output.stderr.escape_ascii());
     format!("{:?}\n{out}\n{err}", output.status).replace("\\n", "\n")
 }
@@ -106,8 +106,8 @@ impl Sleeper {
         Self(format!("{}.{}", COUNT.fetch_add(1, Ordering::Relaxed), std::process::id()))
     }
 
-    /// The command's words.
-    pub(crate) fn words(&self) -> [&str; 2] {
+    /// The command's arguments.
+    pub(crate) fn arguments(&self) -> [&str; 2] {
         ["sleep", &self.0]
     }
 

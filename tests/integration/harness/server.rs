@@ -112,7 +112,7 @@ fn spawn(program: &Path, arguments: &[String], dir: &Path) -> Child {
     ends_with_the_test(command.stdout(log)).spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
-/// A test binary that is killed runs no destructor, so the kernel is told to end the child with the thread that started it.
+/// A test binary that is killed runs no destructor, so the kernel has to end the child with the thread that started it.
 #[allow(unsafe_code, reason = "std has no safe way to run prctl between fork and exec")]
 fn ends_with_the_test(command: &mut Command) -> &mut Command {
     // SAFETY: the closure makes one system call and allocates nothing, so it may run between fork and exec.
@@ -120,7 +120,7 @@ fn ends_with_the_test(command: &mut Command) -> &mut Command {
 }
 
 /// A port that is this process's until the value is dropped: bound and not listened on, so that the kernel gives it to nobody who
-/// asks for a free one, and only a server that is told of it can listen there (`SO_REUSEADDR`, socket(7), which servers set).
+/// asks for a free one, and only a server that gets its number can listen there (`SO_REUSEADDR`, socket(7), which servers set).
 struct ReservedPort {
     number: u16,
     _socket: OwnedFd,

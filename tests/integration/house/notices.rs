@@ -54,10 +54,10 @@ fn cargo(arguments: &[&str]) -> Vec<u8> {
 fn tree(edges: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for target in TARGETS {
-        let told = cargo(&["tree", "--edges", edges, "--target", target, "--prefix", "none", "--format", "{p}"]);
-        for line in String::from_utf8(told).unwrap().lines() {
-            let mut words = line.split(' ');
-            let (name, version) = (words.next().unwrap(), words.next().unwrap());
+        let output = cargo(&["tree", "--edges", edges, "--target", target, "--prefix", "none", "--format", "{p}"]);
+        for line in String::from_utf8(output).unwrap().lines() {
+            let mut arguments = line.split(' ');
+            let (name, version) = (arguments.next().unwrap(), arguments.next().unwrap());
             found.insert(format!("{name} {}", version.trim_start_matches('v')));
         }
     }

@@ -10,7 +10,7 @@ fn page() -> String {
 }
 
 /// What stands between backticks in a line.
-fn quoted(line: &str) -> impl Iterator<Item = &str> {
+fn in_marks(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
@@ -54,11 +54,11 @@ fn unsafe_items(source: &str) -> BTreeMap<String, usize> {
             Some(name) if line.contains("fn ") => last = name,
             _ => {}
         }
-        let words = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| *word == "unsafe").count();
+        let arguments = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| *word == "unsafe").count();
         if line.contains("unsafe extern") || line.contains("#[unsafe") {
-            is_ahead += words;
-        } else if words > 0 {
-            *found.entry(last.clone()).or_default() += words;
+            is_ahead += arguments;
+        } else if arguments > 0 {
+            *found.entry(last.clone()).or_default() += arguments;
         }
     }
     found
@@ -67,7 +67,7 @@ fn unsafe_items(source: &str) -> BTreeMap<String, usize> {
 #[test]
 fn every_test_that_the_page_names_is_there() {
     let page = page();
-    let named: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).flat_map(quoted).collect();
+    let named: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).flat_map(in_marks).collect();
     let tests: Vec<&str> = named.into_iter().filter(|name| name.contains("::")).collect();
     assert!(tests.len() > 40, "the page names {} tests", tests.len());
     let missing: Vec<_> = tests.into_iter().filter(|test| !is_a_test(test)).collect();
@@ -109,7 +109,10 @@ fn every_unsafe_block_has_a_row() {
 #[test]
 fn the_tests_of_the_page_see_what_they_should() {
     assert!(is_a_test("house::security::every_unsafe_block_has_a_row"), "in a file of a room");
-    assert!(is_a_test("text::escape::tests::control_characters_are_escaped_and_letters_are_not"), "in a module of a file");
+    assert!(
+        is_a_test("text::escape::tests::control_characters_are_escaped_and_letters_are_not"),
+        "in a module of a file"
+    );
     assert!(is_a_test("textfile::tests::the_private_file_is_private_and_goes_away"), "in a file of tests");
     assert!(!is_a_test("house::security::page"), "no test");
     assert!(!is_a_test("house::circles::every_unsafe_block_has_a_row"), "in another file");
