@@ -78,13 +78,13 @@ impl FlushRun<'_> {
         let Some(waiting) = waiting else {
             // Only what is damaged is there.
             if self.config.dry_run {
-                return self.troubles(&said);
+                return self.warn(&said);
             }
-            return self.troubles(&queue.discard_damaged());
+            return self.warn(&queue.discard_damaged());
         };
         match self.config.sink(&waiting) {
             Some(_) if self.config.dry_run => {
-                self.troubles(&said);
+                self.warn(&said);
                 self.say(&waiting, "waits to be ");
             }
             Some(sink) => self.send(queue, &waiting, &sink),
@@ -108,7 +108,7 @@ impl FlushRun<'_> {
         let Some(drained) = queue.flush(sink, timeout, &self.start_times, limits) else {
             return self.report_problem(&format!("another pushwrap is sending the push of {group}"));
         };
-        self.troubles(&drained.said);
+        self.warn(&drained.said);
         match drained.result {
             None => {}
             Some(Ok(delivered)) => {
@@ -131,7 +131,7 @@ impl FlushRun<'_> {
         self.failed |= !print(&format!("{group} {what}{deed} '{url}' (stored {since})\n"));
     }
 
-    fn troubles(&mut self, messages: &[String]) {
+    fn warn(&mut self, messages: &[String]) {
         for message in messages {
             self.report_problem(message);
         }

@@ -21,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
     let PushConfig { reporting, volume } = config;
     let console = Console(volume);
-    for line in reporting.warnings.iter().chain(&reporting.troubles) {
+    for line in reporting.warnings.iter().chain(&reporting.errors) {
         console.warn(line);
     }
-    if !reporting.troubles.is_empty() {
+    if !reporting.errors.is_empty() {
         console.warn("nothing was pushed");
         return 1;
     }

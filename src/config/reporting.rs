@@ -28,7 +28,7 @@ pub struct Reporting {
     /// `--state-dir`: where pushes that failed wait and runs are counted.
     pub state_dir: SpoolPath,
     /// What is wrong in the environment or the env file: said, and then nothing is pushed.
-    pub troubles: Vec<String>,
+    pub errors: Vec<String>,
     /// What is said once although nothing is wrong.
     pub warnings: Vec<String>,
     /// What the final push of a successful run is.
@@ -71,9 +71,9 @@ impl Reporting {
 
     /// With what went wrong on the way.
     pub(super) fn with(self, complaints: Complaints) -> Self {
-        let Complaints { troubles, mut warnings } = complaints;
+        let Complaints { errors, mut warnings } = complaints;
         warnings.extend(self.warnings);
-        Self { troubles, warnings, ..self }
+        Self { errors, warnings, ..self }
     }
 
     /// Whether nobody at all was named: then the metrics are printed.
@@ -120,7 +120,7 @@ pub(super) fn resolve_reporting(
         destination: gateways,
         other_sinks,
         state_dir,
-        troubles: Vec::new(),
+        errors: Vec::new(),
         warnings,
         on_success,
         push_timeout: connection.push_timeout,

@@ -69,7 +69,7 @@ pub(in crate::exposition) fn write_type_line(out: &mut Vec<u8>, name: &str, kind
     }
 }
 
-/// HELP knows two escapes; `\"` is none for Pushgateway 1.5.1 (expfmt 0.39), so a quote stays as it is.
+/// HELP knows two escapes; `\"` is none for Pushgateway 1.5.1 (expfmt 0.39), so a quotation mark stays as it is.
 fn encode_help(out: &mut Vec<u8>, help: &str) {
     for &byte in help.as_bytes() {
         match byte {

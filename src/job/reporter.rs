@@ -37,7 +37,7 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) fn new(reporting: Reporting, identity: RunIdentity, files: Files, console: Console) -> Self {
-        for line in reporting.warnings.iter().chain(&reporting.troubles) {
+        for line in reporting.warnings.iter().chain(&reporting.errors) {
             console.warn(line);
         }
         let builder = ReportBuilder {
@@ -49,7 +49,7 @@ impl Reporter {
             budget: reporting.push_timeout,
             run: Arc::default(),
         };
-        let sends = reporting.troubles.is_empty() && !reporting.dry_run;
+        let sends = reporting.errors.is_empty() && !reporting.dry_run;
         let sinks = if sends { reporting.sinks() } else { Vec::new() };
         let dispatcher = (!sinks.is_empty()).then(|| {
             let dispatcher = Dispatcher::new(sinks);
@@ -98,7 +98,7 @@ impl Reporter {
         snapshot: RunSnapshot,
         summary: Option<SummaryFormat>,
     ) -> Conclusion {
-        if !self.reporting.troubles.is_empty() {
+        if !self.reporting.errors.is_empty() {
             self.console.warn("the run is not reported: nothing was pushed");
             let findings = self.findings(&stage, snapshot, summary);
             return Conclusion { findings, pushes: Vec::new(), delivered: false };

@@ -526,7 +526,7 @@ fn many_runs_at_once_mix_nothing_up() {
     }
 }
 
-/// Told to stop while the last push hangs: the status of the command, soon.
+/// A stop signal while the last push hangs: the status of the command, soon.
 #[test]
 fn a_hanging_gateway_does_not_outlast_patience() {
     let fake = FakeGateway::start([Reply::NoAnswer]);

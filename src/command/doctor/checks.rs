@@ -63,7 +63,7 @@ fn check(level: CheckLevel, subject: impl Into<String>, finding: impl Into<Strin
 pub(super) fn examine(config: &DoctorConfig) -> Vec<DoctorCheck> {
     let reporting = &config.reporting;
     let mut checks = Vec::new();
-    checks.extend(reporting.troubles.iter().map(|line| check(CheckLevel::Problem, "settings", line)));
+    checks.extend(reporting.errors.iter().map(|line| check(CheckLevel::Problem, "settings", line)));
     checks.extend(reporting.warnings.iter().map(|warning| check(CheckLevel::Warning, "settings", warning)));
     let is_told = |job: &String| reporting.warnings.iter().any(|warning| warning.contains(&format!("'{job}'")));
     checks.extend(config.launcher_job.as_ref().filter(|job| !is_told(job)).map(|job| {

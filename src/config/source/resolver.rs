@@ -1,5 +1,5 @@
 //! Resolves one option after the other over the layers, and decides what a mistake does: on the command line it is bad
-//! usage; below it, where it concerns reporting, it is remembered as trouble that fails the push and never the command.
+//! usage; below it, where it concerns reporting, it is remembered as an error that fails the push and never the command.
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -28,11 +28,11 @@ const EMPTY_MEANS_NONE: [&str; 1] = ["proxy"];
 /// What is written in the place of a path where there shall be no file, or a standard stream.
 const NO_PATHS: [&str; 2] = ["none", "-"];
 
-/// The layers, and the troubles met so far.
+/// The layers, and the errors met so far.
 pub(in crate::config) struct Resolver {
     environment: Vec<(OsString, OsString)>,
     layers: Layers,
-    troubles: Vec<String>,
+    errors: Vec<String>,
     warnings: Vec<String>,
     /// What was asked for and given, in the order of the questions.
     given: RefCell<Vec<GivenSetting>>,
@@ -54,7 +54,7 @@ pub struct GivenSetting {
 /// What went wrong below the command line.
 pub(in crate::config) struct Complaints {
     /// What fails the push.
-    pub(in crate::config) troubles: Vec<String>,
+    pub(in crate::config) errors: Vec<String>,
     /// What is said once although nothing is wrong.
     pub(in crate::config) warnings: Vec<String>,
 }
@@ -69,7 +69,7 @@ impl Resolver {
         let mut resolver = Self {
             environment,
             layers,
-            troubles: Vec::new(),
+            errors: Vec::new(),
             warnings: Vec::new(),
             given: RefCell::default(),
             directory: None,
@@ -95,7 +95,7 @@ impl Resolver {
             Err(error) if !is_named && error.kind() == io::ErrorKind::PermissionDenied => {
                 self.warnings.push(failed(error) + "; '--env-file none' does without it");
             }
-            Err(error) => self.troubles.push(failed(error)),
+            Err(error) => self.errors.push(failed(error)),
         }
     }
 
@@ -119,7 +119,7 @@ impl Resolver {
             None => self.layers.get(long),
         };
         let Some(given) = given else { return Ok(None) };
-        self.note(long, &[given.value.as_os_str()], &given.origin);
+        self.record(long, &[given.value.as_os_str()], &given.origin);
         self.parse(long, &given.value, &given.origin, &parse)
     }
 
@@ -150,7 +150,7 @@ impl Resolver {
             return Ok(None);
         }
         let values: Vec<&OsStr> = items.iter().map(OsString::as_os_str).collect();
-        self.note(long, &values, &origin);
+        self.record(long, &values, &origin);
         let parsed = items.iter().map(|item| self.parse(long, item, &origin, &parse));
         // One wrong item makes the list unknown: then the default counts, and nothing is pushed.
         parsed.collect()
@@ -170,11 +170,11 @@ impl Resolver {
     /// A switch: the flag can only set it, a variable can also take it back.
     pub(in crate::config) fn switch(&mut self, long: &'static str, flag: bool) -> Result<bool, UsageError> {
         if flag {
-            self.note(long, &["on".as_ref()], &Origin::Flag(long));
+            self.record(long, &["on".as_ref()], &Origin::Flag(long));
             return Ok(true);
         }
         let Some(given) = self.layers.get(long) else { return Ok(false) };
-        self.note(long, &[given.value.as_os_str()], &given.origin);
+        self.record(long, &[given.value.as_os_str()], &given.origin);
         let on = self.parse(long, &given.value, &given.origin, &values::switch)?;
         Ok(on.unwrap_or(false))
     }
@@ -185,7 +185,7 @@ impl Resolver {
             Some(path) => Setting { value: path.into(), origin: Origin::Flag(long) },
             None => self.layers.get(long)?,
         };
-        self.note(long, &[given.value.as_os_str()], &given.origin);
+        self.record(long, &[given.value.as_os_str()], &given.origin);
         Some(self.resolved(given.value.into()))
     }
 
@@ -203,7 +203,7 @@ impl Resolver {
         }
     }
 
-    fn note(&self, option: &'static str, values: &[&OsStr], origin: &Origin) {
+    fn record(&self, option: &'static str, values: &[&OsStr], origin: &Origin) {
         let value = values.iter().map(|value| listed(option, value)).collect::<Vec<_>>().join(", ");
         self.given.borrow_mut().push(GivenSetting { option, value, source: origin.to_string() });
     }
@@ -254,7 +254,7 @@ impl Resolver {
         flag: Option<&str>,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, UsageError> {
-        let before = self.troubles.len();
+        let before = self.errors.len();
         let value = self.one(long, flag, parse)?;
         self.only_say(before, "its metric is left out");
         Ok(value)
@@ -268,7 +268,7 @@ impl Resolver {
         second: (&'static str, bool),
         contradiction: &str,
     ) -> Result<(bool, bool), UsageError> {
-        let before = self.troubles.len();
+        let before = self.errors.len();
         let preferred = self.prefer(first, second, contradiction)?;
         self.only_say(before, "their metrics are left out");
         Ok(preferred)
@@ -276,7 +276,7 @@ impl Resolver {
 
     /// What was refused since then is said, with what comes of it, and fails nothing.
     fn only_say(&mut self, since: usize, consequence: &str) {
-        self.warnings.extend(self.troubles.drain(since..).map(|trouble| format!("{trouble}; {consequence}")));
+        self.warnings.extend(self.errors.drain(since..).map(|error| format!("{error}; {consequence}")));
     }
 
     /// Said once although nothing is wrong with the push.
@@ -284,13 +284,13 @@ impl Resolver {
         self.warnings.push(message);
     }
 
-    /// Bad usage where it stops the run, trouble otherwise.
+    /// Bad usage where it stops the run, an error of the settings otherwise.
     pub(in crate::config) fn refuse(&mut self, stops_the_run: bool, message: String) -> Result<(), UsageError> {
         if stops_the_run {
             return Err(UsageError(message));
         }
-        if !self.troubles.contains(&message) {
-            self.troubles.push(message);
+        if !self.errors.contains(&message) {
+            self.errors.push(message);
         }
         Ok(())
     }
@@ -302,12 +302,12 @@ impl Resolver {
 
     /// What went wrong on the way, for who has a command to protect.
     pub(in crate::config) fn finish(self) -> Complaints {
-        Complaints { troubles: self.troubles, warnings: self.warnings }
+        Complaints { errors: self.errors, warnings: self.warnings }
     }
 
     /// The warnings, for who has no command to protect: then a wrong variable is bad usage too.
     pub(in crate::config) fn warnings(self) -> Result<Vec<String>, UsageError> {
-        if self.troubles.is_empty() { Ok(self.warnings) } else { Err(UsageError(self.troubles.join("\n"))) }
+        if self.errors.is_empty() { Ok(self.warnings) } else { Err(UsageError(self.errors.join("\n"))) }
     }
 
     fn parse<T, E: Display>(

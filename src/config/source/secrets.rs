@@ -1,4 +1,4 @@
-//! Which options may hold a secret: the one list for what is not quoted in a message and for what the command must not find
+//! Which options may hold a secret: the one list for what no message may contain and for what the command must not find
 //! in its environment.
 
 use std::ffi::{OsStr, OsString};

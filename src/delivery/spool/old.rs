@@ -82,12 +82,11 @@ fn parse(bytes: &[u8]) -> Option<SpooledPush> {
     let (sum, rest) = bytes.strip_prefix(b"pushwrap push 1\nsum ")?.split_at_checked(32)?;
     let rest = rest.strip_prefix(b"\n").filter(|rest| digest(&[rest]).as_bytes() == sum)?;
     let (head, content) = split_head(rest)?;
-    let (body, light) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
-    let (body, light) = (
-        families(body),
-        ["fallback_body", "salvage", "light"].into_iter().find_map(|name| head.one(name)).map(|_| families(light)),
-    );
-    let is_own = |name: &str| light.as_ref().is_none_or(|light| light.families().iter().any(|own| own.name() == name));
+    let (body, own_only) = content.split_at_checked(head.one("body")?.parse().ok()?)?;
+    // The body without the command's metrics; none where the command wrote none.
+    let own_only = head.one("salvage").map(|_| families(own_only));
+    let body = families(body);
+    let is_own = |name: &str| own_only.as_ref().is_none_or(|own| own.families().iter().any(|own| own.name() == name));
     let part = |own: bool| {
         OwnedFamilies::of(vec![body.clone()], |parts| {
             let all = parts.iter().flat_map(OwnedFamilies::families);

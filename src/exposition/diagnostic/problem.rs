@@ -312,7 +312,7 @@ impl Problem<'_> {
             Self::GaugePart => "'_gcount' and '_gsum' of a histogram are written as '_count' and '_sum'".to_owned(),
             Self::Superseded { line } => format!("the same series again in line {line}; the last one stays"),
             Self::HelpQuote => {
-                "an escaped quote in the help text, which only OpenMetrics has; it is written plain".to_owned()
+                "an escaped quotation mark in the help text, which only OpenMetrics has; it is written plain".to_owned()
             }
             Self::HelpEscape => "a backslash that begins no escape in the help text; it is kept".to_owned(),
             Self::TypeLate => "the type stands after samples; it is moved before them".to_owned(),
@@ -353,12 +353,14 @@ impl Problem<'_> {
             }
             Self::LabelEquals(_) | Self::LabelQuote(_) => "write labels as name=\"text\", with plain quotes".to_owned(),
             Self::LabelUnclosed => {
-                "close the quote; a line feed in a value is written as '\\n', a backslash as '\\\\'".to_owned()
+                "close the quotation mark; a line feed in a value is written as '\\n', a backslash as '\\\\'".to_owned()
             }
             Self::LabelEscape(_) => {
                 "only '\\\\', '\\\"' and '\\n' are escapes; write '\\\\' for a backslash".to_owned()
             }
-            Self::LabelSeparator => "separate labels with a comma; write '\\\"' for a quote inside a value".to_owned(),
+            Self::LabelSeparator => {
+                "separate labels with a comma; write '\\\"' for a quotation mark inside a value".to_owned()
+            }
             Self::LabelComma => "remove the comma".to_owned(),
             Self::LabelUtf8 | Self::HelpUtf8 => "convert the text, for example with 'iconv -t UTF-8'".to_owned(),
             Self::MetaName(_, [b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':', ..]) => {

@@ -76,7 +76,7 @@ impl<'t> Iterator for Pairs<'t> {
     }
 }
 
-/// Where the quote is that ends a label value.
+/// Where the quotation mark is that ends a label value.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {

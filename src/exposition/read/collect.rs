@@ -285,9 +285,9 @@ impl<'a, 'k> Collector<'a, 'k> {
 /// Whether `text` begins with a brace and a name in quotes, as JSON does not go on.
 fn is_quoted_sample(text: &[u8]) -> bool {
     let Some(inside) = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else { return false };
-    let Some(quoted) = inside.strip_prefix(b"\"") else { return false };
-    let end = quoted.iter().position(|&byte| byte == b'"').unwrap_or(quoted.len());
-    let after = quoted.get(end..).unwrap_or_default().trim_ascii_start();
+    let Some(name) = inside.strip_prefix(b"\"") else { return false };
+    let end = name.iter().position(|&byte| byte == b'"').unwrap_or(name.len());
+    let after = name.get(end..).unwrap_or_default().trim_ascii_start();
     !matches!(after, [b'"', rest @ ..] if rest.trim_ascii_start().first() == Some(&b':'))
 }
 

@@ -30,19 +30,19 @@ pub(super) fn recognise(text: &[u8], hasher: &LabelHasher<'_>) -> Option<LineLay
         loop {
             let len = label_name_len(text, at);
             let name = text.get(at..at + len)?;
-            let quote = at + len + 2;
-            if len == 0 || name.starts_with(b"__") || text.get(at + len..quote)? != b"=\"" {
+            let start = at + len + 2;
+            if len == 0 || name.starts_with(b"__") || text.get(at + len..start)? != b"=\"" {
                 return None;
             }
-            let end = value_end(text, quote)?;
+            let end = value_end(text, start)?;
             let pair = text.get(at..end)?;
             count += 1;
             if count > MAX_LABELS {
                 return None;
             }
-            if end > quote && !hasher.is_overwritten(name) {
+            if end > start && !hasher.is_overwritten(name) {
                 found.hash = found.hash.wrapping_add(hasher.hash(pair));
-            } else if hasher.clashes(name, text.get(quote..end)?) {
+            } else if hasher.clashes(name, text.get(start..end)?) {
                 return None;
             } else {
                 found.has_ignored = true;
@@ -78,7 +78,7 @@ fn name_bit(name: &[u8]) -> u32 {
         .unwrap_or_default()
 }
 
-/// Where the quote is that ends the label value that begins at `at`; `None` where it has none or an unknown escape.
+/// Where the quotation mark is that ends the label value that begins at `at`; `None` where it has none or an unknown escape.
 #[inline]
 fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {

@@ -67,12 +67,12 @@ impl<'a> Lines<'a> {
         if is_comment || self.at < self.unquoted_to || self.at + first >= self.tail {
             return Some(first);
         }
-        let (mut quoted, mut first_in_quotes, mut at) = (false, None, 0);
+        let (mut in_quotes, mut first_in_quotes, mut at) = (false, None, 0);
         while let Some(&byte) = segment.get(at) {
             match byte {
-                b'"' => (quoted, first_in_quotes) = (!quoted, None),
-                b'\\' if quoted && segment.get(at + 1) != Some(&b'\r') => at += 1,
-                b'\r' if !quoted => return Some(at),
+                b'"' => (in_quotes, first_in_quotes) = (!in_quotes, None),
+                b'\\' if in_quotes && segment.get(at + 1) != Some(&b'\r') => at += 1,
+                b'\r' if !in_quotes => return Some(at),
                 b'\r' if first_in_quotes.is_none() => first_in_quotes = Some(at),
                 _ => {}
             }
