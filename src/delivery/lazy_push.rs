@@ -31,7 +31,7 @@ impl LazyPush {
         &self.0.0
     }
 
-    /// What the state directory has of it for the sink of this index. The first call composes the push.
+    /// The stored push for the sink of this index. The first call composes the push.
     pub(super) fn stored(&self, sink: usize) -> Option<(&RunRecord, &StoredPush)> {
         let record = self.0.1.as_ref()?;
         Some((record, record.stored(sink)?))

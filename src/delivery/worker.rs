@@ -44,7 +44,7 @@ pub(super) struct Job {
 /// How far a final push has come on its way into the state directory.
 #[derive(Debug, Default)]
 pub(super) enum Persistence {
-    /// It does not go there.
+    /// The spool has no entry for this sink.
     #[default]
     Nothing,
     /// It is to be written, which is worth a moment more than the network gets.
@@ -54,7 +54,7 @@ pub(super) enum Persistence {
 }
 
 impl Persistence {
-    /// What is said of a push that is given up now.
+    /// The message about a push that is given up now.
     pub(super) fn sentence(&mut self) -> Option<String> {
         match std::mem::take(self) {
             Self::Nothing => None,
@@ -64,7 +64,7 @@ impl Persistence {
     }
 }
 
-/// What waits and what runs for one gateway.
+/// The jobs of one gateway: the waiting one and the running one.
 #[derive(Debug, Default)]
 pub(super) struct Worker {
     pub(super) has_thread: bool,
@@ -128,7 +128,7 @@ impl DispatcherShared {
         self.changed.notify_all();
     }
 
-    /// Tells whoever waits that something has changed.
+    /// Wakes the thread that waits for reports.
     pub(super) fn notify(&self) {
         // Made here if need be: one that is made later would never notify for what has happened now.
         if let Some(wakeup) = self.wakeup() {
@@ -139,7 +139,7 @@ impl DispatcherShared {
     }
 }
 
-/// The life of one gateway's thread.
+/// The loop of one worker's thread: takes jobs until the dispatcher ends it.
 pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
     let is_marked = gateway == 0 && shared.state().is_marked;
     if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
@@ -176,7 +176,7 @@ pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
     }
 }
 
-/// The gateway takes pushes: those of other groups that waited go out too.
+/// The gateway takes pushes, so the spooled pushes of other groups are sent too.
 fn send_others(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) {
     let limits = Limits { deadline: job.deadline, cancel };
     let send = |spool: &SpoolOptions| spool.send_others(&shared.sinks[gateway], limits);
@@ -200,7 +200,7 @@ fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoI
     }
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(super) struct Performed {
     result: Result<Delivered, Failure>,
     unanswered: bool,

@@ -1,4 +1,4 @@
-//! Sending what waits, for whoever does it: a run at its end, its heartbeats, runs of other groups, `flush`. All that waits is sent as
+//! Sends the pushes of a queue: for a run at its end, its heartbeats, runs of other groups and `flush`. All of them are sent as
 //! one push, under the lock of the queue, so that no push of a group overtakes another.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
 /// So many files stay in a queue: more than that are merged into one.
 const MOST_FILES: usize = 8;
 
-/// What came of sending what waits.
+/// The result of draining a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
     /// What the sink said of the newest push, or of this run's own; none where nothing was sent.
@@ -44,7 +44,7 @@ pub(crate) struct OwnPush {
     pub(crate) push: SpooledPush,
 }
 
-/// One push of those that are sent.
+/// One of the pushes that are merged and sent.
 #[derive(Debug)]
 struct Entry {
     file: Option<QueueFile>,
@@ -60,7 +60,7 @@ enum Acceptance {
     Complete,
     /// The run's own metrics, and not all of the command's.
     Partly,
-    /// Nothing, and it would be the same another time.
+    /// Nothing; a retry would be refused too.
     Refused,
     /// Nothing: another time it may be taken.
     Pending,
@@ -130,13 +130,13 @@ fn status_of(result: &Result<Delivered, Failure>) -> Option<u16> {
     }
 }
 
-/// Whoever sends what waits in a queue.
+/// Drains one queue: sends its pushes to their sink.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drain<'d> {
     pub(crate) queue: &'d QueueDir,
     pub(crate) sink: &'d Sink,
     pub(crate) limits: Limits<'d>,
-    /// When the runs began that the gateway has the metrics of.
+    /// The start times of the runs whose metrics the gateway holds.
     pub(crate) start_times: &'d StartTimes,
     /// When the run began that sends, in seconds since 1970: its heartbeats are not newer than what waits of its group.
     pub(crate) started: Option<f64>,
@@ -234,7 +234,7 @@ impl Drain<'_> {
         *entries = current;
     }
 
-    /// What was refused may be what had waited: the newest push must not go with it.
+    /// The sink may have refused the older pushes: the newest push is sent alone, so that it is not lost with them.
     fn send_newest_alone(
         &self,
         lock: &Lock,
@@ -300,7 +300,7 @@ impl Drain<'_> {
         self.queue.record_empty();
     }
 
-    /// Removes files; what is said where one stays.
+    /// Removes files; returns a message for each one that stays.
     fn release<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Option<String> {
         let files = entries.into_iter().filter_map(|entry| Some((entry.file.as_ref()?.path.clone(), entry.bytes)));
         let stays = |why| format!("what was sent stays, and will be sent again: {why}");
@@ -324,7 +324,7 @@ impl Drain<'_> {
         drained.outage = Some(self.queue.record_waiting());
     }
 
-    /// Puts one file into the place of these.
+    /// Replaces these files by one file with the merged push.
     fn merge_files(&self, oldest: &[Entry]) -> Result<(), String> {
         let state = &self.queue.group.state;
         let numbers = |entry: &Entry| entry.file.as_ref().map(|file| file.numbers.clone());
@@ -345,7 +345,7 @@ impl Drain<'_> {
     }
 }
 
-/// What is said of a push that waited and is not sent in full.
+/// The message about a spooled push that is not sent in full.
 #[must_use]
 pub(crate) fn dropped(group: &str, why: impl std::fmt::Display) -> String {
     format!("a push of {group} that had waited is dropped: {why}")

@@ -48,7 +48,7 @@ impl SpoolDir {
         Ok(groups.iter().flat_map(|group| group.queues().unwrap_or_default()).collect())
     }
 
-    /// What has to be said of pushes that wait here and belong to others.
+    /// Messages about pushes in this directory that belong to other users.
     pub(crate) fn strangers(&self) -> Option<String> {
         let queues = self.all_queues().ok()?;
         let owners = queues.iter().filter_map(|queue| owner(&queue.path));

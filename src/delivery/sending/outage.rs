@@ -1,4 +1,4 @@
-//! What the whole directory knows of a destination, so that a run need not read every group: which groups wait for it, and
+//! What the state directory records of a destination, so that a run need not read every group: which groups wait for it, and
 //! whether it has been said that it does not take pushes.
 
 use std::fs::OpenOptions;
@@ -12,7 +12,7 @@ use crate::delivery::state_dir::dir::{SpoolDir, is_hex, make_directory, names, r
 /// The file that says that an outage has been reported.
 const REPORTED: &str = "reported";
 
-/// That a destination does not take pushes.
+/// A destination does not take pushes at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outage {
     /// Nobody has said so yet.

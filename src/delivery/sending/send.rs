@@ -17,7 +17,7 @@ use crate::sink::delivered::{Delivered, OWN_ALONE};
 use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
 
 impl StoredPush {
-    /// What is said of the push when it is not taken.
+    /// The message about the push when the sink does not take it.
     pub(crate) fn sentence(&self) -> String {
         let path = self.queue.group.state.path().display();
         match &self.receipt {
@@ -65,7 +65,7 @@ impl SpoolOptions {
             drained.said.push(stored.sentence());
         }
         if stored.receipt.number().is_none() {
-            // What is lost is said each time.
+            // A lost push is reported each time.
             drained.outage = None;
         }
         drained
@@ -89,7 +89,7 @@ impl SpoolOptions {
                 return Drained { result: Some(result), ..Drained::default() };
             }
             Err(_) => {
-                // It may arrive after others with higher counts.
+                // It may arrive after pushes with higher counts.
                 let push = Push { own: record.uncounted.clone(), ..push.clone() };
                 let DeliveryResult { result, unanswered, said } = sink.deliver(&push, PushKind::Final, limits);
                 return Drained { result: Some(result), unanswered, said, ..Drained::default() };
@@ -109,8 +109,8 @@ impl SpoolOptions {
         Drained { repeats: was_unanswered, ..drained }
     }
 
-    /// Sends what an older run of the same group left, before a push that keeps nothing: sent after it, it would stand over it.
-    /// It gets half of the time at most, and is not waited for where somebody else sends it.
+    /// Before a heartbeat: sends the pushes that older runs of the same group left, which would overwrite the heartbeat if they
+    /// were sent after it. Takes half of the time at most, and does not wait where another process holds the send lock.
     pub(crate) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Drained> {
         let queue = self.queue(sink)?;
         // Nothing is made where nothing waits.

@@ -23,17 +23,17 @@ const HEAD: &str = "pushwrap push 2\n";
 /// So much is written to the disk at once: a file system that takes this much is one that does not hang.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// A push that waits.
+/// A push in the spool.
 #[derive(Debug, Clone)]
 pub struct SpooledPush {
-    /// Whom it is for.
+    /// The sink that it is for.
     pub destination: SinkAddress,
     pub(crate) since: Since,
     /// What is to be sent.
     pub push: Push,
     /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
     pub(crate) deletes: bool,
-    /// Who has stored it.
+    /// The process that has stored it.
     pub(crate) owner: Process,
 }
 
@@ -56,7 +56,7 @@ impl SpooledPush {
         self.push.key.to_string()
     }
 
-    /// What sending it does to the group, before the address: `pushed to`.
+    /// The verb of messages about the push, before the address: `pushed to`.
     #[must_use]
     pub fn deed(&self) -> &'static str {
         match self.push.method {
@@ -89,7 +89,7 @@ impl SpooledPush {
         head
     }
 
-    /// The push that a file says; `None` for what is damaged.
+    /// The push in a file; `None` for a damaged file.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(33)?)?;
         if sum.strip_suffix(b"\n")? != digest(&[content]).as_bytes() {
@@ -117,7 +117,7 @@ impl SpooledPush {
     }
 }
 
-/// The families of text that we have written.
+/// The families of an exposition that pushwrap has written.
 pub(crate) fn families(text: &[u8]) -> OwnedFamilies {
     OwnedFamilies::read(vec![Source::new("a push that waited", text.to_vec())], &Context::default()).0
 }
@@ -168,12 +168,12 @@ impl EntryWriter {
         self.file.write_all(bytes)
     }
 
-    /// How large it is.
+    /// The size of the file in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives it its name.
+    /// Renames the file to its final name.
     pub(crate) fn persist(self, path: &Path) -> io::Result<()> {
         self.file.persist(path).map(drop).map_err(|error| error.error)
     }

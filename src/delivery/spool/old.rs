@@ -17,7 +17,7 @@ use crate::exposition::OwnedFamilies;
 use crate::sink::address::{SinkAddress, SinkKind};
 use crate::sink::{Method, Push};
 
-/// Takes over what an older version left of this group for these destinations, and returns what has to be said. The lock of the
+/// Takes over what an older version left of this group for these destinations, and returns messages. The lock of the
 /// group is held.
 pub(crate) fn adopt(group: &GroupDir, destinations: &[String]) -> Vec<String> {
     let mut said = Vec::new();

@@ -70,7 +70,7 @@ impl QueueFile {
         self != other && other.numbers.contains(self.numbers.start()) && other.numbers.contains(self.numbers.end())
     }
 
-    /// Leaves what a gateway said of pushes, for the run that waits to know.
+    /// Writes the gateway's verdict on pushes, for the runs that wait for it.
     pub(crate) fn leave_verdict(&self, verdict: &PushVerdict) {
         // Without it that run says that another run has sent its push.
         let _ = replace(&self.path.with_extension(REFUSED.trim_start_matches('.')), &verdict.to_bytes());
@@ -87,7 +87,7 @@ impl Listing {
         self.pushes.iter().any(|file| file.numbers.contains(&number))
     }
 
-    /// What a gateway said of the push of this number.
+    /// The gateway's verdict on the push of this number.
     pub(crate) fn verdict(&self, number: u64) -> Option<PushVerdict> {
         let file = self.verdicts.iter().find(|file| file.numbers.contains(&number))?;
         let verdict = PushVerdict::from_bytes(&read(&file.path).ok()??);
@@ -117,7 +117,7 @@ impl QueueDir {
         Ok(Listing { pushes: all.iter().filter(|file| stands(file)).cloned().collect(), verdicts })
     }
 
-    /// Removes what nobody needs any more. The lock of the queue is held.
+    /// Removes files that no run needs any more. The lock of the queue is held.
     pub(crate) fn tidy(&self, _lock: &Lock) {
         let Ok(Listing { pushes, verdicts }) = self.list() else { return };
         let names = names(&self.path).unwrap_or_default();
@@ -162,23 +162,23 @@ impl QueueDir {
 /// Why a file is not sent.
 #[derive(Debug)]
 pub(crate) enum Unusable {
-    /// It never will be, and has this many bytes.
+    /// The file is damaged and has this many bytes.
     Damaged(String, u64),
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable(String),
 }
 
-/// What a gateway said of a push that another run sent for it.
+/// The gateway's verdict on a push that another run has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PushVerdict {
-    /// It took the run's own metrics, and not all of the command's.
+    /// The gateway took the run's own metrics, and not all of the command's.
     Partly {
         /// The status of its answer, where it has one.
         status: Option<u16>,
         /// What was refused, and why.
         why: String,
     },
-    /// It took nothing.
+    /// The gateway took nothing.
     Refused {
         /// The status of its answer, where it has one.
         status: Option<u16>,

@@ -11,9 +11,9 @@ use crate::delivery::state_dir::lock::{Lock, LockPatience};
 use crate::delivery::state_dir::process::boot_id;
 use crate::delivery::timing::LOCK_WAIT;
 
-/// No more waits in one directory, in bytes.
+/// The most bytes of pushes in one state directory.
 pub(crate) const ROOM_BYTES: u64 = 64 << 20;
-/// What is said of that.
+/// The message when the directory is full.
 pub(crate) const FULL: &str = "no more than 64 MiB wait there";
 
 /// Why a file has no room.

@@ -20,7 +20,7 @@ use crate::sink::address::SinkAddress;
 use crate::sink::push::without_samples;
 use crate::sink::{Method, Push, Sink};
 
-/// What runs of one group keep, and where.
+/// The state directory of a run and what it needs to store its push.
 #[derive(Debug, Clone)]
 pub struct SpoolOptions {
     /// The directory.
@@ -63,22 +63,22 @@ impl RunState {
     }
 }
 
-/// A run that is over.
+/// A run that has ended.
 #[derive(Debug)]
 pub struct FinalRun<'r> {
     /// How it ended.
     pub outcome: Outcome,
-    /// What is asked of the gateway.
+    /// The method of the push.
     pub method: Method,
     /// The command's metrics.
     pub command: &'r OwnedFamilies,
     /// [`Push::carried_over`].
     pub carried_over: Vec<String>,
-    /// Whom its push waits for where it is not taken, a place a sink.
+    /// The destination of each sink; none where its pushes are not spooled.
     pub destinations: Vec<Option<SinkAddress>>,
 }
 
-/// What the state directory has of a run that is over.
+/// What the state directory holds of a run that has ended.
 #[derive(Debug)]
 pub struct RunRecord {
     /// The run's own metrics, with the counts where it was counted.
@@ -87,7 +87,7 @@ pub struct RunRecord {
     pub(crate) uncounted: OwnedFamilies,
     /// Where its push waits, a place a sink.
     stored: Vec<Option<StoredPush>>,
-    /// What has to be said.
+    /// Messages, one line each.
     pub said: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct StoredPush {
 /// What of a push waits, and under which number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Receipt {
-    /// All of it.
+    /// The whole push.
     Complete(u64),
     /// The run's own metrics: there is no room for more.
     OwnOnly(u64),
@@ -204,7 +204,7 @@ impl SpoolOptions {
         RunRecord { own, uncounted, stored, said }
     }
 
-    /// Leaves a run that cannot be counted to who counts next, where it has a mark, and returns what is said of it.
+    /// Leaves a run that cannot be counted to the next run that counts, where it has a mark, and returns the message about it.
     fn leave_to_others(&self, outcome: Outcome, why: &str) -> String {
         match &*self.run.mark.lock().unwrap_or_else(PoisonError::into_inner) {
             MarkState::Left(mark) => {
@@ -257,7 +257,7 @@ struct Store<'s> {
 }
 
 impl<'s> Store<'s> {
-    /// Writes what is known before the run has its number.
+    /// Writes the part of the file that is known before the run has its number.
     fn begin(options: &'s SpoolOptions, group: &GroupDir, run: &FinalRun<'_>, destination: &SinkAddress) -> Self {
         let queue = group.queue_to(destination);
         let (method, key, command) = (run.method, options.key.clone(), run.command.clone());

@@ -1,4 +1,4 @@
-//! How many pushes wait in a state directory, for who only wants to know: nothing is locked, read or changed.
+//! How many pushes wait in a state directory, for `doctor`: nothing is locked, read or changed.
 
 use std::fs;
 use std::path::Path;

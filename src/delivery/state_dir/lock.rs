@@ -37,9 +37,9 @@ impl LockPatience {
 /// Why a lock was not had.
 #[derive(Debug)]
 pub(crate) enum NoLock {
-    /// Somebody held it for too long.
+    /// Another process held the lock for too long.
     Busy(String),
-    /// It cannot be had here.
+    /// The lock file cannot be opened or locked here.
     Failed(String),
 }
 

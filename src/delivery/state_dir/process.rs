@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::child::Stat;
 
-/// One process of all that ever were.
+/// A process, named so that no other process ever has the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
     pid: i32,
@@ -15,7 +15,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// This one.
+    /// This process.
     pub(crate) fn own() -> &'static Self {
         static OWN: OnceLock<Process> = OnceLock::new();
         OWN.get_or_init(|| {
