@@ -1,6 +1,6 @@
-//! Whom a push is for, without anything secret: what the state directory keeps of a sink.
+//! The address of a sink without anything secret, as the state directory keeps it.
 
-/// What is spoken at a destination.
+/// The protocol of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SinkKind {
     /// A Pushgateway, or what speaks like one.
@@ -25,10 +25,10 @@ impl SinkKind {
     }
 }
 
-/// Whom a push is for: never with credentials.
+/// The address of a sink, never with credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SinkAddress {
-    /// What is spoken there.
+    /// The protocol of the sink.
     pub kind: SinkKind,
     /// Its address without user and password.
     pub url: String,

@@ -1,4 +1,4 @@
-//! What came of a delivery.
+//! The result of a delivery.
 
 use crate::http::{Cancel, Deadline, Failure};
 
@@ -8,9 +8,9 @@ pub(crate) const OWN_ALONE: &str = "refused the command's metrics, only the run'
 /// What bounds a delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits<'a> {
-    /// When it has to be over.
+    /// When the delivery has to be over.
     pub deadline: Deadline,
-    /// How it is cut short.
+    /// The handle that shortens or stops the delivery.
     pub cancel: &'a Cancel,
 }
 
@@ -27,7 +27,7 @@ pub struct Delivered {
     pub left_out: Vec<String>,
     /// How many samples of the command were taken; none where a sink takes all or nothing.
     pub samples: Option<u64>,
-    /// What is worth saying although it worked.
+    /// Messages for `-v` although the delivery worked.
     pub details: Vec<String>,
 }
 
@@ -54,13 +54,13 @@ impl Delivered {
     }
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Debug)]
 pub(crate) struct DeliveryResult {
     pub(crate) result: Result<Delivered, Failure>,
     /// A try was given up unanswered: it may be applied later.
     pub(crate) unanswered: bool,
-    /// What has to be said besides, one line each.
+    /// Warnings, one line each.
     pub(crate) said: Vec<String>,
 }
 

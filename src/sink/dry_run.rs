@@ -1,4 +1,4 @@
-//! What would be sent, for `--dry-run`: the request with its secrets redacted, and a curl command that a person can replay.
+//! `--dry-run`: the request that would be sent, with its secrets redacted, and a curl command that a person can replay.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -69,7 +69,7 @@ pub fn curl_command(gateway: &Endpoint, push: &Push) -> String {
 struct Replay {
     method: Method,
     url: String,
-    /// What the body is, as headers.
+    /// The headers that describe the body.
     kind: &'static [(&'static str, &'static str)],
 }
 

@@ -1,4 +1,4 @@
-//! A gateway's `/metrics` page, read to learn which types its groups hold: for who wants to know it before a push is made.
+//! A gateway's `/metrics` page, read to learn which types its groups hold: for `check`, which pushes nothing.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -16,7 +16,7 @@ const PAGE_MAX: usize = 256 << 20;
 /// A metric that every Pushgateway has on its page, however empty it is.
 const BUILD: &[u8] = b"pushgateway_build_info";
 
-/// What a gateway holds, and with which types.
+/// The groups and types on a gateway's `/metrics` page.
 #[derive(Debug)]
 pub struct HeldPage<'g> {
     gateway: &'g Endpoint,

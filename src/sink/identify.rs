@@ -23,14 +23,14 @@ const VICTORIA_METRICS_IMPORT: &str = "/api/v1/import/prometheus";
 /// More is not read of any answer, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024;
 
-/// What a server said of itself.
+/// The identity of a server by its own answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// What it is.
+    /// The kind of server.
     pub kind: ServerKind,
-    /// Its version, where it tells one.
+    /// The server's version, where it gives one.
     pub version: Option<String>,
-    /// Its time of day, where it tells one.
+    /// The server's time of day, where it gives one.
     pub now: Option<SystemTime>,
 }
 

@@ -1,4 +1,4 @@
-//! Who gets a push and what the answer means: a Pushgateway, a remote-write receiver or a file, each in its own file.
+//! The sinks that get pushes, and what their answers mean: a Pushgateway, a remote-write receiver or a file, each in its own file.
 //! Nothing here knows when a push is made or what waits.
 
 pub(crate) mod address;
@@ -34,7 +34,7 @@ use crate::console::Console;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint, Failure, Fault};
 
-/// Somebody who gets reports.
+/// A sink of reports.
 #[derive(Debug, Clone)]
 pub enum Sink {
     /// A Pushgateway, or what speaks like one.
@@ -62,7 +62,7 @@ impl Sink {
         }
     }
 
-    /// Whom a push to this sink waits for in the state directory; `None` for what needs no waiting.
+    /// The address under which the state directory keeps pushes for this sink; `None` for a sink whose pushes are not kept.
     pub(crate) fn address(&self) -> Option<SinkAddress> {
         let (kind, url) = match self {
             Self::Pushgateway(gateway) => (SinkKind::Pushgateway, gateway.url.identity()),
@@ -72,13 +72,13 @@ impl Sink {
         Some(SinkAddress { kind, url })
     }
 
-    /// Whether it is reached through the network.
+    /// Whether the sink is reached through the network.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         !matches!(self, Self::File(_))
     }
 
-    /// Whether it is standard error.
+    /// Whether the sink is standard error.
     #[must_use]
     pub fn is_stderr(&self) -> bool {
         matches!(self, Self::File(FileSink::Stderr))
@@ -93,7 +93,7 @@ impl Sink {
         }
     }
 
-    /// Says what would be sent, and sends nothing.
+    /// Prints the request and sends nothing.
     pub(crate) fn dry_run(&self, push: &Push, console: Console) {
         match self {
             Self::Pushgateway(gateway) => print_request(gateway, push, console),

@@ -3,7 +3,7 @@
 use crate::exposition::{Family, OwnedFamilies};
 use crate::grouping::GroupingKey;
 
-/// What the gateway is asked to do with a group.
+/// The method of a push: what the gateway does with the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// POST: replace the metric families that are sent, keep the others (Pushgateway README, "POST method").
@@ -15,7 +15,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As it stands in the request line.
+    /// The method's name in a request line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Method {
 /// It carries families; each sink encodes them in its own format. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// What is asked.
+    /// The method of the request.
     pub method: Method,
     /// Which group is changed.
     pub key: GroupingKey,
@@ -111,7 +111,7 @@ fn recounted<'a>(family: &Family<'a>, samples: u64, more_errors: u64) -> Family<
     with(errors.unwrap_or_default().saturating_add(more_errors))
 }
 
-/// What a push is in the life of a run; later ones are more important.
+/// The stage of a run that a push reports; later ones are more important.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PushKind {
     /// The heartbeat of a running command. It waits for its kind, and a newer push takes its place.

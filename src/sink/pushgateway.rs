@@ -10,7 +10,7 @@ use crate::sink::explain::{context, table};
 use crate::sink::push::{Method, Push};
 use crate::sink::transfer::{Receiver, ReceiverRemedy, RequestHead, transfer};
 
-/// What reading is called in a message.
+/// The verb of messages about reading.
 pub(crate) const READING: &str = "read from";
 
 /// A Pushgateway as a receiver of pushes.
@@ -51,7 +51,7 @@ impl Receiver for Pushgateway<'_> {
 ///
 /// # Errors
 ///
-/// Why the gateway has not taken it, with what to do about it.
+/// Why the gateway has not taken the push, with the remedy.
 pub fn deliver(gateway: &Endpoint, push: &Push, deadline: Deadline, cancel: &Cancel) -> Result<Delivered, Failure> {
     transfer(&Pushgateway(gateway), push, Limits { deadline, cancel }).result
 }

@@ -25,7 +25,7 @@ const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 /// A receiver of remote write.
 #[derive(Debug, Clone)]
 pub struct RemoteWrite {
-    /// How it is reached; its URL is the whole address.
+    /// The receiver's endpoint; its URL is the whole address.
     pub endpoint: Endpoint,
 }
 
@@ -121,7 +121,7 @@ fn write_varint(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// What a fault means that means another thing here than at a gateway.
+/// The remedies for faults that mean something else at a receiver than at a gateway.
 fn remedy(fault: &Fault) -> ReceiverRemedy {
     match fault {
         // Prometheus, web/api/v1/api.go.

@@ -31,7 +31,7 @@ pub(crate) struct RequestHead {
     pub(crate) method: &'static str,
     /// Path and query.
     pub(crate) target: String,
-    /// What the body is, as headers.
+    /// The headers that describe the body.
     pub(crate) kind: &'static [(&'static str, &'static str)],
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum ReceiverRemedy {
 /// A server that takes pushes.
 pub(crate) trait Receiver {
     fn endpoint(&self) -> &Endpoint;
-    /// What is done there, for messages: `push to`.
+    /// The verb of messages: `push to`.
     fn intent(&self, method: Method) -> &'static str;
     fn head(&self, push: &Push) -> RequestHead;
     /// The body of a request; none for a method without one.

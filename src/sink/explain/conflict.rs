@@ -163,7 +163,7 @@ pub(crate) fn broken_gateway(text: &str, _: &RefusalContext<'_>) -> String {
     format!("somebody's group {group} breaks the gateway for everybody: delete it there")
 }
 
-/// What deletes a group. Its labels come from the gateway and may hold anything: as a path they are plain.
+/// The command that deletes a group. Its labels come from the gateway and may hold anything: as a path they are plain.
 fn delete_command(context: &RefusalContext<'_>, labels: &[(String, String)]) -> String {
     delete_at(context.url(), labels)
 }

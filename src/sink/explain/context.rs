@@ -1,4 +1,4 @@
-//! What a remedy may have to name: the endpoint, the push, and what the gateway holds.
+//! The facts that a remedy may name: the endpoint, the push, and what the gateway holds.
 
 use super::held::Held;
 use crate::grouping::GroupingKey;
@@ -9,7 +9,7 @@ use crate::http::proxy::Proxy;
 use crate::http::url::BaseUrl;
 use crate::sink::push::Push;
 
-/// What a remedy may have to name.
+/// The facts that a remedy may name.
 #[derive(Debug)]
 pub(crate) struct RefusalContext<'a> {
     pub(super) gateway: &'a Endpoint,

@@ -53,7 +53,7 @@ pub(super) fn print_labels(labels: &[(String, String)]) -> String {
     text
 }
 
-/// What a gateway holds, as far as its answer makes it interesting.
+/// The groups of a gateway that an answer of it is about.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// The grouping labels of every group.

@@ -15,7 +15,7 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) enum JsonError {
     /// The bytes stopped coming.
     Read(std::io::Error),
-    /// They are not what was expected.
+    /// The JSON has another structure than was expected.
     Unexpected(&'static str),
 }
 
@@ -59,7 +59,7 @@ impl<'r> Json<'r> {
         Self { input, chunk: Vec::with_capacity(CHUNK), at: 0, depth: 0 }
     }
 
-    /// What the value is that comes next.
+    /// The type of the next value.
     pub(crate) fn next(&mut self) -> Result<Next, JsonError> {
         match self.glance()? {
             b'{' => Ok(Next::Object),

@@ -23,7 +23,7 @@ const REFUSED: &str = "push_failure_time_seconds";
 /// Whose time of day an inventory has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// That of the answer's `Date`: the gateway's, or of the proxy in front of it.
+    /// The clock of the answer's `Date`: of the gateway, or of the proxy in front of it.
     Endpoint,
     /// Our own, because the answer had none.
     Own,
@@ -42,7 +42,7 @@ pub struct Inventory {
     pub apart: Duration,
     /// How long the reading took.
     pub took: Duration,
-    /// When it ended.
+    /// When the answer ended.
     pub read_at: Instant,
 }
 
@@ -58,7 +58,7 @@ impl Inventory {
 /// One group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// Its key, exactly as the gateway has it.
+    /// The group's key, exactly as the gateway has it.
     pub key: GroupingKey,
     /// When a push was last accepted.
     pub pushed: PushTime,
@@ -73,7 +73,7 @@ pub struct Group {
 pub enum PushTime {
     /// The gateway does not say.
     Unknown,
-    /// It says 0.
+    /// The gateway says 0.
     Never,
     /// Then.
     At(SystemTime),
@@ -84,7 +84,7 @@ pub enum PushTime {
 pub struct Series {
     /// The family's name.
     pub family: String,
-    /// Its labels beside those of the grouping key.
+    /// The series' labels beside those of the grouping key.
     pub labels: Vec<(String, String)>,
     /// Its value.
     pub value: f64,
@@ -171,7 +171,7 @@ fn read(body: &mut dyn std::io::Read, families: &[String]) -> Result<Vec<Group>,
 
 type GroupLabels = Vec<(String, String)>;
 
-/// What is known of a group while it is read.
+/// A group while its JSON is read.
 #[derive(Debug, Default)]
 struct Draft {
     labels: Option<GroupLabels>,
