@@ -1,4 +1,4 @@
-//! Who we are to the gateway and how its certificate is judged. Files are read here, at delivery, within its deadline: a token
+//! Credentials for the gateway, and how its certificate is judged. Files are read here, at delivery, within its deadline: a token
 //! may come through a pipe, and a pipe may never end.
 
 use std::fmt;
@@ -24,24 +24,24 @@ const SECRET_MAX: usize = 64 * 1024;
 /// The most that is read of a file with certificates; the largest CA bundles have a few hundred KiB.
 const PEM_MAX: usize = 16 * 1024 * 1024;
 
-/// Who we are to the gateway.
+/// The credentials for a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nobody, or whom the URL names.
+    /// None, or the user info of the URL.
     #[default]
     None,
     /// HTTP basic authentication (RFC 7617).
     Basic {
         /// The user's name.
         user: String,
-        /// The password, or where it stands.
+        /// The password, or its file.
         password: Password,
     },
     /// A file with a bearer token (RFC 6750).
     Token(PathBuf),
 }
 
-/// A password, or where it stands.
+/// A password, or its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Password {
     /// This one; empty where none was given.
@@ -97,7 +97,7 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
-/// What a push itself decides; another value would break it.
+/// Headers that a push itself sets; another value would break it.
 const OWN_HEADERS: [&str; 5] = ["content-length", "transfer-encoding", "content-encoding", "connection", "expect"];
 
 impl FromStr for Header {

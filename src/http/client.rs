@@ -24,7 +24,7 @@ const HOPS: u32 = 3;
 /// A fault and what to do about it.
 pub(crate) type Explained = (Fault, Option<String>);
 
-/// Who makes requests to one server.
+/// Makes requests to one server: tries, pauses and redirects.
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
     pub(crate) endpoint: &'a Endpoint,
@@ -37,13 +37,13 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// `intent` is what is done, for messages: `push to`.
+    /// `intent` is the verb of messages: `push to`.
     pub(crate) fn new(endpoint: &'a Endpoint, intent: &'static str, deadline: Deadline, cancel: &Cancel) -> Self {
         let timer = Arc::new(Timer::new(deadline, cancel.clone()));
         Self { endpoint, timer, intent, tries: 0, unanswered: false }
     }
 
-    /// Turns what went wrong into a failure; a panic too.
+    /// Turns a fault or a panic into a failure.
     pub(crate) fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Explained>) -> Result<T, Failure> {
         // The closure leaves nothing behind that anybody uses after a panic but the count of tries.
         let done = catch_unwind(AssertUnwindSafe(|| work(self)));
@@ -93,7 +93,7 @@ impl<'a> Client<'a> {
         Err(earlier.unwrap_or(Fault::Timeout(Phase::Setup)))
     }
 
-    /// Tells what came of one try, and how much of the budget is left.
+    /// Reports the result of one try, and how much of the budget is left.
     fn tell(&self, request: &Request<'_>, done: &Result<Answer, Fault>) {
         self.endpoint.console.debug(|| {
             let came = match done {

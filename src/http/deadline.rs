@@ -76,7 +76,7 @@ impl Deadline {
         self.moment.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it has passed.
+    /// Whether the deadline has passed.
     #[must_use]
     pub fn passed(self) -> bool {
         self.left().is_zero()

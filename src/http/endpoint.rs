@@ -12,9 +12,9 @@ use crate::http::url::BaseUrl;
 /// after the command ran: a missing one fails the push, never the command.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// Where it lives; `--url`.
+    /// The base URL; `--url`.
     pub url: BaseUrl,
-    /// Who we are to it; they come before user info in the URL.
+    /// The credentials; they come before user info in the URL.
     pub credentials: Credentials,
     /// `--header`s, which come before pushwrap's own of the same name.
     pub headers: Vec<Header>,

@@ -72,7 +72,7 @@ pub enum Fault {
         status: u16,
         /// All that the server said, harmless to print; a message quotes its beginning and its end.
         text: String,
-        /// How long it asked to be left alone.
+        /// The pause that the server asked for.
         retry_after: Option<Duration>,
     },
     /// A redirect that is not followed.
@@ -87,7 +87,7 @@ pub enum Fault {
         /// The proxy's status code.
         status: u16,
     },
-    /// It was refused with a newer push that had taken it over, and a newer one was taken.
+    /// A merged push was refused, and the newest push alone was taken.
     Superseded,
     /// The caller stopped the delivery.
     Stopped,
@@ -106,9 +106,9 @@ pub enum TlsFault {
     WrongName(String),
     /// Its certificate is not valid at this time.
     Expired,
-    /// It wants a client certificate.
+    /// The server wants a client certificate.
     WantsCertificate,
-    /// It does not accept our client certificate.
+    /// The server does not accept our client certificate.
     RefusedCertificate,
     /// Its certificate has no right to be a server's (RFC 5280, section 4.2.1.12).
     WrongPurpose,
@@ -116,9 +116,9 @@ pub enum TlsFault {
     OldCertificate,
     /// Its certificate or one of its issuers has a key or a signature that the TLS library does not know, such as P-521 or SHA-1.
     UnsupportedKey,
-    /// It shares no cipher suite, key exchange or signature with us: only those with forward secrecy (ECDHE) are offered.
+    /// The server shares no cipher suite, key exchange or signature with us: only those with forward secrecy (ECDHE) are offered.
     NoCommonCipher,
-    /// It speaks no TLS newer than 1.1.
+    /// The server speaks no TLS newer than 1.1.
     OldVersion,
     /// Anything else, in rustls's wording.
     Other(String),
@@ -200,7 +200,7 @@ impl Failure {
         &self.gateway
     }
 
-    /// What to do about it.
+    /// The remedy.
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()

@@ -34,14 +34,14 @@ pub(crate) const TEXT_MAX: usize = 1 << 20;
 /// The request line and our headers beside the user's and the target.
 const HEAD_ROOM: usize = 64 * 1024;
 
-/// What is asked.
+/// One request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
     /// Path and query, sent byte for byte.
     pub(crate) target: &'a str,
     pub(crate) body: Option<&'a [u8]>,
-    /// What the body is, as headers; not sent without one.
+    /// The headers that describe the body; not sent without one.
     pub(crate) kind: &'static [(&'static str, &'static str)],
     /// What is wanted of a successful answer's body.
     pub(crate) wanted: Wanted<'a>,
@@ -59,7 +59,7 @@ pub(crate) enum Wanted<'a> {
 }
 
 /// Reads a body as it comes in, together with the server's own time of day. It is called again when a try broke off, and its
-/// errors are those of the body: what it thinks of the contents it keeps to itself.
+/// errors are those of the body; it keeps its own errors about the contents.
 pub(crate) type Take<'t> = dyn Fn(&mut dyn Read, Option<SystemTime>) -> std::io::Result<()> + 't;
 
 impl std::fmt::Debug for Wanted<'_> {
@@ -72,7 +72,7 @@ impl std::fmt::Debug for Wanted<'_> {
     }
 }
 
-/// What came back.
+/// The answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -89,7 +89,7 @@ impl Answer {
     }
 }
 
-/// What all tries of a delivery share, read once.
+/// The files and settings that all tries of a delivery share, read once.
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
     gateway: &'a Endpoint,
@@ -320,7 +320,7 @@ fn broken(error: &std::io::Error, phase: Phase) -> Fault {
     Fault::Reset(phase)
 }
 
-/// What an error of ureq's means, given what came back before it.
+/// The fault behind an error of ureq's, given the bytes that came back before it.
 fn fault_of(error: &ureq::Error, trace: &Trace) -> Fault {
     let phase = if trace.sent { Phase::Answer } else { Phase::Send };
     if let ureq::Error::Io(error) = error

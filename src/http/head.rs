@@ -5,11 +5,11 @@
 pub(crate) const HEAD_MAX: usize = 300 * 1024;
 /// The longest value that is passed on, in bytes.
 const VALUE_MAX: usize = 4096;
-/// What is passed on: how long the body is, and what is asked of it.
+/// The headers that are passed on: the length of the body, and what the server asks for.
 const WANTED: [&str; 7] =
     ["content-length", "transfer-encoding", "content-type", "connection", "location", "retry-after", "date"];
 
-/// What has come in of an answer's head.
+/// The part of an answer's head that has come in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ResponseHead {
     /// More has to come.

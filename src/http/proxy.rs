@@ -36,7 +36,7 @@ struct ProxySetting {
 pub(crate) struct Proxy {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// Who we are to it.
+    /// The credentials for the proxy.
     user: Option<String>,
     pub(crate) authorization: Option<Secret>,
 }

@@ -129,11 +129,11 @@ pub(crate) enum Channel {
     Tls(Box<ClientConnection>, Socket),
 }
 
-/// What became of bytes that were to be sent.
+/// The result of sending bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     All,
-    /// The peer answered, or hung up, before it took them all.
+    /// The peer answered, or hung up, before it took all bytes.
     Answered,
 }
 
@@ -203,10 +203,10 @@ fn receive_tls(tls: &mut ClientConnection, socket: &mut Socket, buffer: &mut [u8
     }
 }
 
-/// What happened on a connection, for the one who has to explain it afterwards.
+/// What happened on a connection, for the error message.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
-    /// The beginning of what came back.
+    /// The first bytes that came back.
     pub(crate) received: Vec<u8>,
     /// Whether the peer stopped taking the request before its end.
     pub(crate) cut: bool,

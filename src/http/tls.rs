@@ -255,7 +255,7 @@ fn serves_as_server(certificate: &[u8]) -> bool {
     !holds(&EXTENDED_KEY_USAGE) || holds(&SERVER_AUTH) || holds(&ANY_USAGE)
 }
 
-/// What rustls says, as a fault.
+/// The fault for an error of rustls.
 pub(crate) fn fault(error: &rustls::Error) -> TlsFault {
     use AlertDescription as Alert;
     match error {
