@@ -1,4 +1,4 @@
-//! How a gateway is reached and who we are to it: credentials, headers, TLS, proxy. Files are named here and read at delivery:
+//! How a gateway is reached: credentials, headers, TLS, proxy. Files are named here and read at delivery:
 //! one that is missing fails the push, never the command.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Connection {
     console: Console,
     /// The budget of each push, or of each request.
     pub(super) push_timeout: Duration,
-    /// Whether somebody gave it: a gateway that cannot be reached is then tried again for all of it.
+    /// Whether the time was given: a gateway that cannot be reached is then tried again for all of it.
     pub(super) push_timeout_given: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who gets the report: gateways, a file, a receiver of remote write; and where pushes wait that failed.
+//! The sinks of the report: gateways, a file, a receiver of remote write; and where pushes wait that failed.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::delivery::SpoolPath;
 use crate::http::{BaseUrl, Endpoint, UrlError};
 use crate::sink::{FileSink, RemoteWrite, Sink};
 
-/// Who gets the metrics.
+/// The gateways that get the metrics.
 #[derive(Debug)]
 pub enum Destination {
-    /// Nobody was named: they are printed on standard error.
+    /// No sink was named: the metrics are printed on standard error.
     Unnamed,
-    /// `--url none`: nobody, and nothing is said.
+    /// `--url none`: no gateway, and no message.
     Nowhere,
     /// Pushgateways, at least one.
     Gateways(Vec<Endpoint>),

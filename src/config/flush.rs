@@ -14,18 +14,18 @@ use crate::delivery::{SpoolPath, SpooledPush};
 use crate::http::{BaseUrl, Endpoint};
 use crate::sink::{RemoteWrite, Sink, SinkKind};
 
-/// What `pushwrap flush` needs to know.
+/// The settings of `pushwrap flush`.
 #[derive(Debug)]
 pub struct FlushConfig {
     /// Where the pushes wait.
     pub state_dir: SpoolPath,
     /// The budget of each push.
     pub push_timeout: Duration,
-    /// Whether it is only said what waits.
+    /// Whether the pushes are only listed.
     pub dry_run: bool,
-    /// What is said once although nothing is wrong.
+    /// Warnings that fail nothing.
     pub warnings: Vec<String>,
-    /// How much is said on standard error.
+    /// The volume of messages on standard error.
     pub volume: Volume,
     connection: Connection,
     destination: Destination,
@@ -39,7 +39,7 @@ impl FlushConfig {
         matches!(self.destination, Destination::Nowhere) && self.remote_write.is_none()
     }
 
-    /// Who gets a push that waits: whoever was named by that address. Where nobody was named the address itself is asked, with
+    /// The endpoint for a stored push: the one that was named with its address. Where nobody was named the address itself is asked, with
     /// the credentials given; where others were named, nobody, because the credentials are theirs.
     #[must_use]
     pub fn sink(&self, waiting: &SpooledPush) -> Option<Sink> {

@@ -6,7 +6,7 @@ use super::source::{Origin, Resolver, are_given, is_given};
 use super::usage_error::UsageError;
 use crate::grouping::{GroupingKey, Label, LabelName};
 
-/// What the grouping key falls back on where options are silent.
+/// The defaults of the grouping key.
 pub(super) struct Fallbacks {
     pub(super) host: HostInfo,
     /// The job where `--job` is not given; none where it must be.
@@ -66,7 +66,7 @@ pub(super) fn resolve(
     }
 }
 
-/// What is said where the namespace drops out of the key. `-l namespace=` says that it may.
+/// The warning that the namespace drops out of the key. `-l namespace=` says that it may.
 const NAMESPACE_UNKNOWN: &str = "\
 the grouping key has no namespace, because no service account is mounted that tells it; this puts it there:
   env: [{name: NS, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}, {name: PUSHWRAP_LABEL, value: namespace=$(NS)}]

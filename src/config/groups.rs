@@ -26,9 +26,9 @@ pub struct GatewayTargets {
     pub gateways: Vec<Endpoint>,
     /// The budget of each reading and of each DELETE.
     pub push_timeout: Duration,
-    /// What is said once although nothing is wrong.
+    /// Warnings that fail nothing.
     pub warnings: Vec<String>,
-    /// How much is said on standard error.
+    /// The volume of messages on standard error.
     pub volume: Volume,
 }
 
@@ -42,7 +42,7 @@ pub struct GroupFilter {
 }
 
 impl GroupFilter {
-    /// What it asks for, for a message; none where all groups are meant.
+    /// The filter in a message; none where all groups are meant.
     #[must_use]
     pub fn to_string_if_any(&self) -> Option<String> {
         let job = self.job.as_ref().map(|job| format!("job={job:?}"));
@@ -59,7 +59,7 @@ impl GroupFilter {
     }
 }
 
-/// What `pushwrap groups` needs to know.
+/// The settings of `pushwrap groups`.
 #[derive(Debug)]
 pub struct GroupsConfig {
     /// The gateways.
@@ -72,20 +72,20 @@ pub struct GroupsConfig {
     pub json: bool,
 }
 
-/// What `pushwrap prune` needs to know.
+/// The settings of `pushwrap prune`.
 #[derive(Debug)]
 pub struct PruneConfig {
     /// The gateways.
     pub targets: GatewayTargets,
     /// Which groups may go.
     pub filter: GroupFilter,
-    /// How long nobody has pushed to them.
+    /// The least time since the last push to a group.
     pub older_than: Duration,
     /// Whether nothing is deleted.
     pub dry_run: bool,
 }
 
-/// What `pushwrap delete` needs to know.
+/// The settings of `pushwrap delete`.
 #[derive(Debug)]
 pub struct DeleteConfig {
     /// The gateways.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::files::{Links, open_regular};
 
-/// What the key depends on.
+/// The facts about the host that the grouping key depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostInfo {
     /// The host name, when it is text.

@@ -12,14 +12,14 @@ use crate::exposition::{Buckets, Change, Increment, MetricName, Observation, Ste
 use crate::grouping::Label;
 use crate::report;
 
-/// What `pushwrap metric` needs to know.
+/// The settings of `pushwrap metric`.
 #[derive(Debug)]
 pub struct MetricConfig {
     /// The metrics file, if one is named.
     pub textfile: Option<PathBuf>,
-    /// What is to be done.
+    /// The verb and its operands.
     pub task: Task,
-    /// How much is said on standard error.
+    /// The volume of messages on standard error.
     pub volume: Volume,
 }
 
@@ -46,7 +46,7 @@ pub struct Timing {
     instrument: Instrument,
 }
 
-/// What takes an observation.
+/// The metric that takes an observation.
 #[derive(Debug, Clone)]
 enum Instrument {
     Gauge,

@@ -21,17 +21,17 @@ const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_mins(1);
 pub struct Reporting {
     /// The group at the gateway. None where the configuration is wrong: then nothing can be pushed.
     pub key: Option<GroupingKey>,
-    /// Who gets the metrics.
+    /// The gateways that get the metrics.
     pub destination: Destination,
     /// The sinks besides gateways: `--remote-write` and `--output`.
     pub other_sinks: Vec<Sink>,
     /// `--state-dir`: where pushes that failed wait and runs are counted.
     pub state_dir: SpoolPath,
-    /// What is wrong in the environment or the env file: said, and then nothing is pushed.
+    /// Errors in the environment or the env file: they are reported, and nothing is pushed.
     pub errors: Vec<String>,
-    /// What is said once although nothing is wrong.
+    /// Warnings that fail nothing.
     pub warnings: Vec<String>,
-    /// What the final push of a successful run is.
+    /// The method of the final push of a successful run.
     pub on_success: Method,
     /// The budget of one push, everything included.
     pub push_timeout: Duration,
@@ -46,7 +46,7 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// Whether somebody besides gateways gets the report.
+    /// Whether a sink besides gateways gets the report.
     #[must_use]
     pub fn has_other_sink(&self) -> bool {
         !self.other_sinks.is_empty()
@@ -76,7 +76,7 @@ impl Reporting {
         Self { errors, warnings, ..self }
     }
 
-    /// Whether nobody at all was named: then the metrics are printed.
+    /// Whether no sink was named: then the metrics are printed.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         matches!(self.destination, Destination::Unnamed) && !self.has_other_sink()
@@ -90,7 +90,7 @@ pub(super) struct ReportInputs<'o> {
     pub(super) connection: &'o cli::ConnectionOptions,
     pub(super) messages: &'o cli::MessageOptions,
     pub(super) volume: Volume,
-    /// What only the run form has.
+    /// The settings that only the run form has.
     pub(super) run: Option<(&'o cli::ReportOptions, &'o cli::SinkOptions)>,
 }
 

@@ -27,7 +27,7 @@ pub struct Config {
     pub program: Vec<OsString>,
     /// Variables that the command must not see, because they hold secrets.
     pub secret_variables: Vec<OsString>,
-    /// What ends the command, if anything.
+    /// The time limits of the command.
     pub timeout: Option<Timeout>,
     /// Which exit codes mean success, and which neither success nor failure.
     pub codes: Codes,
@@ -41,7 +41,7 @@ pub struct Config {
     pub reporting: Reporting,
     /// How the run is summed up on standard error afterwards, if at all.
     pub summary: Option<SummaryFormat>,
-    /// How much is said on standard error.
+    /// The volume of messages on standard error.
     pub volume: Volume,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct EnvFile {
     /// What is wrong with lines of the file, the first ones, and how many there are.
     mistakes: Vec<String>,
     wrong_lines: usize,
-    /// Who else can write it.
+    /// The other users who can write the file.
     exposure: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl EnvFile {
         }
     }
 
-    /// What is to be said of the file: who else can write it, and the lines that are no settings, without their text: it may be
+    /// Warnings about the file: the other users who can write it, and the lines that are no settings, without their text: it may be
     /// half of a password.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let rest = self.wrong_lines.saturating_sub(MISTAKES);
@@ -112,7 +112,7 @@ impl EnvFile {
 /// their own for this, where the umask is 002.
 ///
 /// # Errors
-/// Everybody can: then it may send our credentials anywhere.
+/// Everybody can write the file: then it may send our credentials anywhere.
 fn exposure(metadata: &fs::Metadata, user: u32) -> io::Result<Option<String>> {
     let mode = metadata.mode();
     if mode & 0o002 != 0 {

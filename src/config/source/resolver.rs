@@ -34,7 +34,7 @@ pub(in crate::config) struct Resolver {
     layers: Layers,
     errors: Vec<String>,
     warnings: Vec<String>,
-    /// What was asked for and given, in the order of the questions.
+    /// The settings that were asked for and given, in that order.
     given: RefCell<Vec<GivenSetting>>,
     /// What relative paths are resolved against; none where they stay as they are.
     directory: Option<PathBuf>,
@@ -51,11 +51,11 @@ pub struct GivenSetting {
     pub source: String,
 }
 
-/// What went wrong below the command line.
+/// Errors and warnings about settings below the command line.
 pub(in crate::config) struct Complaints {
-    /// What fails the push.
+    /// Errors that fail the push.
     pub(in crate::config) errors: Vec<String>,
-    /// What is said once although nothing is wrong.
+    /// Warnings that fail nothing.
     pub(in crate::config) warnings: Vec<String>,
 }
 
@@ -279,7 +279,7 @@ impl Resolver {
         self.warnings.extend(self.errors.drain(since..).map(|error| format!("{error}; {consequence}")));
     }
 
-    /// Said once although nothing is wrong with the push.
+    /// Adds a warning that fails nothing.
     pub(in crate::config) fn warn(&mut self, message: String) {
         self.warnings.push(message);
     }
@@ -300,12 +300,12 @@ impl Resolver {
         secret_variables(&self.environment)
     }
 
-    /// What went wrong on the way, for who has a command to protect.
+    /// The errors and warnings, for a run: its command starts in any case.
     pub(in crate::config) fn finish(self) -> Complaints {
         Complaints { errors: self.errors, warnings: self.warnings }
     }
 
-    /// The warnings, for who has no command to protect: then a wrong variable is bad usage too.
+    /// The warnings, for a subcommand: a wrong variable is bad usage there.
     pub(in crate::config) fn warnings(self) -> Result<Vec<String>, UsageError> {
         if self.errors.is_empty() { Ok(self.warnings) } else { Err(UsageError(self.errors.join("\n"))) }
     }

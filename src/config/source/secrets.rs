@@ -7,10 +7,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::origin::{items, variable};
 use crate::text::{cut_end, redact_url};
 
-/// What of an option's value may be secret.
+/// The part of an option's value that may be secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Secrecy {
-    /// All of it.
+    /// The whole value.
     Value,
     /// The user and the query of an address.
     Address,
