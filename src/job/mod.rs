@@ -116,7 +116,7 @@ fn temporary_directory() -> Option<OsString> {
     std::path::absolute(&named).map_or(Some(named), |path| Some(path.into()))
 }
 
-/// What tells the command where its metrics file is. Absolute: the command may go to another directory first.
+/// The variable with the path of the command's metrics file. Absolute: the command may go to another directory first.
 fn variable(textfile: &Textfile) -> Option<(OsString, OsString)> {
     let path = textfile.path()?;
     let here = if path.is_absolute() { None } else { std::env::current_dir().ok() };

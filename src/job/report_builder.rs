@@ -20,12 +20,12 @@ const HEARTBEAT_PART: u64 = 4;
 const HEARTBEAT_MEMORY: u64 = 2 << 20;
 /// What stays free of a limited control group's memory for everything but the metrics files: connections and TLS, in bytes.
 const MEMORY_RESERVE: u64 = 4 << 20;
-/// What a report depends on besides the stage of the run.
+/// The state of the run that a report describes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunSnapshot {
     /// Wall clock when the command was started.
     pub(super) started: SystemTime,
-    /// What is seen of the process tree as a whole.
+    /// Measurements of the whole process tree.
     pub(super) tree: TreeUsage,
     /// Whether the last line of a metrics file may be half a line.
     pub(super) writer: WriterState,
@@ -39,7 +39,7 @@ impl RunSnapshot {
     }
 }
 
-/// What every report of a run is made of.
+/// Builds every report of a run.
 pub(super) struct ReportBuilder {
     pub(super) identity: RunIdentity,
     pub(super) reserved: Vec<String>,
@@ -158,7 +158,7 @@ impl ReportBuilder {
         Some(spool.record(&run, |counts| self.own(stage, snapshot, (facts, counts))))
     }
 
-    /// Whether somebody holds the run that was started then.
+    /// Whether a process holds the lock of the run with that start time.
     pub(super) fn is_held(&self, started: SystemTime, sinks: &[Sink]) -> bool {
         let Some(key) = &self.key else { return false };
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -215,14 +215,14 @@ impl Parsed {
     }
 }
 
-/// What was found in the command's metrics.
+/// The findings in the command's metrics.
 #[derive(Default)]
 pub(super) struct TextfileFindings {
     pub(super) samples: u64,
     pub(super) errors: u64,
     pub(super) findings: Vec<Diagnostic>,
-    /// What went wrong in the state directory.
+    /// Errors of the state directory.
     pub(super) state_errors: Vec<String>,
-    /// What to say of files that this run did not write.
+    /// The warning about metrics files that this run did not write.
     pub(super) stale_warning: Option<String>,
 }

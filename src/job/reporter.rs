@@ -1,4 +1,4 @@
-//! The reports of one run: composed from what is known and from what the command wrote, and handed to whoever wants them.
+//! The reports of one run: composed from what is known and from what the command wrote, and handed to the sinks.
 //! Composing happens on the dispatcher's thread too, because a metrics file can be large and its disk slow.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -24,7 +24,7 @@ use super::summary::{PushAccount, PushOutcome};
 /// How long is waited for metrics files where they are needed for a summary alone.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Who reports a run.
+/// Reports one run to its sinks.
 pub(super) struct Reporter {
     builder: Arc<ReportBuilder>,
     dispatcher: Option<Dispatcher>,
@@ -147,7 +147,7 @@ impl Reporter {
         self.builder.parse(snapshot, contents)
     }
 
-    /// What a summary tells of the command's metrics, where nobody gets them. Without a summary they are not read.
+    /// What a summary tells of the command's metrics, where no sink gets them. Without a summary the files are not read.
     fn findings(&self, stage: &Stage, snapshot: RunSnapshot, summary: Option<SummaryFormat>) -> TextfileFindings {
         if summary.is_none() {
             return TextfileFindings::default();
@@ -363,10 +363,10 @@ impl Reporter {
     }
 }
 
-/// What came of the report of a run that is over.
+/// The result of reporting a run that has ended.
 pub(super) struct Conclusion {
     pub(super) findings: TextfileFindings,
-    /// What became of the final report, for each who gets it.
+    /// The result of the final report, for each sink.
     pub(super) pushes: Vec<PushAccount>,
     /// Whether everything went where it was to go.
     pub(super) delivered: bool,

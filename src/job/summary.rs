@@ -25,7 +25,7 @@ pub(super) struct Account<'a> {
     pub(super) pushes: &'a [PushAccount],
 }
 
-/// What became of the final report at one of those who get it.
+/// The result of the final report at one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PushAccount {
     /// An address without credentials, or the path of a file.
@@ -33,13 +33,13 @@ pub(super) struct PushAccount {
     pub(super) outcome: PushOutcome,
     /// From the end of the command to the answer.
     pub(super) took: Duration,
-    /// How many samples of the command it has; none where nobody counted.
+    /// The samples of the command in the report; none where they were not counted.
     pub(super) samples: Option<u64>,
-    /// What it has not taken, and why.
+    /// The metrics that the sink has not taken, and why.
     pub(super) refused: Option<String>,
 }
 
-/// What became of a report.
+/// The result of a report at a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PushOutcome {
     /// Taken, with this status.
@@ -53,7 +53,6 @@ pub(super) enum PushOutcome {
 }
 
 impl Account<'_> {
-    /// Says it.
     pub(super) fn print(&self, form: SummaryFormat) {
         match form {
             SummaryFormat::Text => {
@@ -106,7 +105,7 @@ impl Account<'_> {
         })
     }
 
-    /// What it used. Disk, throttling and kills only where there is something to tell.
+    /// The resource usage. Disk, throttling and kills only where there is something to tell.
     fn usage_lines(&self, usage: ResourceUsage) -> Vec<(&'static str, String)> {
         let throttled = self.tree.cpu_throttled.filter(|throttled| !throttled.is_zero());
         let throttled = throttled.map_or_else(String::new, |time| format!(", throttled for {}", span(time)));
