@@ -20,10 +20,10 @@ use crate::textfile::{self, TextfileContents};
 /// Every push has a job, which replaces a label of that name; this one stands for it.
 const JOB: &str = "check";
 
-/// What the files are judged by.
+/// The gateways that judge the files.
 struct Judge<'a> {
     context: Context<'a>,
-    /// What the gateways hold that could be asked.
+    /// The pages of the gateways that answered.
     pages: Vec<HeldPage<'a>>,
 }
 
@@ -43,7 +43,7 @@ pub fn run(check: &cli::Check, targets: Option<&GatewayTargets>) -> u8 {
     u8::from(!(is_good && is_told))
 }
 
-/// What the gateways hold, and whether each of them has answered.
+/// The pages of the gateways, and whether each of them has answered.
 fn ask(targets: &GatewayTargets) -> (Vec<HeldPage<'_>>, bool) {
     let console = console(targets);
     let read = |gateway| {

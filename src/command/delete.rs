@@ -37,11 +37,11 @@ pub fn run(config: &DeleteConfig) -> u8 {
     status
 }
 
-/// What became of a group that was to be deleted.
+/// The result of deleting a group.
 enum Deletion {
     /// The gateway has taken the DELETE.
     Done,
-    /// It has no such group; these are the job's.
+    /// The gateway has no such group; these are the job's groups.
     NoGroup(Vec<GroupingKey>),
 }
 

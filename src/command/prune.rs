@@ -1,4 +1,4 @@
-//! `pushwrap prune`: deletes the groups that nobody has pushed to for long, because the gateway never does. Safe before fast:
+//! `pushwrap prune`: deletes the groups without a push for a given time, because the gateway never does. Safe before fast:
 //! each DELETE rests on a reading made just before it, and hits exactly the group that was read.
 
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,7 @@ struct Pruning<'c> {
     config: &'c PruneConfig,
     gateway: &'c Endpoint,
     console: Console,
-    /// What was deleted, and how old it was.
+    /// The deleted groups and their ages.
     deleted: Vec<(GroupingKey, SystemTime)>,
     /// Whether a group could not be deleted.
     skipped: bool,

@@ -49,9 +49,9 @@ impl CheckLevel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DoctorCheck {
     pub(super) level: CheckLevel,
-    /// What was looked at.
+    /// The subject of the check.
     pub(super) subject: String,
-    /// What was found, and what to do about it.
+    /// The result, and the remedy.
     pub(super) finding: String,
 }
 

@@ -12,22 +12,22 @@ const GREEN: &str = "\u{1b}[32m";
 const YELLOW: &str = "\u{1b}[33m";
 const CYAN: &str = "\u{1b}[36m";
 
-/// What a run was when it last reported.
+/// The state of a group's run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GroupState {
-    /// Somebody else's group.
+    /// A group that pushwrap has not pushed.
     Foreign,
     /// Every run so far was skipped.
     Skipped,
     /// The command runs.
     Running,
-    /// It ran, and has not been heard of since.
+    /// The run has not reported for five minutes.
     Lost,
-    /// It has ended; the outcome, or none where it does not say.
+    /// The run has ended; the outcome, or none where the group has none.
     Ended(Option<String>),
 }
 
-/// What is known of one group. Numbers are as the gateway has them.
+/// One group of the gateway. Numbers are as the gateway has them.
 #[derive(Debug)]
 pub(super) struct GroupRow<'g> {
     group: &'g Group,
@@ -91,7 +91,7 @@ impl<'g> GroupRow<'g> {
         Some(format!(", due in {}", one_unit(left.as_secs())))
     }
 
-    /// How it ended or whether it runs, in one word; none for somebody else's group.
+    /// The outcome or `running`; none for a group that pushwrap has not pushed.
     fn state(&self) -> Option<&str> {
         match &self.state {
             GroupState::Foreign => None,

@@ -31,9 +31,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(20);
 /// Why the file was not changed.
 #[derive(Debug)]
 pub(super) enum UpdateError {
-    /// What is asked for cannot be in this file.
+    /// The file cannot hold the change.
     Misuse(String),
-    /// It did not work.
+    /// The file could not be read or written.
     Failed(String),
 }
 
@@ -55,7 +55,7 @@ impl From<Unchanged> for UpdateError {
 
 /// A change that was made, or was made before.
 pub(super) struct Updated {
-    /// What could not be read in the file and was left alone.
+    /// Problems in lines of the file that could not be read and were left alone.
     pub(super) problems: Vec<Diagnostic>,
     /// How the file came to its new content; `None` where it had it.
     pub(super) written: Option<Written>,
@@ -142,7 +142,7 @@ fn check_kind(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is in the file; nothing where it is not there.
+/// The contents of the file; nothing where there is no file.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     match read_regular(path, LARGEST_BYTES) {
         Ok(Bounded::Complete(bytes)) => Ok(bytes),
