@@ -1,12 +1,12 @@
-//! What is said about the metrics that were read, on standard error.
+//! Prints the findings in metrics files on standard error.
 
 use crate::console::{Console, Volume};
 use crate::exposition::{Diagnostic, Severity};
 
-/// How many findings are said; the rest is counted.
+/// How many findings are printed; the rest is counted.
 const FINDINGS: usize = 10;
 
-/// Says what was left out, of `errors` problems as many as fit; repairs only with `-v`.
+/// Prints the problems, ten of `errors` at most; repairs only with `-v`.
 pub fn say_findings(findings: &[Diagnostic], errors: u64, console: Console) {
     let is_printed = |finding: &&Diagnostic| finding.severity >= Severity::Dropped || console.0 >= Volume::Verbose;
     let printed: Vec<&Diagnostic> = findings.iter().filter(is_printed).collect();
