@@ -1,4 +1,4 @@
-//! What pushwrap says on standard error, and how. Standard output belongs to the command: no byte of ours goes there while
+//! Messages on standard error. Standard output belongs to the command: no byte of ours goes there while
 //! a command runs.
 
 use std::fmt::{Display, Write as _};
@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::text::{escape_controls, redact_urls};
 
-/// How much is said.
+/// Which messages are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Volume {
     /// `-q`: nothing, not even that a push failed.
@@ -30,21 +30,21 @@ pub enum Volume {
 pub struct Console(pub Volume);
 
 impl Console {
-    /// Says what the user has to know; nothing with `-q`.
+    /// Prints a warning; nothing with `-q`.
     pub fn warn(self, message: impl Display) {
         if self.0 > Volume::Quiet {
             say(message);
         }
     }
 
-    /// Says what was done; only with `-v`.
+    /// Prints a message about a finished step; only with `-v`.
     pub fn info(self, message: impl Display) {
         if self.0 >= Volume::Verbose {
             say(message);
         }
     }
 
-    /// Says what was tried; only with `-vv`. The message is made where it is said.
+    /// Prints a message about an attempt; only with `-vv`, and only then is it made.
     pub fn debug<D: Display>(self, message: impl FnOnce() -> D) {
         if self.0 >= Volume::Debug {
             say(message());

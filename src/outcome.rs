@@ -15,9 +15,9 @@ pub const KILLED: u8 = 137;
 /// How a process ended, as wait(2) tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It called `exit` with this status.
+    /// The process called `exit` with this status.
     Exited(u8),
-    /// It died by the signal of this number (real-time signals included).
+    /// The process died by the signal of this number (real-time signals included).
     Signaled(i32),
 }
 
@@ -105,9 +105,9 @@ impl Outcome {
 /// How the command's part of a run ended, before it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It could not be started.
+    /// The command could not be started.
     NotStarted(NotStarted),
-    /// It ran and ended.
+    /// The command ran and ended.
     Ended {
         /// What wait(2) returned.
         status: Status,

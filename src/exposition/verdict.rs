@@ -14,13 +14,13 @@ use stored::{PushedSample, StoredSeries};
 /// What a Pushgateway does with a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It takes the body.
+    /// The gateway takes the body.
     Taken,
-    /// It takes the body, but stores something else than what stands there. Only [`judge_file`] tells.
+    /// The gateway takes the body, but stores something else than what stands there. Only [`judge_file`] tells.
     Changed(VerdictReason),
-    /// It takes the body, and then its page cannot be scraped any more: everybody's metrics are gone.
+    /// The gateway takes the body, and then its page cannot be scraped any more: everybody's metrics are gone.
     Harmful(VerdictReason),
-    /// It answers 400 and keeps what it had.
+    /// The gateway answers 400 and stores nothing.
     Refused(VerdictReason),
 }
 

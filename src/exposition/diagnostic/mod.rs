@@ -1,4 +1,4 @@
-//! What was found in a file, said as a good compiler says it: a short form of one line, a long form with the line and a
+//! Findings in a file, printed as a good compiler prints them: a short form of one line, a long form with the line and a
 //! caret, and JSON for programs. Pure text; whether colours are wanted is the caller's decision.
 
 mod excerpt;
@@ -36,7 +36,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong, in one line.
     pub reason: String,
-    /// What to do about it.
+    /// The remedy.
     pub help: Option<String>,
     /// The line, cut to what fits a terminal, with the place to point at.
     pub excerpt: Option<Excerpt>,

@@ -1,13 +1,13 @@
 //! What became of what was found.
 
-/// What became of the thing that a diagnostic is about.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The meaning is certain, so it was written anew; nothing is lost.
     Repaired,
     /// Passed on as it was written, but probably not what was meant.
     Doubtful,
-    /// It is not passed on.
+    /// The line or the metric is not passed on.
     Dropped,
     /// Nothing was read of the file.
     Unread,

@@ -28,7 +28,7 @@ pub struct Change {
 pub struct Changed {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What could not be read of the file. It was left alone.
+    /// The problems of lines that could not be read. They were left alone.
     pub problems: Vec<Diagnostic>,
 }
 
@@ -275,7 +275,7 @@ fn dropped<'r>(reading: &'r Reading<'_>) -> impl Iterator<Item = &'r Diagnostic>
     reading.diagnostics.iter().filter(|found| found.severity == Severity::Dropped)
 }
 
-/// What has to be true of a file that was changed.
+/// The conditions that a changed file must meet.
 struct Expected<'e> {
     name: &'e str,
     kind: Kind,

@@ -6,7 +6,7 @@ use crate::exposition::model::Kind;
 use crate::exposition::read::{LineEnd, Lines, Source};
 use crate::exposition::write::{write_help_line, write_type_line};
 
-/// What is to happen at a line of a file.
+/// The edit at a line of a file.
 #[derive(Debug, Default)]
 struct Edit {
     before: String,
@@ -15,7 +15,7 @@ struct Edit {
     after: String,
 }
 
-/// What is to happen to a file. Texts are whole lines with their LF.
+/// The edits of a file. Texts are whole lines with their LF.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     lines: BTreeMap<u32, Edit>,

@@ -14,7 +14,7 @@ pub(super) enum Settled {
     LastStays,
 }
 
-/// What builds families.
+/// Builds families.
 #[derive(Debug)]
 pub(super) struct Builder<'a, 'k> {
     pub(super) records: Records<'a>,

@@ -1,6 +1,6 @@
 //! What a file is read for.
 
-/// What a file is read for.
+/// The grouping key and the reserved names for which a file is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'c> {
     /// The grouping labels of the push, `job` included: the gateway replaces labels of the same name by them.

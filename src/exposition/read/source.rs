@@ -29,7 +29,7 @@ pub(in crate::exposition) enum Encoding {
     BrokenUtf16,
 }
 
-/// Whether whoever wrote the file had the time to finish it.
+/// Whether the writer of the file had the time to finish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::exposition) enum Completeness {
     /// Yes, or nobody knows.
