@@ -27,7 +27,7 @@ pub struct Config {
     pub program: Vec<OsString>,
     /// Variables that the command must not see, because they hold secrets.
     pub secret_variables: Vec<OsString>,
-    /// The time limits of the command.
+    /// The time limit of the command.
     pub timeout: Option<Timeout>,
     /// Which exit codes mean success, and which neither success nor failure.
     pub codes: Codes,

@@ -44,12 +44,12 @@ pub(super) struct Job {
 /// How far a final push has come on its way into the state directory.
 #[derive(Debug, Default)]
 pub(super) enum Persistence {
-    /// The spool has no entry for this sink.
+    /// The push does not go into the spool.
     #[default]
     Nothing,
-    /// It is to be written, which is worth a moment more than the network gets.
+    /// The push is to be written to the spool, which gets a moment more than the network.
     Due,
-    /// It was written or could not be: what is said when it is not delivered.
+    /// The push was written or could not be: the message when it is not delivered.
     Done(String),
 }
 
@@ -130,7 +130,7 @@ impl DispatcherShared {
 
     /// Wakes the thread that waits for reports.
     pub(super) fn notify(&self) {
-        // Made here if need be: one that is made later would never notify for what has happened now.
+        // Made here if need be: an eventfd that is made later would not notify of this change.
         if let Some(wakeup) = self.wakeup() {
             // EAGAIN: the eventfd is already readable.
             let _ = wakeup.write(1);

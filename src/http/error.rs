@@ -87,7 +87,7 @@ pub enum Fault {
         /// The proxy's status code.
         status: u16,
     },
-    /// A merged push was refused, and the newest push alone was taken.
+    /// The push was refused as a part of a merged push, and a newer push alone was taken.
     Superseded,
     /// The caller stopped the delivery.
     Stopped,

@@ -158,7 +158,7 @@ impl ReportBuilder {
         Some(spool.record(&run, |counts| self.own(stage, snapshot, (facts, counts))))
     }
 
-    /// Whether a process holds the lock of the run with that start time.
+    /// Whether a sink holds the metrics of the run with that start time.
     pub(super) fn is_held(&self, started: SystemTime, sinks: &[Sink]) -> bool {
         let Some(key) = &self.key else { return false };
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

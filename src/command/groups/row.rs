@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::sink::{Group, PushTime};
 use crate::text::{age, cell, json_string, one_unit, span};
 
-/// A command that runs is heard of at least this often, as in the alert rule that docs/alerting.md shows.
+/// A running command reports at least this often, as in the alert rule that docs/alerting.md shows.
 const HEARTBEAT: Duration = Duration::from_mins(5);
 const RED: &str = "\u{1b}[31m";
 const GREEN: &str = "\u{1b}[32m";

@@ -109,8 +109,8 @@ impl SpoolOptions {
         Drained { repeats: was_unanswered, ..drained }
     }
 
-    /// Before a heartbeat: sends the pushes that older runs of the same group left, which would overwrite the heartbeat if they
-    /// were sent after it. Takes half of the time at most, and does not wait where another process holds the send lock.
+    /// Before a push that is not stored: sends the pushes that older runs of the same group left, which would overwrite this push if
+    /// they were sent after it. Takes half of the time at most, and does not wait where another process holds the send lock.
     pub(crate) fn send_older(&self, sink: &Sink, own: &Push, limits: Limits<'_>) -> Option<Drained> {
         let queue = self.queue(sink)?;
         // Nothing is made where nothing waits.
