@@ -107,7 +107,7 @@ pub(super) fn is_init() -> bool {
 /// Why [`Caller::wait`] came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// What was waited for is done.
+    /// `done` can be read.
     Done,
     /// The time is over.
     Deadline,
@@ -132,7 +132,7 @@ impl Caller {
         }
     }
 
-    /// What the command has to find.
+    /// The inherited state that the command has to find.
     pub(super) fn exec_state(&self) -> ExecState {
         ExecState { mask: self.mask, pipe: self.pipe, child: self.child, closed: self.closed }
     }

@@ -1,4 +1,4 @@
-//! What the control groups say: the memory limit that holds, whom the kernel has killed for it, and how long a CPU quota has
+//! The control groups of the run: the memory limit that holds, the processes that the kernel has killed for it, and how long a CPU quota has
 //! stopped the group (cgroups(7), the kernel's cgroup-v1/memory.rst, scheduler/sched-bwc.rst and cgroup-v2.rst).
 
 use std::fs;
@@ -149,7 +149,7 @@ impl Baseline {
         self.throttled.iter().filter_map(since).max()
     }
 
-    /// Whether a kill for want of memory takes pushwrap along: then nobody is left for a final report.
+    /// Whether a kill for want of memory takes pushwrap along: then no process is left for a final report.
     pub(super) fn kills_together(&self) -> bool {
         self.memory.as_ref().is_some_and(Cgroup::kills_together)
     }
@@ -199,7 +199,7 @@ impl Cgroup {
     }
 }
 
-/// How much more memory this process may use before the limit of its cgroup kills somebody, in bytes; `None` where no limit holds.
+/// How much more memory this process may use before the limit of its cgroup makes the kernel kill a process, in bytes; `None` where no limit holds.
 #[must_use]
 pub fn spare_memory_bytes() -> Option<u64> {
     ProcFiles::read()?.locate("memory")?.spare_bytes()

@@ -9,7 +9,7 @@ use super::sys::{self, SignalSet};
 use super::tree::Tree;
 use crate::outcome::Expiry;
 
-/// How often KILL is repeated while somebody is left: processes that were forked meanwhile, or that cannot die yet.
+/// How often KILL is repeated while the tree has members: processes that were forked meanwhile, or that cannot die yet.
 const REPEAT: Duration = Duration::from_millis(100);
 /// How long the end of pushwrap waits for killed descendants to be gone.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(super) struct Limit {
     timeout: Timeout,
     /// When something is to be done next.
     pub(super) next: Option<Instant>,
-    /// What has been done.
+    /// The last step that was taken.
     pub(super) expired: Option<Expiry>,
 }
 
@@ -39,7 +39,7 @@ impl Limit {
         Self { timeout, next: start.checked_add(timeout.after), expired: None }
     }
 
-    /// Does what is to be done at `next`. Where nobody may be signalled the limit is given up.
+    /// Takes the step that is due at `next`. Where no process may be signalled the limit is given up.
     pub(super) fn act(&mut self, tree: &mut Tree) -> SignalResult {
         let now = Instant::now();
         let first = if self.expired.is_none() { self.timeout.signal } else { libc::SIGKILL };
@@ -83,7 +83,7 @@ impl Limit {
     }
 }
 
-/// Kills all of the tree, walking it until no new member turns up. Whether there was anybody.
+/// Kills all of the tree, walking it until no new member turns up. Returns whether it had members.
 fn kill(tree: &mut Tree) -> bool {
     let mut killed = BTreeSet::new();
     // Bounded for the sake of what forks faster than it is killed; it is killed again after a while.

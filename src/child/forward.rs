@@ -15,12 +15,12 @@ const HOLD: Duration = Duration::from_millis(100);
 /// The signals that stop a process. A continue takes a pending one back, and the other way round (signal(7)).
 const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// What becomes of a signal that the witness has not seen.
+/// The treatment of a signal that the witness has not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unseen {
-    /// It is handed on.
+    /// Forward it to the command.
     Forward,
-    /// Nothing: the command has got it otherwise, or is not to get it.
+    /// Drop it: the command has got it otherwise, or is not to get it.
     Discard,
 }
 

@@ -33,7 +33,7 @@ pub struct Plan {
     pub wake: Option<WakeTimes>,
 }
 
-/// What happens while the command runs.
+/// An event while the command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A time of the [`WakeTimes`] has come.

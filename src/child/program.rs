@@ -137,7 +137,7 @@ impl std::fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// What went wrong when the command was to be started.
+/// Why the command could not be started.
 #[derive(Debug)]
 pub(super) enum StartFailure {
     /// There is no new process for it.

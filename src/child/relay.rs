@@ -1,4 +1,4 @@
-//! Which signals are handed to the command, and which it has got already: decided by who sent them (sigaction(2), `si_code`).
+//! Which signals are forwarded to the command, and which it has got already: decided by their sender (sigaction(2), `si_code`).
 //! Losing one is worse than doubling one.
 
 use super::procfs::Stat;
@@ -8,7 +8,7 @@ use super::tree::Tree;
 /// The signals that tell a program to stop. QUIT is none: a JVM prints its threads and goes on.
 pub(super) const STOP_ORDERS: [i32; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
-/// Who has sent a signal.
+/// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
     /// The kernel: the terminal, a timer, a limit.
@@ -20,7 +20,7 @@ pub(super) enum Sender {
 }
 
 impl Sender {
-    /// Finds out who has sent `received` while `command` is the command's pid.
+    /// Finds the sender of `received` while `command` is the command's pid.
     pub(super) fn of(received: &SignalInfo, command: i32, tree: &Tree) -> Self {
         if received.code > 0 {
             Self::Kernel
@@ -48,12 +48,12 @@ fn is_descendant(pid: i32, ancestor: i32) -> bool {
     false
 }
 
-/// What to do about a signal.
+/// The treatment of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Handling {
     /// Hand it to the command.
     pub(super) forward: bool,
-    /// It may be an order to stop (unless the caller had it ignored).
+    /// A stop signal (unless the caller had it ignored).
     pub(super) order: bool,
 }
 

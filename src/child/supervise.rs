@@ -56,7 +56,7 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
     let started = SystemTime::now();
     let clock = Instant::now();
     let process = start(program, caller);
-    // Also when there is no command: nobody shall wait for pushwrap to let go of a pipe.
+    // Also when there is no command: a reader of a pipe must not wait for pushwrap to close it.
     caller.release();
     raise_cpu_limit();
     let (pid, attempt) = process.map_err(|failure| failure.at(program.name(), started, clock.elapsed()))?;
@@ -89,7 +89,7 @@ fn first_wake(wake: WakeTimes, cgroups: &Baseline) -> Duration {
     if cgroups.kills_together() { Duration::ZERO } else { wake.first }
 }
 
-/// What is needed when it turns out that nothing was executed.
+/// The facts for the message when the command was not executed.
 #[derive(Debug)]
 struct Attempt {
     name: OsString,
@@ -128,7 +128,7 @@ impl Child<'_> {
     /// samples its memory, and calls `on_event`, which must not take long.
     ///
     /// # Errors
-    /// It could not be executed: 127 or 126, and the sentence that says why.
+    /// The command could not be executed: status 127 or 126, and the reason.
     pub fn supervise(mut self, on_event: &mut dyn FnMut(Event, &CommandProgress)) -> Result<CommandResult, SpawnError> {
         loop {
             match sys::next_signal(BLOCKED, self.time_left()) {
@@ -189,7 +189,7 @@ impl Child<'_> {
         }
     }
 
-    /// What is seen of the tree; the peak of its largest process is known when the command has ended.
+    /// Measurements of the process tree; the peak of its largest process is known when the command has ended.
     fn tree_usage(&self, largest_bytes: Option<u64>) -> TreeUsage {
         let peak = |sampler: &Sampler| match largest_bytes {
             Some(bytes) => sampler.peak_with(bytes),
@@ -223,7 +223,7 @@ impl Child<'_> {
                 ChildState::None => break None,
                 ChildState::Stopped(signal) => self.follow_stop(signal),
                 ChildState::Ended(status, usage) => break Some((status, usage)),
-                // Nobody but this loop reaps it. Should it happen all the same, a run that ends beats one that hangs.
+                // Only this loop reaps the command. Should it happen all the same, a run that ends beats one that hangs.
                 ChildState::NoChild => break Some((Status::Exited(OWN_FAILURE), ResourceUsage::default())),
             }
         };

@@ -193,7 +193,7 @@ pub(super) struct SignalInfo {
 
 #[cfg(test)]
 impl SignalInfo {
-    /// As if somebody had sent it by kill(2).
+    /// As if a process had sent it by kill(2).
     pub(super) fn for_test(signal: i32) -> Self {
         Self { signal, code: libc::SI_USER, sender: 1, value: libc::sigval { sival_ptr: ptr::null_mut() } }
     }
@@ -220,7 +220,7 @@ pub(super) fn next_signal(set: SignalSet, timeout: Option<Duration>) -> Option<S
     }
 }
 
-/// Sends `signal` to the process `pid`; whether that was allowed: it may belong to somebody else (a setuid command). A process
+/// Sends `signal` to the process `pid`; whether that was allowed: it may belong to another user (a setuid command). A process
 /// that is gone is no error.
 pub(super) fn send(pid: i32, signal: i32) -> bool {
     // SAFETY: kill has no memory arguments; errno is thread-local memory that is always there.
@@ -260,14 +260,14 @@ pub(super) fn raise_default_if(signal: i32, still_due: impl FnOnce() -> bool) {
     }
 }
 
-/// What has become of a child.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChildState {
     /// Nothing new.
     None,
-    /// It was stopped by this signal.
+    /// The child was stopped by this signal.
     Stopped(i32),
-    /// It ended and has been reaped: its pid may be another process's from now on.
+    /// The child ended and has been reaped: its pid may be another process's from now on.
     Ended(Status, ResourceUsage),
     /// There is no such child.
     NoChild,

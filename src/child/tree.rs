@@ -13,7 +13,7 @@ pub(super) struct Tree {
     orphans: Orphans,
     /// A child of pushwrap's own.
     left_out: Option<i32>,
-    /// Those found by the last walk, with their start times: who was once a descendant stays one, also when the process
+    /// The members found by the last walk, with their start times: a process that was once a descendant stays a member, also when the process
     /// between has ended and the kernel has given it another parent.
     members: BTreeMap<i32, u64>,
     /// Those of them that descend from the root without a gap.
@@ -26,7 +26,7 @@ pub(super) struct Tree {
 pub(super) enum Orphans {
     /// No: they go to another process.
     Elsewhere,
-    /// Yes; these children it had before it started the command, and they are none of the tree's.
+    /// Yes; pushwrap had these children before it started the command, and they are none of the tree's.
     Ours {
         /// Their pids.
         older: Vec<i32>,
@@ -72,7 +72,7 @@ impl Tree {
         &self.attached
     }
 
-    /// Finds the living members anew: root, its descendants, and those who were descendants earlier.
+    /// Finds the living members anew: root, its descendants, and earlier descendants.
     pub(super) fn walk(&mut self) -> Vec<i32> {
         let parents = if self.lists { None } else { Some(parents()) };
         let mut found = BTreeMap::new();

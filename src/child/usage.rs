@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::outcome::End;
 
-/// What is known about a command that still runs.
+/// The measurements of a command that still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandProgress {
     /// The wall clock just before it was started.
@@ -57,7 +57,7 @@ pub struct CommandResult {
     pub ended: SystemTime,
     /// From just before it was started to when it was reaped, by the monotonic clock.
     pub duration: Duration,
-    /// What it has used.
+    /// The command's resource usage.
     pub usage: ResourceUsage,
     /// What was measured of its process tree and the control groups.
     pub tree: TreeUsage,

@@ -13,7 +13,7 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 use super::arguments::Area;
 use super::sys::{self, SignalSet};
 
-/// What ps(1) shows of it. Not our own name, so that `pkill pushwrap` is sent to pushwrap alone.
+/// The witness's name in ps(1). Not our own name, so that `pkill pushwrap` is sent to pushwrap alone.
 const NAME: &CStr = c"signal-witness";
 
 /// A witness that runs; dropping it ends it.
