@@ -21,7 +21,7 @@ impl FileLock {
     /// Takes a file that this process has locked.
     ///
     /// # Errors
-    /// Another file stands at the path by now: whoever held the lock has removed it, and nobody meets there any more.
+    /// Another file stands at the path by now: the holder of the lock has removed it, so this lock excludes no other process any more.
     pub fn of(file: File, path: &Path) -> Result<Self, File> {
         if is_at(&file, path) { Ok(Self(file)) } else { Err(file) }
     }

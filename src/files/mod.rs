@@ -1,4 +1,4 @@
-//! Files that somebody named, or that others can reach: opened without waiting for anybody, read up to a limit, replaced whole,
+//! Files that an option names, or that other users can reach: opened without blocking, read up to a limit, replaced whole,
 //! locked, and described in messages.
 
 mod lock;

@@ -1,4 +1,4 @@
-//! Files are opened without waiting for anybody and read up to a limit.
+//! Opens files without blocking and reads them up to a limit.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -8,13 +8,13 @@ use std::path::Path;
 /// What happens where the last part of a path is a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
-    /// It is followed.
+    /// Follow the link.
     Follow,
-    /// It is an error: who else can write in the directory must not choose what is opened.
+    /// Refuse the link: another user who can write in the directory must not choose the file that is opened.
     Refuse,
 }
 
-/// Opens a file for reading and waits for nobody: not for the writer of a FIFO, not for a device, and no terminal becomes ours.
+/// Opens a file for reading without blocking: not for the writer of a FIFO, not for a device, and no terminal becomes ours.
 ///
 /// # Errors
 /// As open(2) has them; `ELOOP` for a link that is refused.
@@ -36,7 +36,7 @@ pub fn open_regular(path: &Path, links: Links) -> io::Result<File> {
     }
 }
 
-/// What was read under a limit.
+/// The contents of a file, read up to a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bounded {
     /// All there was.

@@ -1,4 +1,4 @@
-//! Paths that somebody named: where links lead, what is wrong with one.
+//! Paths from options: where links lead, what is wrong with one.
 
 use std::fs;
 use std::io;

@@ -28,16 +28,16 @@ pub struct Replacement<'r> {
 /// The name of a temporary file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TemporaryName<'n> {
-    /// This one. Where a file of that name is there, it is an error: a lock must keep two writers apart.
+    /// This name. Where a file of that name is there, it is an error: a lock must keep two writers apart.
     Fixed(&'n OsStr),
-    /// One of its own, which begins and ends with these.
+    /// A unique name, which begins and ends with these texts.
     Random(&'n OsStr, &'n str),
 }
 
 /// The mode of a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewMode {
-    /// These bits, whatever the umask.
+    /// These mode bits, whatever the umask.
     Exactly(u32),
     /// As a shell's redirection makes it: 0666 without the bits of the umask.
     Umask,
@@ -57,7 +57,7 @@ pub enum Ownership {
 pub enum Durability {
     /// It does, and a full disk of a server says so before the old file is gone (fsync(2)).
     Synced,
-    /// Perhaps: a power failure ends whoever needs the file too.
+    /// Perhaps: a power failure also ends the processes that need the file.
     Unsynced,
 }
 
@@ -66,7 +66,7 @@ pub enum Durability {
 pub enum Written {
     /// Another one was renamed over it.
     Replaced,
-    /// It can be written but not replaced (a bind mount, another user's directory): a reader may have seen a part.
+    /// The file can be written but not replaced (a bind mount, another user's directory): a reader may have seen a part.
     InPlace,
 }
 
