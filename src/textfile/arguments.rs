@@ -18,10 +18,10 @@ use crate::files::reason;
 
 /// How many bytes are read of one of them: 64 MiB, far more than a gateway should have to hold.
 const LIMIT: u64 = 64 << 20;
-/// What the name of standard input is in messages.
+/// The name of standard input in messages.
 const STDIN: &str = "<stdin>";
 
-/// Reads the files; `-` is standard input. A FIFO that nobody writes to is waited for, no longer than `patience` where there is
+/// Reads the files; `-` is standard input. A FIFO without a writer is waited for, no longer than `patience` where there is
 /// one.
 #[must_use]
 pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> TextfileContents {

@@ -11,20 +11,20 @@ const CLOCK_STEP: Duration = Duration::from_secs(2);
 /// Whether the writer of a file had the time to finish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterState {
-    /// It ended by itself.
+    /// The command ended by itself.
     Finished,
-    /// It was killed: a last line without a line end is perhaps half a line.
+    /// The command was killed: a last line without a line end is perhaps half a line.
     Killed,
-    /// It still runs: the file may grow, and its last line may be half a line.
+    /// The command still runs: the file may grow, and its last line may be half a line.
     Running,
 }
 
-/// What was read.
+/// The metrics files that were read.
 #[derive(Debug, Default)]
 pub struct TextfileContents {
     /// The files that could be read.
     pub sources: Vec<Source<'static>>,
-    /// The others: one finding each.
+    /// The files that could not be read: one finding each.
     pub problems: Vec<Diagnostic>,
     /// When the oldest of the files that were read was last written.
     pub oldest_written: Option<SystemTime>,
@@ -45,7 +45,7 @@ impl TextfileContents {
         }
     }
 
-    /// What to say about files that this run, which began at `started`, did not write.
+    /// The warning about files that this run, which began at `started`, did not write.
     #[must_use]
     pub fn stale_warning(&self, started: SystemTime) -> Option<String> {
         let (name, written) = self.stale.iter().min_by_key(|(_, written)| *written)?;

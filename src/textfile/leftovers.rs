@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
-/// What the names of private directories begin with.
+/// The beginning of the names of private directories.
 pub(super) const PREFIX: &str = "pushwrap.";
 /// How many entries of the directory above are looked at, and how many leftovers a run removes.
 const MOST_ENTRIES: usize = 10_000;
@@ -82,7 +82,7 @@ pub(super) fn remove_leftovers(place: &Path, patience: Duration) {
     }
 }
 
-/// The private directories of this user that nobody holds, locked by us now.
+/// The private directories of this user that no process holds, locked by us now.
 fn unlocked(place: &Path, until: Instant) -> Vec<(PathBuf, File)> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(place) else { return found };

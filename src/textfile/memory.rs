@@ -1,8 +1,8 @@
 //! How much memory a metrics file costs, from its bytes to the body of a push.
 
-/// What a byte of a file costs at most, in bytes: the file, what is parsed of it, the body of the request.
+/// The most memory for a byte of a file, in bytes: the file, what is parsed of it, the body of the request.
 const OF_A_BYTE: u64 = 5;
-/// What a line costs at most besides: a family of its own with one sample, and its places in the tables.
+/// The most memory for a line besides: a family of its own with one sample, and its places in the tables.
 const OF_A_LINE: u64 = 512;
 
 /// Memory that may be used, in bytes.

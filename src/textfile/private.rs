@@ -1,4 +1,4 @@
-//! A file for one command to write: mode 0600 in a directory of mode 0700. Whoever else can write in the directory above can
+//! A file for one command to write: mode 0600 in a directory of mode 0700. Another user who can write in the directory above can
 //! neither have ours opened elsewhere nor put another one in its place without being noticed.
 
 use std::ffi::OsString;

@@ -73,7 +73,7 @@ impl From<io::Error> for ReadRefusal {
     }
 }
 
-/// What was read of one file.
+/// The contents of one file.
 struct FileRead {
     bytes: Vec<u8>,
     metadata: Metadata,
@@ -247,7 +247,7 @@ impl Reader {
     }
 }
 
-/// Whether somebody wrote to the file while it was read; the sizes of the kernel's own files (`/proc`) mean nothing.
+/// Whether a process wrote to the file while it was read; the sizes of the kernel's own files (`/proc`) mean nothing.
 fn has_grown(file: &File, before: &Metadata) -> bool {
     before.is_file() && before.len() > 0 && file.metadata().is_ok_and(|after| after.len() != before.len())
 }
