@@ -33,7 +33,7 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// A push that waited is not begun with less time than this.
 pub(crate) const LEAST_FOR_SPOOLED: Duration = Duration::from_millis(300);
 
-/// What has waited longer says nothing any more.
+/// The longest that a push waits.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 
 /// How long a gateway that cannot be reached is tried again at least; it is a tenth of the run's time where that is more.

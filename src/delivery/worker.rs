@@ -19,16 +19,16 @@ use crate::sink::push::PushKind;
 use crate::sink::{DeliveryResult, Limits, Sink};
 use crate::text::panic_text;
 
-/// What became of one push at one gateway. A running push that was replaced before it started has none.
+/// The result of one push at one gateway. A running push that was replaced before it started has none.
 #[derive(Debug)]
 pub struct Report {
     /// The gateway's place in the list that the dispatcher was made with.
     pub gateway: usize,
-    /// What the push was.
+    /// The kind of the push.
     pub kind: PushKind,
     /// Its result; none where nothing was sent.
     pub result: Option<Result<Delivered, Failure>>,
-    /// What has to be said besides, one line each.
+    /// Warnings, one line each.
     pub said: Vec<String>,
     /// Whether the push is kept and an earlier run has said already that the gateway does not take any.
     pub is_known_outage: bool,
@@ -115,7 +115,7 @@ impl DispatcherShared {
         self.wakeup.get_or_init(make).as_ref()
     }
 
-    /// In one step with what made the worker idle: who sees that nothing is left to do must find the report.
+    /// In one step with what made the worker idle: a thread that sees no work left must find the report.
     pub(super) fn report(&self, mut state: MutexGuard<'_, DispatcherState>, report: Report) {
         state.reports.push_back(report);
         drop(state);
@@ -161,7 +161,7 @@ pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
         }
         let mut state = shared.state();
         let worker = &mut state.workers[gateway];
-        // Let go in the meantime: nobody waits for this report any more.
+        // Let go in the meantime: no thread waits for this report any more.
         let wanted = worker.in_flight.take().is_some();
         let others = wanted && job.kind == PushKind::Final && is_taken && shared.spool.is_some();
         worker.draining = others.then(|| cancel.clone());
@@ -220,7 +220,7 @@ impl Performed {
     }
 }
 
-/// Composes and delivers. A panic while composing is a result too: who waits for the report must get it.
+/// Composes and delivers. A panic while composing is a result too: the thread that waits for the report must get it.
 pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel) -> Performed {
     let sink = &shared.sinks[gateway];
     let limits = Limits { deadline: job.deadline, cancel };

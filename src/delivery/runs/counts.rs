@@ -10,7 +10,7 @@ use crate::outcome::{Outcome, RunCounts};
 /// The first line of the file of counts.
 const HEAD: &str = "pushwrap runs 2";
 
-/// What the file of counts says. It is written under the lock of its group.
+/// The contents of the file of counts. It is written under the lock of its group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct RunsFile {
     pub(crate) counts: RunCounts,

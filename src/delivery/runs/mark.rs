@@ -14,14 +14,14 @@ use crate::grouping::GroupingKey;
 use crate::outcome::Outcome;
 use crate::sink::address::SinkAddress;
 
-/// What the names of marks end in.
+/// The end of the names of marks.
 pub(crate) const MARK: &str = ".mark";
 
-/// To whom and under which names the counts of a run are pushed.
+/// The destinations, the key and the prefix with which the counts of a run are pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CountsPush {
     pub(crate) key: GroupingKey,
-    /// What the names of the run's own metrics begin with.
+    /// The prefix of the run's own metrics.
     pub(crate) prefix: String,
     pub(crate) destinations: Vec<SinkAddress>,
 }
@@ -30,12 +30,12 @@ pub(crate) struct CountsPush {
 #[derive(Debug)]
 pub(crate) struct Mark {
     path: PathBuf,
-    /// Locked: nobody takes the run for lost while this process lives.
+    /// Locked: no process takes the run for lost while this process lives.
     file: File,
 }
 
 impl Mark {
-    /// Leaves a mark of this process. It is locked before it has its name, so that nobody finds it unlocked.
+    /// Leaves a mark of this process. It is locked before it has its name, so that no process finds it unlocked.
     pub(crate) fn leave(group: &GroupDir, push: &CountsPush) -> io::Result<Self> {
         make_directory(&group.path)?;
         let mut file = unfinished(&group.path)?;
@@ -53,7 +53,7 @@ impl Mark {
         Ok(Self { path, file })
     }
 
-    /// Records how the run has ended, for who counts it where this process cannot.
+    /// Records how the run has ended, for the process that counts it where this one cannot.
     pub(crate) fn record_outcome(&self, outcome: Outcome) {
         // Without the record it is counted as lost.
         let _ = (&self.file).write_all(format!("outcome {}\n", outcome.name()).as_bytes());
@@ -101,7 +101,7 @@ impl DeadRun {
         Some(Self { began, pid: process.map_or(0, |process| process.pid()), outcome, is_counted: false, push })
     }
 
-    /// What is said of one that is lost, once.
+    /// The message about a lost run.
     pub(crate) fn sentence(&self) -> Option<String> {
         let group = self.push.as_ref().map_or_else(|| "a job".to_owned(), |push| push.key.to_string());
         let (began, pid) = (humantime::format_rfc3339_seconds(self.began), self.pid);

@@ -20,9 +20,9 @@ const MOST_FILES: usize = 8;
 /// The result of draining a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    /// What the sink said of the newest push, or of this run's own; none where nothing was sent.
+    /// The sink's answer to the newest push, or to this run's own; none where nothing was sent.
     pub(crate) result: Option<Result<Delivered, Failure>>,
-    /// What was sent, for messages.
+    /// The push that was sent, for messages.
     pub(crate) sent: Option<SpooledPush>,
     /// The gateway may still apply it.
     pub(crate) unanswered: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Drained {
     pub(crate) unanswered_before: Option<SystemTime>,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
-    /// What has to be said besides, one line each.
+    /// Warnings, one line each.
     pub(crate) said: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ struct Entry {
 /// How much of a push was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Acceptance {
-    /// All of it.
+    /// The whole push.
     Complete,
     /// The run's own metrics, and not all of the command's.
     Partly,
@@ -82,7 +82,7 @@ impl Acceptance {
 pub(crate) struct SendRecord {
     /// The newest push that need not be sent any more.
     taken: u64,
-    /// What the sink answered.
+    /// The status of the sink's answer.
     pub(crate) status: Option<u16>,
     /// When a push was given up unanswered, by the wall's clock: the sink may still apply it.
     pub(crate) unanswered: Option<SystemTime>,
@@ -108,7 +108,7 @@ impl SendRecord {
 }
 
 impl PushVerdict {
-    /// What is left for the run whose push got this answer; nothing where all of it was taken.
+    /// The verdict for the run whose push got this answer; none where the whole push was taken.
     fn of(result: &Result<Delivered, Failure>) -> Option<Self> {
         let status = status_of(result);
         match result {
@@ -176,7 +176,7 @@ impl Drain<'_> {
         result
     }
 
-    /// What waits, oldest first. The own push is not read again.
+    /// The pushes of the queue, oldest first. The own push is not read again.
     fn read(&self, mut own: Option<OwnPush>, said: &mut Vec<String>) -> Vec<Entry> {
         let files = self.queue.list().map(|listing| listing.pushes).unwrap_or_default();
         // A run says of files that it cannot read when it is counted.
@@ -278,7 +278,7 @@ impl Drain<'_> {
         Drained { result: Some(if is_own_older { first } else { second }), ..drained }
     }
 
-    /// Removes what need not wait any more, and leaves a verdict for who waits to know where it was refused.
+    /// Removes the files that need not wait any more. Where the sink refused them, it leaves a verdict for their runs.
     fn settle(&self, lock: &Lock, entries: &[Entry], result: &Result<Delivered, Failure>, drained: &mut Drained) {
         let verdict = PushVerdict::of(result);
         let result_status = status_of(result);
@@ -291,7 +291,7 @@ impl Drain<'_> {
         let number = entries.iter().filter_map(|entry| Some(*entry.file.as_ref()?.numbers.end())).max();
         let before = SendRecord::read(lock);
         let taken = number.unwrap_or_default().max(before.taken);
-        // A run repeats its own push where an older one is unanswered. Who sends for others leaves that to the next run.
+        // A run repeats its own push where an older one is unanswered. A process that sends for other runs leaves that to the next run.
         let is_repeated = entries.iter().any(|entry| entry.is_own);
         let unanswered = drained.unanswered_before.filter(|_| !is_repeated);
         SendRecord { taken, status: result_status.or(before.status), unanswered }.write(lock);

@@ -127,7 +127,7 @@ fn is_own(user: u32) -> bool {
 }
 
 impl QueueDir {
-    /// What would be sent, and what has to be said of files that would not. Nothing is changed.
+    /// The pushes that would be sent, and messages about the other files. Nothing is changed.
     pub(crate) fn preview(&self) -> (Option<SpooledPush>, Vec<String>) {
         let mut said = Vec::new();
         let mut pushes = Vec::new();
@@ -140,7 +140,7 @@ impl QueueDir {
         (pushes.into_iter().reduce(|older, newer| merge(&older, newer)), said)
     }
 
-    /// Removes the directory where nothing waits and nobody has sent anything for long: its destination may be gone.
+    /// Removes the directory that has been empty and unused for long: its destination may be gone.
     fn remove_unused(&self) {
         let is_old = fs::symlink_metadata(self.lock_path()).is_ok_and(|metadata| is_abandoned(&metadata));
         if is_old && let Some(lock) = Lock::now(&self.lock_path()) {

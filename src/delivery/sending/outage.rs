@@ -15,7 +15,7 @@ const REPORTED: &str = "reported";
 /// A destination does not take pushes at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outage {
-    /// Nobody has said so yet.
+    /// No run has reported the outage yet.
     New,
     /// An earlier run has said so.
     Known,
@@ -53,7 +53,7 @@ impl QueueDir {
         let _ = remove(&self.group.state.waiting_for(&self.name).join(REPORTED));
     }
 
-    /// Nothing of this group waits any more.
+    /// Records that no push of this group waits any more.
     pub(crate) fn record_empty(&self) {
         let _ = remove(&self.group.state.waiting_for(&self.name).join(&self.group.name));
     }

@@ -163,7 +163,7 @@ fn is_recent(at: SystemTime) -> bool {
     apart < UNANSWERED_FOR_AT_MOST
 }
 
-/// What became of a push that another run has sent; `None` where it waits.
+/// The result of a push that another run has sent; `None` where it waits.
 fn known(
     queue: &QueueDir,
     number: u64,

@@ -8,7 +8,7 @@ use crate::grouping::GroupingKey;
 use crate::http::deadline::Deadline;
 use crate::sink::{Inventory, Limits, Sink, inventory};
 
-/// What was last asked, and what the gateway said.
+/// The last question, and the gateway's answer.
 #[derive(Debug, Default)]
 pub(crate) struct StartTimes(Mutex<Option<Asked>>);
 

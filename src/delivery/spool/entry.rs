@@ -1,4 +1,4 @@
-//! One push that waits in the state directory, as a file: whom it is for, what is asked, and nothing secret. The command's metrics
+//! One push that waits in the state directory, as a file: its destination, method and metrics, and nothing secret. The command's metrics
 //! stand before the run's own, because they are written before the run has its number. A check sum tells a file that a disk or a
 //! person damaged.
 
@@ -29,7 +29,7 @@ pub struct SpooledPush {
     /// The sink that it is for.
     pub destination: SinkAddress,
     pub(crate) since: Since,
-    /// What is to be sent.
+    /// The push.
     pub push: Push,
     /// Whether it has taken the place of a DELETE: it deletes the group even where what is in it is refused.
     pub(crate) deletes: bool,

@@ -30,7 +30,7 @@ pub(crate) fn adopt(group: &GroupDir, destinations: &[String]) -> Vec<String> {
     said
 }
 
-/// What an older version left of all groups: their names, and the destinations for which pushes wait.
+/// The groups that an older version left: their names, and the destinations for which pushes wait.
 pub(crate) fn old_groups(state: &SpoolDir) -> io::Result<BTreeMap<String, Vec<String>>> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in names(state.path())? {

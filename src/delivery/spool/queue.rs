@@ -14,7 +14,7 @@ use crate::delivery::state_dir::lock::Lock;
 use crate::files::is_abandoned;
 use crate::sink::SinkAddress;
 
-/// What the names of pushes, and of what a gateway said of pushes, end in.
+/// The ends of the names of pushes and of verdicts.
 const PUSH: &str = ".push";
 const REFUSED: &str = ".refused";
 
@@ -175,7 +175,7 @@ pub(crate) enum PushVerdict {
     Partly {
         /// The status of its answer, where it has one.
         status: Option<u16>,
-        /// What was refused, and why.
+        /// The refused families, and why.
         why: String,
     },
     /// The gateway took nothing.

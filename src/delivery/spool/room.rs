@@ -1,4 +1,4 @@
-//! How much waits in a state directory: a sum under one lock for all groups, so that no run looks at the others' files. It is never
+//! How much waits in a state directory: a sum under one lock for all groups, so that no run reads the files of others. It is never
 //! too low; where it says that there is no room, the files are counted anew.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) const FULL: &str = "no more than 64 MiB wait there";
 pub(crate) enum NoRoom {
     /// There is no more room.
     Full,
-    /// This went wrong.
+    /// The file could not be named, for this reason.
     Failed(String),
 }
 

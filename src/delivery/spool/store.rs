@@ -27,15 +27,15 @@ pub struct SpoolOptions {
     pub state_dir: SpoolPath,
     /// The group.
     pub key: GroupingKey,
-    /// What the names of the run's own metrics begin with.
+    /// The prefix of the run's own metrics.
     pub prefix: String,
     /// The budget of a push; locks may cost a part of it.
     pub budget: Duration,
-    /// What the threads of one run share.
+    /// The state that the threads of one run share.
     pub run: Arc<RunState>,
 }
 
-/// What the threads of one run share.
+/// The state that the threads of one run share.
 #[derive(Debug, Default)]
 pub struct RunState {
     progress: AtomicU64,
@@ -98,14 +98,14 @@ pub(crate) struct StoredPush {
     pub(crate) receipt: Receipt,
 }
 
-/// What of a push waits, and under which number.
+/// The part of a push that is stored, and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Receipt {
     /// The whole push.
     Complete(u64),
     /// The run's own metrics: there is no room for more.
     OwnOnly(u64),
-    /// Nothing, for this reason.
+    /// The push is not stored, for this reason.
     Nothing(String),
 }
 

@@ -1,5 +1,5 @@
 //! Names of directories made from any text, and check sums of files: FNV-1a with 128 bits (draft-eastlake-fnv). It protects from
-//! accidents, and from nobody: who can write here needs no collision.
+//! accidents, not from attackers: a user who can write here needs no collision.
 
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -24,7 +24,7 @@ use crate::sink::address::SinkAddress;
 
 /// The state directory that is used without being named, where it exists and is writable.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/pushwrap";
-/// What the names of unfinished files begin with.
+/// The beginning of the names of unfinished files.
 const UNFINISHED: &str = ".new-";
 /// More is not read of any file here.
 const LARGEST_BYTES: u64 = 256 << 20;
@@ -41,7 +41,7 @@ pub enum SpoolPath {
 }
 
 impl SpoolPath {
-    /// Whether something is to be kept: there is a directory, or somebody named one.
+    /// Whether pushes are to be kept: the default directory is there, or an option names one.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
             Self::Default => Path::new(DEFAULT_STATE_DIR).is_dir(),
@@ -92,7 +92,7 @@ pub struct SpoolDir {
 }
 
 impl SpoolDir {
-    /// Somebody else's directory is refused: they could put pushes there that we would send.
+    /// Another user's directory is refused: that user could put pushes there that we would send.
     fn at(path: &Path) -> Result<Self, String> {
         follow_links(path).map_err(|error| reason(&error))?;
         let metadata = fs::metadata(path).map_err(|error| reason_at(path, &error))?;
@@ -107,7 +107,7 @@ impl SpoolDir {
         Ok(Self { path: path.to_owned(), is_exposed: metadata.mode() & 0o002 != 0 })
     }
 
-    /// What is to be said of a directory that everybody can write: others' files in it are refused, but they can take ours away.
+    /// The warning about a directory that everybody can write: files of other users in it are refused, but they can remove ours.
     #[must_use]
     pub fn exposure(&self) -> Option<String> {
         let path = self.path.display();
@@ -135,7 +135,7 @@ impl SpoolDir {
         Ok(names.into_iter().filter(|name| is_hex(name, 32)).map(|name| self.group_named(name)).collect())
     }
 
-    /// What went wrong in this directory.
+    /// The message for an error in this directory.
     pub(crate) fn error(&self, error: &io::Error) -> String {
         format!("state directory '{}': {}", self.path.display(), reason(error))
     }

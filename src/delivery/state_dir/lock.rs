@@ -1,5 +1,5 @@
 //! The locks of the state directory. One that a living pushwrap holds is waited for while the budget lasts, because a machine is busy
-//! exactly when jobs fail; one that somebody else holds, or a pushwrap that was stopped, costs a quarter of the budget at most.
+//! exactly when jobs fail; one that another program holds, or a pushwrap that was stopped, costs a quarter of the budget at most.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -16,9 +16,9 @@ use crate::http::deadline::Deadline;
 /// How long a lock is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LockPatience {
-    /// While the same one holds it, whoever it is.
+    /// As long as the same process holds the lock.
     anybody: Duration,
-    /// While a pushwrap holds it that lives and is not stopped.
+    /// As long as a pushwrap that is not stopped holds the lock.
     living: Deadline,
 }
 
@@ -69,10 +69,10 @@ impl Lock {
                 file => file.map_err(|error| failed(explained(path, error)))?,
             };
             match file.try_lock() {
-                // Whoever held it may have removed its file: then it is nobody's lock any more.
+                // The holder may have removed the file: then it excludes no process any more.
                 Ok(()) => {
                     if let Ok(lock) = FileLock::of(file, path) {
-                        // A holder that cannot be recorded counts as anybody.
+                        // A holder whose line cannot be written counts as a foreign process.
                         let _ = lock.file().write_all_at(format!("{}\n", Process::own().to_text()).as_bytes(), 0);
                         return Ok(Self(lock));
                     }
@@ -93,7 +93,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of this path if nobody holds it.
+    /// Takes the lock of this path if no process holds it.
     pub(crate) fn now(path: &Path) -> Option<Self> {
         Self::acquire(path, LockPatience::of(Duration::ZERO), || true).ok()
     }
@@ -159,7 +159,7 @@ mod tests {
         assert!(Lock::now(&path).is_some());
     }
 
-    /// A guarantee: a lock that somebody holds costs a quarter of the budget. Who holds it for long is no pushwrap at work.
+    /// A guarantee: a lock that somebody holds costs a quarter of the budget. A process that holds it for long is no pushwrap at work.
     #[test]
     fn a_lock_that_a_stranger_holds_costs_a_quarter_of_the_budget() {
         let above = tempfile::tempdir().unwrap();
