@@ -5,7 +5,7 @@ use crate::http::{Cancel, Deadline, Failure};
 /// What is refused where the run's own metrics alone are taken.
 pub(crate) const OWN_ALONE: &str = "refused the command's metrics, only the run's own metrics were pushed";
 
-/// What bounds a delivery.
+/// The limits of a delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits<'a> {
     /// When the delivery has to be over.
@@ -17,9 +17,9 @@ pub struct Limits<'a> {
 /// A push that a sink has taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delivered {
-    /// Its answer's status, 200 to 299; none where nobody answers, as a file does not.
+    /// The status of the sink's answer, 200 to 299; none for a file, which does not answer.
     pub status: Option<u16>,
-    /// How often it was tried, refused requests included.
+    /// The number of tries, refused requests included.
     pub tries: u32,
     /// Where nothing of the command's metrics was taken: what the gateway did, and what it said about it.
     pub own_only: Option<String>,
@@ -44,7 +44,7 @@ impl Delivered {
         self.own_only.is_none() && self.left_out.is_empty()
     }
 
-    /// What has to be said where not everything was taken, in one line.
+    /// The warning where not everything was taken, in one line.
     #[must_use]
     pub fn refused(&self, url: &str) -> Option<String> {
         if let Some(own_only) = &self.own_only {

@@ -11,7 +11,7 @@ use crate::http::deadline::Deadline;
 use crate::http::error::{Failure, Fault};
 
 const PATH: &str = "/metrics";
-/// A larger page belongs to a gateway whose groups nobody counts any more.
+/// A larger page belongs to a gateway with far too many groups.
 const PAGE_MAX: usize = 256 << 20;
 /// A metric that every Pushgateway has on its page, however empty it is.
 const BUILD: &[u8] = b"pushgateway_build_info";
@@ -26,7 +26,7 @@ pub struct HeldPage<'g> {
 }
 
 impl<'g> HeldPage<'g> {
-    /// Reads the page of `gateway`. All groups count: who asks has none.
+    /// Reads the page of `gateway`. All groups count, because `check` has no group of its own.
     ///
     /// # Errors
     /// Why it could not be read, or that no Pushgateway answers there.

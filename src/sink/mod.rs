@@ -103,7 +103,7 @@ impl Sink {
         }
     }
 
-    /// The value of a group's metric as it is held there; `None` where it is not, or where nobody can tell.
+    /// The value of a group's metric as it is held there; `None` where it is not, or where the sink does not answer.
     pub(crate) fn value(&self, key: &GroupingKey, name: &str, deadline: Deadline) -> Option<f64> {
         match self {
             Self::Pushgateway(gateway) => {

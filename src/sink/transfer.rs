@@ -35,9 +35,9 @@ pub(crate) struct RequestHead {
     pub(crate) kind: &'static [(&'static str, &'static str)],
 }
 
-/// What to do about a fault at one kind of server.
+/// The remedy for a fault at one kind of server.
 pub(crate) enum ReceiverRemedy {
-    /// What the Pushgateway's table says.
+    /// The remedy of the Pushgateway's table.
     AsAtGateway,
     /// This text; the Pushgateway's table does not apply.
     Own(&'static str),
@@ -55,7 +55,7 @@ pub(crate) trait Receiver {
     fn encode(&self, families: &[&Family<'_>], push: &Push) -> Result<Option<Vec<u8>>, Fault>;
     /// Where the types that other groups hold can be read.
     fn page(&self) -> Option<String>;
-    /// What to do about a fault.
+    /// The remedy for a fault.
     fn remedy(&self, fault: &Fault) -> ReceiverRemedy;
 }
 
@@ -91,7 +91,7 @@ fn client<'a>(receiver: &'a dyn Receiver, push: &Push, limits: Limits<'_>) -> Cl
     Client::new(receiver.endpoint(), receiver.intent(push.method), limits.deadline, limits.cancel)
 }
 
-/// What of a push is sent in one request.
+/// The part of a push that is sent in one request.
 struct Selection<'p> {
     push: &'p Push,
     /// The command's families; none where the run's own metrics go alone.

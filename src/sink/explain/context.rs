@@ -16,12 +16,12 @@ pub(crate) struct RefusalContext<'a> {
     pub(super) proxy: Option<String>,
     pub(super) push: Option<&'a Push>,
     pub(super) held: Held,
-    /// What went wrong with the system's roots.
+    /// Errors of the system's root certificates.
     pub(super) details: Vec<String>,
 }
 
 impl<'a> RefusalContext<'a> {
-    /// About a push; `held` is what the gateway holds, where somebody asked.
+    /// About a push; `held` is what the gateway holds, where it was asked.
     pub(crate) fn of(gateway: &'a Endpoint, route: &Route<'_>, push: &'a Push, held: Held) -> Self {
         Self { push: Some(push), held, ..Self::reading(gateway, route) }
     }
@@ -37,7 +37,7 @@ impl<'a> RefusalContext<'a> {
         self.push.map(|push| &push.key)
     }
 
-    /// What the gateway holds, as far as somebody asked.
+    /// What the gateway holds, where it was asked.
     pub(crate) fn held(&self) -> &Held {
         &self.held
     }

@@ -20,7 +20,7 @@ pub(crate) fn may_blame_metrics(fault: &Fault) -> bool {
     fault.decision().body_is_to_blame() && !says_otherwise()
 }
 
-/// What to say about one answer.
+/// The explanation of one answer.
 enum Remedy {
     Say(&'static str),
     Find(fn(&str, &RefusalContext<'_>) -> String),
@@ -126,7 +126,7 @@ fn row(status: u16, text: &str) -> Option<&'static RemedyRow> {
     ROWS.iter().find(|row| row.status == status && text.contains(row.says))
 }
 
-/// What to do about a fault, when there is something.
+/// The remedy for a fault, where there is one.
 pub(crate) fn remedy(fault: &Fault, context: &RefusalContext<'_>) -> Option<String> {
     match fault {
         Fault::Status { status, text, .. } => match &row(*status, text)?.remedy {

@@ -34,7 +34,7 @@ impl fmt::Display for JsonError {
     }
 }
 
-/// What comes next.
+/// The type of the next value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     Object,

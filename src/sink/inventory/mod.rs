@@ -75,7 +75,7 @@ pub enum PushTime {
     Unknown,
     /// The gateway says 0.
     Never,
-    /// Then.
+    /// The time by the gateway's clock.
     At(SystemTime),
 }
 
@@ -91,7 +91,7 @@ pub struct Series {
 }
 
 impl Group {
-    /// When somebody last pushed, whatever came of it. None where the gateway does not say both times: then nothing is known
+    /// The time of the last push, taken or refused. None where the gateway does not say both times: then nothing is known
     /// about the group's age.
     #[must_use]
     pub fn touched(&self) -> Option<SystemTime> {
