@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub line: u32,
     /// The column in characters, from 1; 0 where there is no line.
     pub column: u32,
-    /// What became of it.
+    /// The severity.
     pub severity: Severity,
     /// What is wrong, in one line.
     pub reason: String,

@@ -93,7 +93,7 @@ pub(in crate::exposition) enum Problem<'p> {
 }
 
 impl Problem<'_> {
-    /// What becomes of it.
+    /// The severity.
     pub(in crate::exposition) fn severity(&self) -> Severity {
         match self {
             Self::CountMismatch | Self::FallingBuckets | Self::FractionalCount(_) | Self::QuantileRange(_) => {

@@ -11,7 +11,7 @@ pub enum Kind {
     Histogram,
     /// Quantiles, `_sum` and `_count`.
     Summary,
-    /// Nothing is known.
+    /// The type is unknown.
     Untyped,
 }
 

@@ -7,10 +7,10 @@ use super::grammar::name_len;
 use super::mend::{Cursor, Dialect, LineFault};
 use crate::exposition::diagnostic::Problem;
 
-/// What a line that begins with `#` says.
+/// A line that begins with `#`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::exposition) enum Comment<'l> {
-    /// Nothing that matters.
+    /// A comment without a meaning.
     Nothing,
     /// The help text of a metric, still escaped.
     Help { name: Cow<'l, [u8]>, text: &'l [u8] },

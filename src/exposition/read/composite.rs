@@ -33,7 +33,7 @@ struct Member {
     record: Record,
 }
 
-/// What a sample says beside its labels.
+/// The value and the time stamp of a sample.
 #[derive(Debug, Clone, Copy)]
 struct Meaning {
     /// The hash of the labels without `le` or `quantile`.
@@ -106,7 +106,7 @@ fn members(builder: &Builder<'_, '_>, parts: [Option<u32>; 4]) -> Vec<Member> {
     members
 }
 
-/// Whether a sample of a part could not be read, so that nobody knows which label set it belonged to.
+/// Whether a sample of a part could not be read, so that its label set is unknown.
 fn is_spoiled(builder: &Builder<'_, '_>, kind: Kind, name: &[u8]) -> bool {
     Suffix::PARTS
         .into_iter()
@@ -153,7 +153,7 @@ impl<'a> Composite<'_, 'a, '_> {
         self.builder.raise(member.group, &member.record, problem);
     }
 
-    /// What a sample says; `None` where it has no place, which is said.
+    /// The member that a sample is; `None` where it fits nowhere, which is reported.
     fn meaning(&mut self, member: &Member) -> Option<Meaning> {
         let name = self.special_name();
         let (labels, special) = special(&self.builder.records, self.builder.hasher, member, name);

@@ -98,7 +98,7 @@ pub(super) struct Help<'a> {
     pub(super) span: Span,
 }
 
-/// What is known about metrics by their names.
+/// The types and help texts of metrics by their names.
 #[derive(Debug, Default)]
 pub(super) struct Declarations<'a> {
     types: HashMap<Cow<'a, [u8]>, Declaration>,

@@ -20,7 +20,7 @@ pub(super) struct Span {
     pub(super) len: usize,
 }
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Debug)]
 pub(super) struct Findings<'a> {
     sources: &'a [Source<'a>],

@@ -11,7 +11,7 @@ use crate::exposition::diagnostic::Problem;
 use crate::exposition::model::number::{Spelling, spelling};
 use crate::exposition::model::{write_escaped, write_pairs};
 
-/// What an input line may contain beyond the text format.
+/// The extensions of the text format that a line may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Text format 0.0.4.
@@ -46,7 +46,7 @@ pub(super) struct RewrittenLine<'l> {
     pub(super) metric: Option<String>,
     /// The samples that the line stands for: one, but for composite values and start times.
     pub(super) samples: Vec<RewrittenSample>,
-    /// What a gateway would not have taken.
+    /// The repairs of a line that a gateway would not have taken.
     pub(super) repairs: Vec<LineFault<'l>>,
 }
 
@@ -125,7 +125,7 @@ enum NamePosition {
     BeforeBraces,
     /// In the braces, and not found yet.
     Missing,
-    /// It stood in quotes within the braces.
+    /// The name stood in quotes within the braces.
     Quoted(String),
 }
 

@@ -3,12 +3,12 @@
 use crate::exposition::diagnostic::{Diagnostic, Severity};
 use crate::exposition::model::Family;
 
-/// What was read.
+/// The families of the files and the findings in them.
 #[derive(Debug, Clone, Default)]
 pub struct Reading<'a> {
     /// Families that every gateway takes, in the order in which they first appeared.
     pub families: Vec<Family<'a>>,
-    /// What was found, in the order of the files and their lines; bounded, so `errors` can be more.
+    /// The findings, in the order of the files and their lines; bounded, so `errors` can be more.
     pub diagnostics: Vec<Diagnostic>,
     pub(super) errors: u64,
     pub(super) doubts: u64,

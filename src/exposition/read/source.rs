@@ -12,10 +12,10 @@ pub struct Source<'a> {
     pub(in crate::exposition) end: Completeness,
 }
 
-/// What the first bytes of a file said about its encoding.
+/// The encoding of a file by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::exposition) enum Encoding {
-    /// Nothing: taken as UTF-8.
+    /// No mark: taken as UTF-8.
     Plain,
     /// A UTF-8 byte order mark, taken off.
     Utf8Mark,
@@ -32,7 +32,7 @@ pub(in crate::exposition) enum Encoding {
 /// Whether the writer of the file had the time to finish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::exposition) enum Completeness {
-    /// Yes, or nobody knows.
+    /// The file is complete, or it is unknown.
     Complete,
     /// The writer was killed.
     Cut,
