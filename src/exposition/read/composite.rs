@@ -33,7 +33,7 @@ struct Member {
     record: Record,
 }
 
-/// The value and the time stamp of a sample.
+/// A sample of a histogram or summary: its label set, and its bound or quantile.
 #[derive(Debug, Clone, Copy)]
 struct Meaning {
     /// The hash of the labels without `le` or `quantile`.
@@ -153,7 +153,7 @@ impl<'a> Composite<'_, 'a, '_> {
         self.builder.raise(member.group, &member.record, problem);
     }
 
-    /// The member that a sample is; `None` where it fits nowhere, which is reported.
+    /// The label set and the bound of a sample; `None` where the sample fits nowhere, which is reported.
     fn meaning(&mut self, member: &Member) -> Option<Meaning> {
         let name = self.special_name();
         let (labels, special) = special(&self.builder.records, self.builder.hasher, member, name);

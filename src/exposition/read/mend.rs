@@ -11,7 +11,7 @@ use crate::exposition::diagnostic::Problem;
 use crate::exposition::model::number::{Spelling, spelling};
 use crate::exposition::model::{write_escaped, write_pairs};
 
-/// The extensions of the text format that a line may contain.
+/// The format of a line, which decides what it may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Text format 0.0.4.
