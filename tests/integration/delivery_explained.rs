@@ -256,7 +256,7 @@ fn wrong_ports_and_paths_are_explained() {
 
     let ssh = FakeGateway::start([Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]);
     assert_says(&add(&ssh.url(), "x 1\n").unwrap_err(), &["is its port right?"]);
-    let closed = send_within(&gateway("http://127.0.0.1:1"), &push(Method::Add, "a", ""), Duration::from_millis(300));
+    let closed = send_within(&gateway("http://127.0.0.1:1"), &push(Method::Add, "a", ""), Duration::from_secs(3));
     assert_says(&closed.unwrap_err(), &["connection refused", "and 1 its port? The usual one is 9091"]);
 }
 

@@ -184,7 +184,7 @@ fn a_gateway_that_comes_up_two_seconds_later_gets_everything() {
 fn an_outage_is_said_once_where_nothing_is_lost_by_it() {
     let directory = tempfile::tempdir().unwrap();
     let call = |url: &str, job: &str| {
-        let call = Pushwrap::new().args(["--url", url, "--job", job, "--instance", "none", "--push-timeout", "0.3"]);
+        let call = Pushwrap::new().args(["--url", url, "--job", job, "--instance", "none", "--push-timeout", "2"]);
         call.arg("--state-dir").arg(directory.path().join("state"))
     };
     let reply = |status: &str| Reply::status(status, "later");
