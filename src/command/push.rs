@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Destination, PushConfig, Reporting};
-use crate::console::{Console, Volume, write_stderr};
+use crate::console::{Console, Volume, write_metrics};
 use crate::delivery::deliver_all;
 use crate::exposition::{Context, Diagnostic, Family, Kind, OwnedFamilies, Reading, encode};
 use crate::report;
@@ -96,7 +96,7 @@ fn deliver(reporting: &Reporting, families: OwnedFamilies, console: Console) -> 
         Destination::Nowhere => return true,
         Destination::Unnamed => {
             if console.0 > Volume::Quiet {
-                write_stderr(&encode(families.families()));
+                write_metrics(&encode(families.families()));
             }
             console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
             return false;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::child::{Caller, Wake};
 use crate::config::{Destination, Reporting, SummaryFormat};
-use crate::console::{Console, Volume, write_stderr};
+use crate::console::{Console, Volume, write_metrics};
 use crate::delivery::timing::{BUDGET_AFTER_STOP, IN_FLIGHT_AFTER_STOP, UNREACHABLE_FOR, WAIT_AFTER_SECOND_STOP};
 use crate::delivery::{Dispatcher, LazyPush, Report};
 use crate::exposition::Diagnostic;
@@ -343,7 +343,7 @@ impl Reporter {
             return;
         }
         self.say_findings(&composed.findings);
-        write_stderr(&composed.text());
+        write_metrics(&composed.text());
         self.console.warn("these metrics go to a Pushgateway with --url URL or PUSHWRAP_URL");
     }
 
@@ -351,7 +351,7 @@ impl Reporter {
     fn dry_run(&self, stage: &Stage, composed: &Composed) {
         self.say_findings(&composed.findings);
         if !matches!(self.reporting.destination, Destination::Gateways(_)) && self.reporting.has_other_sink() {
-            write_stderr(&composed.text());
+            write_metrics(&composed.text());
         }
         let Some(key) = self.builder.key.clone() else { return };
         let (own, command) = (composed.own.clone(), composed.command.clone());

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::console::{Console, write_stderr};
+use crate::console::{Console, write_metrics};
 use crate::exposition::{CONTENT_TYPE, encode};
 use crate::http::Endpoint;
 use crate::http::auth::{Credentials, Password};
@@ -14,7 +14,7 @@ use crate::text::shell_quote;
 
 /// Prints the request on standard error and says how to replay it.
 pub fn print_request(gateway: &Endpoint, push: &Push, console: Console) {
-    write_stderr(request_text(gateway, push).as_bytes());
+    write_metrics(request_text(gateway, push).as_bytes());
     let body = if push.method == Method::Delete { "" } else { "; with that body on standard input" };
     console.warn(format!("not sent{body}: {}", curl_command(gateway, push)));
 }

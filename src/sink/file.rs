@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::console::write_stderr;
+use crate::console::write_metrics;
 use crate::exposition::{Context, Family, Source, encode, encode_with_labels, read};
 use crate::files::{
     Durability, NewMode, Ownership, Replacement, TemporaryName, Written, directory_of, follow_links, is_abandoned,
@@ -55,7 +55,7 @@ impl FileSink {
         let written = match self {
             Self::Stderr => {
                 if kind == PushKind::Final {
-                    write_stderr(&encode_with_labels(push.families(), push.key.labels()));
+                    write_metrics(&encode_with_labels(push.families(), push.key.labels()));
                 }
                 Ok(Written::Replaced)
             }

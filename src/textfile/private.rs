@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::geteuid;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::leftovers::{PREFIX, clear, remove_leftovers};
 use super::patience::within;
@@ -75,12 +75,9 @@ impl PrivateFile {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 created => created?,
             }
-            return Self::fill(&directory).inspect_err(|error| {
-                // What stands there in the place of ours is another user's.
-                if error.kind() != io::ErrorKind::PermissionDenied {
-                    let _ = fs::remove_file(directory.join(FILE));
-                    let _ = fs::remove_dir(&directory);
-                }
+            return Self::fill(&directory).inspect_err(|_| {
+                // Another user's link or directory with contents stays: this takes away an empty directory only.
+                let _ = fs::remove_dir(&directory);
             });
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -95,11 +92,7 @@ impl PrivateFile {
         }
         // Where flock(2) does not work, other runs find the command that has the path in its environment.
         let _ = opened.try_lock();
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&opened, FILE, flags, Mode::from_bits_truncate(0o600))?);
-        if file.metadata()?.mode() & 0o7777 != 0o600 {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
+        make_file(&opened).inspect_err(|_| remove_file(&opened))?;
         Ok(Self { path: directory.join(FILE), directory: directory.to_owned(), opened })
     }
 
@@ -137,6 +130,20 @@ impl PrivateFile {
     }
 }
 
+fn make_file(directory: &File) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    let file = File::from(openat(directory, FILE, flags, Mode::from_bits_truncate(0o600))?);
+    if file.metadata()?.mode() & 0o7777 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// Removes the file, never by its path, where another user's link may stand by now.
+fn remove_file(directory: &File) {
+    let _ = unlinkat(directory, FILE, UnlinkatFlags::NoRemoveDir);
+}
+
 /// Opens a directory that was just made. In a directory where everybody can rename, another one can stand there by now.
 fn open_own(directory: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY | libc::O_NONBLOCK;
@@ -151,7 +158,9 @@ fn open_own(directory: &Path) -> io::Result<File> {
 impl Drop for PrivateFile {
     fn drop(&mut self) {
         // Nothing can be done, and no message is needed, if the command took it away or filled it with other things.
-        let _ = fs::remove_file(&self.path);
+        if self.is_there() {
+            remove_file(&self.opened);
+        }
         if fs::remove_dir(&self.directory).is_err() && self.is_there() {
             clear(&self.opened, REMOVAL_PATIENCE);
             let _ = fs::remove_dir(&self.directory);

@@ -30,10 +30,19 @@ fn what_only_curl_takes_is_told_with_a_remedy() {
     let (fault, said) = tls_fault(&trusting(&server.url_by_name(), &rsa.cert));
     assert_eq!(fault, TlsFault::NoCommonCipher, "{said}");
     assert!(said.contains("allow TLS 1.3"), "{said}");
+}
 
+/// Given a server whose own certificate is pinned with `--cacert` and is for client authentication only, when a run is
+/// reported, then nothing is sent and the message says what the certificate lacks.
+#[test]
+fn a_pinned_certificate_that_is_for_clients_only_is_refused() {
+    let authority = Authority::new();
     let client_only = authority.self_signed_by(&["-newkey", "rsa:2048"], &["-addext", "extendedKeyUsage=clientAuth"]);
     let server = tls_server(&client_only, "");
     assert_eq!(tls_fault(&trusting(&server.url_by_name(), &client_only.cert)).0, TlsFault::WrongPurpose);
+    let run = Pushwrap::new().args(["--url", &server.url_by_name(), "--job", "k", "--require-push", "--cacert"]);
+    let run = run.arg(&client_only.cert).run(["true"]).exit(125);
+    run.stderr_has("its certificate is not one for a server (extendedKeyUsage)").stderr_has("serverAuth");
 }
 
 /// A key whose line ends were lost is one line, which a message must never print.

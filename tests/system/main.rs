@@ -16,6 +16,7 @@ mod memory;
 mod metric;
 mod output;
 mod packages;
+mod private;
 mod process;
 mod process_group;
 mod producers;

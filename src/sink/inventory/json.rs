@@ -9,6 +9,8 @@ const DEEPEST: usize = 64;
 /// Longer than any label value that a Pushgateway takes: its URLs end at 1 MiB.
 const LONGEST: usize = 4 << 20;
 const CHUNK: usize = 64 * 1024;
+/// More than a gateway with a hundred thousand groups answers. Nobody's memory and time are for an answer without an end.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -52,11 +54,12 @@ pub(crate) struct Json<'r> {
     chunk: Vec<u8>,
     at: usize,
     depth: usize,
+    left_bytes: u64,
 }
 
 impl<'r> Json<'r> {
     pub(crate) fn new(input: &'r mut dyn Read) -> Self {
-        Self { input, chunk: Vec::with_capacity(CHUNK), at: 0, depth: 0 }
+        Self { input, chunk: Vec::with_capacity(CHUNK), at: 0, depth: 0, left_bytes: MOST_BYTES }
     }
 
     /// The type of the next value.
@@ -228,8 +231,9 @@ impl<'r> Json<'r> {
     }
 
     fn skip_blanks(&mut self) -> Result<(), JsonError> {
-        while self.current()?.is_some_and(|byte| b" \t\r\n".contains(&byte)) {
-            self.at += 1;
+        while self.current()?.is_some_and(is_blank) {
+            let rest = self.chunk.get(self.at..).unwrap_or_default();
+            self.at += rest.iter().take_while(|byte| is_blank(**byte)).count();
         }
         Ok(())
     }
@@ -251,10 +255,16 @@ impl<'r> Json<'r> {
                 }
             };
             self.chunk.truncate(*read.as_ref().unwrap_or(&0));
-            read?;
+            let read = u64::try_from(read?).unwrap_or(u64::MAX);
+            let left = self.left_bytes.checked_sub(read);
+            self.left_bytes = left.ok_or(JsonError::Unexpected("it is larger than 512 MiB"))?;
         }
         Ok(self.chunk.get(self.at).copied())
     }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 #[cfg(test)]

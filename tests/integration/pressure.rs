@@ -1,0 +1,133 @@
+//! What strains a run: a standard error that nobody reads, few descriptors, answers and metrics files without an end. The end of
+//! the command, and what is left behind, stay as they are without.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::harness::fake::CLOSED_PORT;
+use super::harness::pushwrap::binary;
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, wait_for, wait_in_time};
+use super::state::{failing, run, waiting};
+
+/// A pipe that is full and that nobody reads: its two ends.
+fn full_pipe() -> (OwnedFd, fs::File) {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut writer = fs::File::from(writer);
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+/// A time limit for a dead gateway (3 s), one for everything that is said (1 s), and what a busy machine needs.
+const UNREAD: Duration = Duration::from_secs(9);
+
+/// Given a standard error that nobody reads and much to be said, when the command ends, is told to stop or takes too long, then
+/// pushwrap ends as soon as with a reader.
+#[test]
+fn a_standard_error_that_nobody_reads_delays_nothing() {
+    let bad: &str = &(0..3000).fold(String::new(), |text, n| text + &format!("a bad line {n}\n"));
+    let stop = "trap 'exit 3' TERM; : >ready; while :; do sleep 0.05; done";
+    thread::scope(|scope| {
+        for (options, script, status) in
+            [(&[][..], "exit 3", 3), (&[], stop, 3), (&["--timeout", "1", "--kill-after", "1"], "sleep 600", 124)]
+        {
+            scope.spawn(move || {
+                let (reader, unread) = full_pipe();
+                let call = Pushwrap::new().args(["-v", "--summary", "--url", CLOSED_PORT, "--job", "j"]).args(options);
+                let call = call.args(["--push-interval", "300ms", "--textfile", "m.prom", "--", "sh", "-c", script]);
+                let (mut command, directory) = call.command();
+                fs::write(directory.path().join("m.prom"), bad).unwrap();
+                command.current_dir(directory.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(unread);
+                let mut began = Instant::now();
+                let mut child = command.spawn().unwrap();
+                drop(command);
+                if script == stop {
+                    wait_for("the command", || directory.path().join("ready").exists().then_some(()));
+                    // Some pushes fail first, which is more to be said.
+                    thread::sleep(Duration::from_secs(1));
+                    began = Instant::now();
+                    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+                }
+                let ended = wait_in_time(&mut child, &command_name(script));
+                assert_eq!(ended.code(), Some(status), "{script}");
+                assert!(began.elapsed() < UNREAD, "{script}: {:?}", began.elapsed());
+                drop(reader);
+            });
+        }
+    });
+}
+
+fn command_name(script: &str) -> String {
+    format!("pushwrap -- sh -c '{script}'")
+}
+
+/// Given two variables of one name in the environment, the secret one first, when a command runs, then it gets neither.
+#[test]
+fn a_secret_that_stands_twice_in_the_environment_does_not_reach_the_command() {
+    let words = ["import os, sys, ctypes", "libc = ctypes.CDLL(None)"].join("\n");
+    let script = format!(
+        "{words}\n\
+         argv = [sys.argv[1], '--', 'cat', '/proc/self/environ']\n\
+         env = ['PATH=/usr/bin:/bin', 'PUSHWRAP_STATE_DIR=none', 'PUSHWRAP_URL=none',\n\
+                'PUSHWRAP_USER=me:s3cret', 'PUSHWRAP_USER=', 'PUSHWRAP_PROXY=http://me:s3cret@gw', 'PUSHWRAP_PROXY=']\n\
+         array = lambda words: (ctypes.c_char_p * (len(words) + 1))(*[word.encode() for word in words], None)\n\
+         libc.execve(sys.argv[1].encode(), array(argv), array(env))\n"
+    );
+    let out = Command::new("python3").args(["-c", &script]).arg(binary()).output_in_time();
+    let seen = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && seen.contains("PATH=/usr/bin"), "{out:?}");
+    assert!(!seen.contains("s3cret") && !seen.contains("PUSHWRAP_USER"), "{seen:?}");
+}
+
+/// Given labels that hold what a terminal obeys, when metrics are printed, then it is escaped; what is pushed has it as it was.
+#[test]
+fn metrics_that_are_printed_send_a_terminal_nothing() {
+    let metrics = "x{l=\"\u{1b}[2Jred\u{9b}1m\u{7}\"} 1\n# HELP y \u{1b}]0;title\u{7}\ny 2\n# a comment \u{1b}[2J\n";
+    let printed = |call: Pushwrap| {
+        let run = call.textfile(metrics).run(["true"]).exit(0).stdout("").stderr_has("[2Jred");
+        let obeyed = |c: char| c.is_control() && c != '\n';
+        assert!(!run.stderr.contains(obeyed), "{:?}", run.stderr);
+    };
+    printed(Pushwrap::new());
+    printed(Pushwrap::new().args(["-n", "--url", CLOSED_PORT, "--job", "j"]));
+    printed(Pushwrap::new().args(["--output", "-", "--url", "none", "--job", "j"]));
+    let gateway = Pushgateway::start(Version::Newest);
+    Pushwrap::new().push_to(&gateway, "j").textfile(metrics).run(["true"]).exit(0).stderr("");
+    assert!(gateway.metrics().contains("\u{1b}[2Jred"), "{}", gateway.metrics());
+}
+
+/// Given answers that never end, when groups are read, then pushwrap stops at a size, whatever time is left.
+#[test]
+fn an_answer_without_an_end_is_bounded_by_its_size() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"status\":\"success\",\"data\":[";
+    let fake = FakeGateway::start([Reply::Endless(answer.to_vec())]);
+    let call = Pushwrap::new().args(["groups", "--push-timeout", "100s", "--url", &fake.url()]);
+    let run = call.call().exit(1).stdout("").stderr_has(&format!("cannot read from '{}'", fake.url()));
+    assert!(run.took < Duration::from_secs(60), "{:?}: {}", run.took, run.stderr);
+}
+
+/// Given a push of another group that waits and fails, when a run of this group says what it does, then the two are told apart.
+#[test]
+fn a_failed_push_of_another_group_does_not_read_like_the_runs_own() {
+    let state = tempfile::tempdir().unwrap();
+    let down = Reply::status("503 Service Unavailable", "");
+    // The other group's own push is not answered, that of this group is taken, and then the gateway is down.
+    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok(), down]);
+    failing(&fake.url(), "other", state.path()).run(["true"]).exit(0);
+    assert_eq!(waiting(state.path()).len(), 1);
+    let said = run(&fake.url(), "j", state.path()).arg("-v").run(["true"]).exit(0).stderr;
+    assert!(said.contains("pushed {job=\"j\"} to"), "{said}");
+    let failed: Vec<&str> = said.lines().filter(|line| line.contains("503 Service Unavailable")).collect();
+    assert_eq!(failed.len(), 1, "{said}");
+    assert!(failed[0].starts_with("pushwrap: a push of another group waits on: "), "{said}");
+}
