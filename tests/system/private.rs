@@ -44,7 +44,7 @@ fn a_link_in_place_of_a_new_directory_changes_nothing_elsewhere() {
         fs::set_permissions(directory, fs::Permissions::from_mode(mode)).unwrap();
     }
     chown(&place, Some(65534), Some(65534)).unwrap();
-    let long_ago = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let long_ago = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_001);
     fs::write(victim.join("metrics.prom"), "precious\n").unwrap();
     for path in [victim.join("metrics.prom"), victim.clone()] {
         fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
