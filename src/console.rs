@@ -99,11 +99,8 @@ pub fn write_stderr(mut bytes: &[u8]) {
 /// Writes metrics, which others have written, to standard error: control characters but for line ends and tabs are escaped.
 pub fn write_metrics(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
-    let is_plain = |line: &str| !line.chars().any(|character| character.is_control() && character != '\t');
-    if text.lines().all(is_plain) {
-        return write_stderr(text.as_bytes());
-    }
-    let lines = text.split('\n').map(|line| line.split('\t').map(printable).collect::<Vec<_>>().join("\t"));
+    let escaped = |line: &str| line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t");
+    let lines = text.split('\n').map(escaped);
     write_stderr(lines.collect::<Vec<_>>().join("\n").as_bytes());
 }
 

@@ -28,3 +28,10 @@ pub(crate) use procfs::Stat;
 pub use program::{Program, SpawnError};
 pub use supervise::{Child, spawn};
 pub use usage::{CommandProgress, CommandResult, ResourceUsage, TreeUsage};
+
+/// Whether standard output was closed when the process started.
+#[must_use]
+pub fn is_stdout_missing() -> bool {
+    let [_, stdout, _] = sys::closed_at_start();
+    stdout
+}

@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::terminal::{console, paint};
+use super::terminal::{console, paint, print};
 use crate::cli;
 use crate::config::GatewayTargets;
 use crate::console::{Console, Volume};
@@ -25,6 +25,8 @@ struct Judge<'a> {
     context: Context<'a>,
     /// The pages of the gateways that answered.
     pages: Vec<HeldPage<'a>>,
+    /// Whether each gateway that was named has answered.
+    is_told: bool,
 }
 
 /// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else, and where a gateway
@@ -34,7 +36,7 @@ pub fn run(check: &cli::Check, targets: Option<&GatewayTargets>) -> u8 {
     let gather = || textfile::gather(&check.files, None);
     let grouping = [("job".to_owned(), JOB.to_owned())];
     let (pages, is_told) = targets.map_or((Vec::new(), true), ask);
-    let judge = Judge { context: Context { grouping: &grouping, reserved: &[] }, pages };
+    let judge = Judge { context: Context { grouping: &grouping, reserved: &[] }, pages, is_told };
     let is_good = match (check.fix, check.json) {
         (true, _) => fix(&gather(), &judge),
         (_, true) => print_json(&check.files, &judge),
@@ -74,6 +76,16 @@ impl Judge<'_> {
         Verdict::Refused(VerdictReason { line, reason })
     }
 
+    fn sentence(&self, verdict: &Verdict) -> String {
+        match verdict {
+            Verdict::Taken if !self.is_told => {
+                "a gateway takes it as it is, unless it holds other types, and --url did not tell which it holds"
+                    .to_owned()
+            }
+            _ => sentence(verdict),
+        }
+    }
+
     /// The families as every gateway takes them.
     fn reconcile<'f>(&self, families: Vec<Family<'f>>) -> Reconciled<'f> {
         let mut all = Reconciled { families, retyped: Vec::new(), left_out: Vec::new() };
@@ -106,7 +118,7 @@ fn explain(found: &TextfileContents, judge: &Judge<'_>) -> bool {
         let verdict = judge.verdict(source, &reading);
         show(&reading.diagnostics);
         is_good &= verdict == Verdict::Taken;
-        endings.push(format!("{}: {}; {}", source.name(), sentence(&verdict), sums(&reading)));
+        endings.push(format!("{}: {}; {}", source.name(), judge.sentence(&verdict), sums(&reading)));
     }
     show(&found.problems);
     endings.extend(found.problems.iter().map(|problem| format!("{}: not read", problem.file)));
@@ -149,7 +161,7 @@ fn print_json(files: &[PathBuf], judge: &Judge<'_>) -> bool {
         is_good &= found.problems.is_empty();
         lines.extend(found.problems.iter().map(unread_json));
     }
-    print(format!("[\n{}\n]\n", lines.join(",\n")).as_bytes()) && is_good
+    print(format!("[\n{}\n]\n", lines.join(",\n"))) && is_good
 }
 
 fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String {
@@ -218,16 +230,4 @@ fn show(findings: &[Diagnostic]) {
 
 fn say(message: &str) {
     Console(Volume::Normal).warn(message);
-}
-
-/// Writes to standard output; whether it could be written.
-fn print(bytes: &[u8]) -> bool {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    if let Err(error) = &written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        say(&format!("cannot write to standard output: {error}"));
-    }
-    written.is_ok()
 }

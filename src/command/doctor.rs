@@ -30,6 +30,11 @@ fn as_text(config: &DoctorConfig, checks: &[DoctorCheck], problems: usize) -> St
     }
     if let Some(key) = &config.reporting.key {
         line(&mut text, format_args!("grouping key\n  {key}\n  {}", key.path()));
+        if config.has_placeholder {
+            text.push_str(
+                "  COMMAND stands for the name of the command: name it with --job, or give the command behind '--'\n",
+            );
+        }
     }
     text.push_str("checks\n");
     for DoctorCheck { level, subject, finding } in checks {

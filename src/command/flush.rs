@@ -25,6 +25,10 @@ pub fn run(config: &FlushConfig) -> u8 {
     }
     let state = match config.state_dir.open_existing() {
         Ok(state) => state,
+        Err(_) if config.state_dir.is_missing_default() => {
+            console.warn("nothing waits: there is no default state directory, and --state-dir names another");
+            return 0;
+        }
         Err(problem) => {
             console.warn(problem);
             return 1;
@@ -108,6 +112,7 @@ impl FlushRun<'_> {
         let Some(drained) = queue.flush(sink, timeout, &self.start_times, limits) else {
             return self.report_problem(&format!("another pushwrap is sending the push of {group}"));
         };
+        drained.outdated.iter().for_each(|line| self.console.warn(line));
         self.warn(&drained.said);
         match drained.result {
             None => {}

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail};
 
-use super::terminal::{console, paint, print, say_clock};
+use super::terminal::{console, paint, say_clock, unwritable, write_stdout};
 use crate::config::{GatewayTargets, PruneConfig};
 use crate::console::{Console, write_stderr};
 use crate::exposition::Paint;
@@ -157,8 +157,7 @@ fn described(group: &Group, now: SystemTime) -> String {
 }
 
 fn printed(text: &str) -> Result<()> {
-    ensure!(print(text), "standard output takes no more");
-    Ok(())
+    write_stdout(text).map_err(|error| anyhow!(unwritable(&error)))
 }
 
 /// How far it is, on a terminal.

@@ -56,6 +56,9 @@ pub fn run(config: PushConfig, files: &[PathBuf]) -> u8 {
             reporting.on_success = Method::Add;
         }
     }
+    if families.samples() == 0 {
+        console.warn("what was read holds no metrics: the push has none");
+    }
     let is_delivered = deliver(&reporting, families, console);
     u8::from(!is_delivered || findings.errors() > 0)
 }

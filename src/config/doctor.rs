@@ -16,6 +16,8 @@ pub struct DoctorConfig {
     pub settings: Vec<GivenSetting>,
     /// The job's name, where it is that of a shell, an interpreter or a launcher.
     pub launcher_job: Option<String>,
+    /// Whether neither a job nor a command is named, so that `COMMAND` stands for the job.
+    pub has_placeholder: bool,
     /// Whether a program reads it.
     pub json: bool,
 }
@@ -29,7 +31,8 @@ const PLACEHOLDER: &str = "COMMAND";
 /// Bad usage.
 pub fn resolve_doctor(doctor: cli::Doctor) -> Result<DoctorConfig, UsageError> {
     let cli::Doctor { json, mut run } = doctor;
-    if run.command.is_empty() {
+    let is_unnamed = run.command.is_empty();
+    if is_unnamed {
         run.command.push(PLACEHOLDER.into());
     }
     let mut resolver = Resolver::new(run.destination.env_file.as_deref());
@@ -37,5 +40,6 @@ pub fn resolve_doctor(doctor: cli::Doctor) -> Result<DoctorConfig, UsageError> {
     let settings = resolver.given_settings();
     let reporting = config.reporting.with(resolver.finish());
     let job = reporting.key.as_ref().map(|key| key.job().to_owned());
-    Ok(DoctorConfig { reporting, settings, launcher_job: job.filter(|job| is_launcher(job)), json })
+    let has_placeholder = is_unnamed && job.as_deref() == Some(PLACEHOLDER);
+    Ok(DoctorConfig { has_placeholder, reporting, settings, launcher_job: job.filter(|job| is_launcher(job)), json })
 }

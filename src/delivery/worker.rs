@@ -189,7 +189,8 @@ fn send_others(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Ca
 /// Reports what came of pushes that had waited.
 fn report_drained(shared: &DispatcherShared, gateway: usize, drained: impl IntoIterator<Item = Drained>) {
     let url = shared.sinks[gateway].name();
-    for Drained { mut result, sent, mut said, .. } in drained {
+    for Drained { mut result, sent, outdated, said, .. } in drained {
+        let mut said = [outdated, said].concat();
         if let (Some(Ok(delivered)), Some(sent)) = (&mut result, &sent) {
             let group = sent.group();
             said.extend(delivered.refused(&url).map(|why| format!("{group}, which had waited: {why}")));
@@ -233,7 +234,7 @@ pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, canc
             shared.set_persistence(gateway, kept);
         }
         if let Some((spool, stored)) = spool.zip(stored) {
-            let Drained { result, unanswered, repeats, outage, said, .. } =
+            let Drained { result, unanswered, repeats, outage, outdated, said, .. } =
                 spool.deliver(sink, job.push.composed(), stored, limits);
             let result = result.unwrap_or_else(|| Err(sink.given_up(Fault::Superseded)));
             let is_outage = result.as_ref().is_err_and(|failure| failure.fault.decision().may_pass());
@@ -241,7 +242,7 @@ pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, canc
                 result,
                 unanswered,
                 repeats,
-                said,
+                said: [outdated, said].concat(),
                 is_known_outage: is_outage && outage == Some(Outage::Known),
             };
         }

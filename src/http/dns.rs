@@ -12,6 +12,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::http::deadline::{Interruption, Timer};
 use crate::http::url::Host;
 
+/// RLIMIT_NPROC, the control group's limit, or no memory.
+const NO_THREAD: &str =
+    "no thread can be made for the lookup (ulimit -u, or the pids limit of the cgroup); an IP address needs none";
+
 /// Why there are no addresses.
 #[derive(Debug)]
 pub(crate) enum LookupError {
@@ -60,8 +64,8 @@ fn look_up(name: &str, port: u16, timer: &Timer) -> Result<Vec<SocketAddr>, Look
         let _ = asked.wakeup.write(1);
     });
     if spawned.is_err() {
-        // RLIMIT_NPROC or no memory: an unbounded lookup is better than no report.
-        return ask(name, port).map_err(LookupError::Failed);
+        // Without a thread nothing bounds the lookup. The next try may find one.
+        return Err(LookupError::Failed(NO_THREAD.to_owned()));
     }
     timer.wait(Some(answer.wakeup.as_fd()), PollFlags::POLLIN).map_err(LookupError::Halted)?;
     let found = answer.slot.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -55,7 +55,9 @@ fn a_gateway_that_check_cannot_ask_is_said_after_one_more_try() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let run = check("x 2\n", &["--url", &format!("http://{closed}")]).exit(1);
     run.stderr_has("2 tries")
-        .stderr_has("the gateway takes it as it is; 1 sample kept")
+        .stderr_has(
+            "takes it as it is, unless it holds other types, and --url did not tell which it holds; 1 sample kept",
+        )
         .within(std::time::Duration::from_secs(8));
     let other = FakeGateway::start([Reply::status("200 OK", "")]);
     let _ = check("x 2\n", &["--url", &other.url()]).exit(1).stderr_has("is not that of a Pushgateway");
@@ -124,6 +126,15 @@ fn what_cannot_be_read_is_said_once() {
     let _ = Pushwrap::new().args(["check", "--json", "/nonexistent/x.prom"]).call().exit(1).stdout_has("\"unread\"");
     let _ = Pushwrap::new().arg("check").call().exit(2);
     let _ = Pushwrap::new().args(["check", "--fix", "--json", "-"]).call().exit(2);
+}
+
+/// Given nothing to read, when it is pushed, then one sentence says so.
+#[test]
+fn a_push_of_nothing_is_said() {
+    let fake = FakeGateway::start([Reply::ok()]);
+    let call = Pushwrap::new().args(["push", "--url", &fake.url(), "--job", "j"]).stdin("\n");
+    call.call().exit(0).stdout("").stderr("pushwrap: what was read holds no metrics: the push has none\n");
+    assert_eq!(fake.requests().len(), 1);
 }
 
 #[test]

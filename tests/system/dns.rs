@@ -1,6 +1,9 @@
 //! Name servers that misbehave, seen through a resolver configuration of the test's own: a mount namespace, so root.
 
+use std::ffi::OsStr;
+use std::iter;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -60,6 +63,13 @@ fn answer(question: &[u8], code: u8) -> Vec<u8> {
 
 /// Runs pushwrap where `resolv.conf` and `nsswitch.conf` are these.
 fn run(resolv: &str, nsswitch: &str, arguments: &[&str]) -> (Output, Duration) {
+    let program = binary();
+    let words: Vec<&OsStr> = iter::once(program.as_os_str()).chain(arguments.iter().map(OsStr::new)).collect();
+    run_words(resolv, nsswitch, &words)
+}
+
+/// The same for any words of a command.
+fn run_words(resolv: &str, nsswitch: &str, words: &[&OsStr]) -> (Output, Duration) {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {
         std::fs::write(dir.path().join(name), content).unwrap();
@@ -69,7 +79,7 @@ fn run(resolv: &str, nsswitch: &str, arguments: &[&str]) -> (Output, Duration) {
     let script = "mount --bind \"$0\" \"$(readlink -f /etc/resolv.conf)\" && mount --bind \"$1\" /etc/nsswitch.conf && \
                   shift && exec \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).args([&resolv, &nsswitch]).arg(binary()).args(arguments);
+    command.args(["-m", "sh", "-c", script]).args([&resolv, &nsswitch]).args(words);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
     let started = Instant::now();
     let output = command.output().expect("unshare can be run: install util-linux");
@@ -146,4 +156,32 @@ fn the_static_binary_loads_no_name_service_module() {
     });
     let maps = std::fs::read_to_string(&maps).unwrap();
     assert!(Path::new("/etc/nsswitch.conf").exists() && !maps.contains(".so"), "{maps}");
+}
+
+/// A user whom nothing else on the machine is: the limit counts all processes of a user.
+const USER: &str = "65432";
+
+/// Given a user whose processes are at their limit, and name servers that never answer, when a run is reported, then it costs no
+/// more than the budget: a lookup that nothing can bound is not made.
+#[test]
+fn name_servers_that_never_answer_cost_no_more_where_no_thread_can_be_made() {
+    serve("127.0.53.9", Server::Silent);
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.path().join("pushwrap");
+    std::fs::copy(binary(), &program).unwrap();
+    // Two processes are pushwrap and its command, which has a higher limit and leaves some more behind.
+    let script = "exec prlimit --nproc=100:100 sh -c 'sleep 8 & sleep 8 & sleep 8 & exit 3' >/dev/null 2>&1";
+    let words = format!(
+        "setpriv --reuid {USER} --clear-groups prlimit --nproc=2:100 {} --job j --url http://gw.example --push-timeout 2s \
+         --instance none -- sh -c",
+        program.display()
+    );
+    let words: Vec<&OsStr> = words.split(' ').chain([script]).map(OsStr::new).collect();
+    // unshare, two mounts and three programs included.
+    let (output, _) =
+        within_limit(Duration::from_secs(4), || run_words("nameserver 127.0.53.9\n", "hosts: files dns\n", &words));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("no thread can be made for the lookup"), "{said}");
 }

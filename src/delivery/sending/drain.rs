@@ -32,6 +32,8 @@ pub(crate) struct Drained {
     pub(crate) unanswered_before: Option<SystemTime>,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
+    /// What waited and is dropped because a newer run has been reported: nothing is lost by it.
+    pub(crate) outdated: Vec<String>,
     /// Warnings, one line each.
     pub(crate) said: Vec<String>,
 }
@@ -148,7 +150,7 @@ impl Drain<'_> {
         let mut drained = Drained::default();
         self.queue.tidy(lock);
         let mut entries = self.read(own, &mut drained.said);
-        self.drop_outdated(&mut entries, &mut drained.said);
+        self.drop_outdated(&mut entries, &mut drained);
         let pushes = entries.iter().map(|entry| entry.push.clone());
         let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else {
             self.queue.record_empty();
@@ -210,7 +212,7 @@ impl Drain<'_> {
 
     /// Drops what waits of a run that is over for long where the gateway has the metrics of a newer run, which another host or
     /// another directory has sent.
-    fn drop_outdated(&self, entries: &mut Vec<Entry>, said: &mut Vec<String>) {
+    fn drop_outdated(&self, entries: &mut Vec<Entry>, drained: &mut Drained) {
         let waited = |entry: &Entry| !entry.is_own && !entry.push.owner.is_alive();
         let Some(asked) = entries.iter().filter(|entry| waited(entry)).find_map(|entry| entry.push.start()) else {
             return;
@@ -228,8 +230,8 @@ impl Drain<'_> {
             .into_iter()
             .partition(|entry| waited(entry) && starts(entry).is_some_and(|start| start < there));
         for entry in outdated {
-            said.push(dropped(&entry.push.group(), "the gateway has the metrics of a newer run"));
-            said.extend(self.release([&entry]));
+            drained.outdated.push(dropped(&entry.push.group(), "the gateway has the metrics of a newer run"));
+            drained.said.extend(self.release([&entry]));
         }
         *entries = current;
     }

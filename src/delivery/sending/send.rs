@@ -120,7 +120,9 @@ impl SpoolOptions {
         let started = own.own.families().iter().find(|family| family.name().ends_with("start_timestamp_seconds"));
         let started = started.and_then(|family| Some(family.samples().first()?.number()));
         let drain = Drain { queue: &queue, sink, limits, start_times: &StartTimes::default(), started };
-        Some(drain.run(&lock, None)).filter(|drained| drained.result.is_some() || !drained.said.is_empty())
+        let is_worth =
+            |drained: &Drained| drained.result.is_some() || !drained.said.is_empty() || !drained.outdated.is_empty();
+        Some(drain.run(&lock, None)).filter(is_worth)
     }
 
     /// Sends what other groups wait to send to the same sink, for a fraction of a second. The first failure ends it.
