@@ -143,7 +143,7 @@ fn fix(found: &TextfileContents, judge: &Judge<'_>) -> bool {
     for sentence in retyped.iter().chain(&left_out) {
         say(sentence);
     }
-    print(&exposition::encode(&families)) && errors == 0 && left_out.is_empty()
+    print(exposition::encode(&families)) && errors == 0 && left_out.is_empty()
 }
 
 /// One JSON array on standard output, one line for each file, in the order of the arguments.

@@ -22,7 +22,7 @@ pub fn run(config: &DeleteConfig) -> u8 {
             continue;
         }
         match delete(gateway, key, Deadline::after(targets.push_timeout).with_one_more_try()) {
-            Ok(Deletion::Done) if print(&format!("deleted {key} at '{}'\n", gateway.url)) => {}
+            Ok(Deletion::Done) if print(format!("deleted {key} at '{}'\n", gateway.url)) => {}
             Ok(Deletion::Done) => status = 1,
             Ok(Deletion::NoGroup(others)) => {
                 console.warn(format!("'{}' holds no group {key}{}", gateway.url, of_the_job(key.job(), &others)));

@@ -133,7 +133,7 @@ impl FlushRun<'_> {
     fn say(&mut self, waiting: &SpooledPush, what: &str) {
         let (group, deed, url) = (waiting.group(), waiting.deed(), &waiting.destination.url);
         let since = age(SystemTime::now(), waiting.since());
-        self.failed |= !print(&format!("{group} {what}{deed} '{url}' (stored {since})\n"));
+        self.failed |= !print(format!("{group} {what}{deed} '{url}' (stored {since})\n"));
     }
 
     fn warn(&mut self, messages: &[String]) {

@@ -12,7 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::http::deadline::{Interruption, Timer};
 use crate::http::url::Host;
 
-/// RLIMIT_NPROC, the control group's limit, or no memory.
+/// `RLIMIT_NPROC`, the control group's limit, or no memory.
 const NO_THREAD: &str =
     "no thread can be made for the lookup (ulimit -u, or the pids limit of the cgroup); an IP address needs none";
 

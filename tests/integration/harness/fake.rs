@@ -257,7 +257,7 @@ fn play(mut stream: TcpStream, reply: Reply, shared: &Shared) -> io::Result<()> 
         Reply::Endless(bytes) => answer(&mut stream, shared, |stream| {
             let _ = stream.write_all(&bytes);
             while !*locked(&shared.ended) {
-                if stream.write_all(&[b' '; 65536]).is_err() {
+                if stream.write_all(&[b' '; 16384]).is_err() {
                     break;
                 }
             }
