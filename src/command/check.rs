@@ -26,7 +26,7 @@ struct Judge<'a> {
     /// The pages of the gateways that answered.
     pages: Vec<HeldPage<'a>>,
     /// Whether each gateway that was named has answered.
-    is_told: bool,
+    all_answered: bool,
 }
 
 /// Judges the files. 0: the gateway takes each of them as it is (with `--fix`: nothing had to be dropped); else, and where a gateway
@@ -35,14 +35,14 @@ struct Judge<'a> {
 pub fn run(check: &cli::Check, targets: Option<&GatewayTargets>) -> u8 {
     let gather = || textfile::gather(&check.files, None);
     let grouping = [("job".to_owned(), JOB.to_owned())];
-    let (pages, is_told) = targets.map_or((Vec::new(), true), ask);
-    let judge = Judge { context: Context { grouping: &grouping, reserved: &[] }, pages, is_told };
+    let (pages, all_answered) = targets.map_or((Vec::new(), true), ask);
+    let judge = Judge { context: Context { grouping: &grouping, reserved: &[] }, pages, all_answered };
     let is_good = match (check.fix, check.json) {
         (true, _) => fix(&gather(), &judge),
         (_, true) => print_json(&check.files, &judge),
         _ => explain(&gather(), &judge),
     };
-    u8::from(!(is_good && is_told))
+    u8::from(!(is_good && all_answered))
 }
 
 /// The pages of the gateways, and whether each of them has answered.
@@ -53,8 +53,8 @@ fn ask(targets: &GatewayTargets) -> (Vec<HeldPage<'_>>, bool) {
         HeldPage::read(gateway, deadline).map_err(|failure| console.warn(failure)).ok()
     };
     let pages: Vec<_> = targets.gateways.iter().filter_map(read).collect();
-    let is_told = pages.len() == targets.gateways.len();
-    (pages, is_told)
+    let all_answered = pages.len() == targets.gateways.len();
+    (pages, all_answered)
 }
 
 impl Judge<'_> {
@@ -78,7 +78,7 @@ impl Judge<'_> {
 
     fn sentence(&self, verdict: &Verdict) -> String {
         match verdict {
-            Verdict::Taken if !self.is_told => {
+            Verdict::Taken if !self.all_answered => {
                 "a gateway takes it as it is, unless it holds other types, and --url did not tell which it holds"
                     .to_owned()
             }

@@ -206,7 +206,7 @@ fn remote_write_is_tried() {
 /// Given neither a job nor a command, when doctor prints the group, then it says what COMMAND stands for.
 #[test]
 fn the_name_that_stands_for_the_command_is_not_taken_for_the_job() {
-    let told = "COMMAND stands for the name of the command";
-    doctor(&["--url", "none"]).call().stdout_has("{job=\"COMMAND\"").stdout_has(told);
-    doctor(&["--url", "none", "--job", "j"]).call().stdout_lacks(told);
+    let sentence = "COMMAND stands for the name of the command";
+    doctor(&["--url", "none"]).call().stdout_has("{job=\"COMMAND\"").stdout_has(sentence);
+    doctor(&["--url", "none", "--job", "j"]).call().stdout_lacks(sentence);
 }

@@ -31,7 +31,7 @@ fn full_pipe() -> (OwnedFd, fs::File) {
 /// A time limit for a dead gateway (3 s), one for everything that is said (1 s), and what a busy machine needs.
 const UNREAD: Duration = Duration::from_secs(9);
 
-/// Given a standard error that nobody reads and much to be said, when the command ends, is told to stop or takes too long, then
+/// Given a standard error that nobody reads and much to be said, when the command ends, gets TERM or takes too long, then
 /// pushwrap ends as soon as with a reader.
 #[test]
 fn a_standard_error_that_nobody_reads_delays_nothing() {
@@ -74,13 +74,13 @@ fn command_name(script: &str) -> String {
 /// Given two variables of one name in the environment, the secret one first, when a command runs, then it gets neither.
 #[test]
 fn a_secret_that_stands_twice_in_the_environment_does_not_reach_the_command() {
-    let words = ["import os, sys, ctypes", "libc = ctypes.CDLL(None)"].join("\n");
+    let imports = ["import os, sys, ctypes", "libc = ctypes.CDLL(None)"].join("\n");
     let script = format!(
-        "{words}\n\
+        "{imports}\n\
          argv = [sys.argv[1], '--', 'cat', '/proc/self/environ']\n\
          env = ['PATH=/usr/bin:/bin', 'PUSHWRAP_STATE_DIR=none', 'PUSHWRAP_URL=none',\n\
                 'PUSHWRAP_USER=me:s3cret', 'PUSHWRAP_USER=', 'PUSHWRAP_PROXY=http://me:s3cret@gw', 'PUSHWRAP_PROXY=']\n\
-         array = lambda words: (ctypes.c_char_p * (len(words) + 1))(*[word.encode() for word in words], None)\n\
+         array = lambda texts: (ctypes.c_char_p * (len(texts) + 1))(*[text.encode() for text in texts], None)\n\
          libc.execve(sys.argv[1].encode(), array(argv), array(env))\n"
     );
     let out = Command::new("python3").args(["-c", &script]).arg(binary()).output_in_time();
@@ -115,7 +115,7 @@ fn an_answer_without_an_end_is_bounded_by_its_size() {
     call.call().exit(1).stdout("").stderr_has(&format!("cannot read from '{}'", fake.url())).stderr_has("larger than");
 }
 
-/// Given a push of another group that waits and fails, when a run of this group says what it does, then the two are told apart.
+/// Given a push of another group that waits and fails, when a run of this group says what it does, then one sees which failed.
 #[test]
 fn a_failed_push_of_another_group_does_not_read_like_the_runs_own() {
     let state = tempfile::tempdir().unwrap();

@@ -64,12 +64,12 @@ fn answer(question: &[u8], code: u8) -> Vec<u8> {
 /// Runs pushwrap where `resolv.conf` and `nsswitch.conf` are these.
 fn run(resolv: &str, nsswitch: &str, arguments: &[&str]) -> (Output, Duration) {
     let program = binary();
-    let words: Vec<&OsStr> = iter::once(program.as_os_str()).chain(arguments.iter().map(OsStr::new)).collect();
-    run_words(resolv, nsswitch, &words)
+    let command_line: Vec<&OsStr> = iter::once(program.as_os_str()).chain(arguments.iter().map(OsStr::new)).collect();
+    run_command(resolv, nsswitch, &command_line)
 }
 
-/// The same for any words of a command.
-fn run_words(resolv: &str, nsswitch: &str, words: &[&OsStr]) -> (Output, Duration) {
+/// The same for any command.
+fn run_command(resolv: &str, nsswitch: &str, command_line: &[&OsStr]) -> (Output, Duration) {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {
         std::fs::write(dir.path().join(name), content).unwrap();
@@ -79,7 +79,7 @@ fn run_words(resolv: &str, nsswitch: &str, words: &[&OsStr]) -> (Output, Duratio
     let script = "mount --bind \"$0\" \"$(readlink -f /etc/resolv.conf)\" && mount --bind \"$1\" /etc/nsswitch.conf && \
                   shift && exec \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).args([&resolv, &nsswitch]).args(words);
+    command.args(["-m", "sh", "-c", script]).args([&resolv, &nsswitch]).args(command_line);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
     let started = Instant::now();
     let output = command.output().expect("unshare can be run: install util-linux");
@@ -172,15 +172,16 @@ fn name_servers_that_never_answer_cost_no_more_where_no_thread_can_be_made() {
     std::fs::copy(binary(), &program).unwrap();
     // Two processes are pushwrap and its command, which has a higher limit and leaves some more behind.
     let script = "exec prlimit --nproc=100:100 sh -c 'sleep 8 & sleep 8 & sleep 8 & exit 3' >/dev/null 2>&1";
-    let words = format!(
+    let command_line = format!(
         "setpriv --reuid {USER} --clear-groups prlimit --nproc=2:100 {} --job j --url http://gw.example --push-timeout 2s \
          --instance none -- sh -c",
         program.display()
     );
-    let words: Vec<&OsStr> = words.split(' ').chain([script]).map(OsStr::new).collect();
+    let command_line: Vec<&OsStr> = command_line.split(' ').chain([script]).map(OsStr::new).collect();
     // unshare, two mounts and three programs included.
-    let (output, _) =
-        within_limit(Duration::from_secs(4), || run_words("nameserver 127.0.53.9\n", "hosts: files dns\n", &words));
+    let (output, _) = within_limit(Duration::from_secs(4), || {
+        run_command("nameserver 127.0.53.9\n", "hosts: files dns\n", &command_line)
+    });
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("no thread can be made for the lookup"), "{said}");
