@@ -5,6 +5,8 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::terminal::{console, paint, print};
 use crate::cli;
 use crate::config::GatewayTargets;
@@ -14,7 +16,7 @@ use crate::exposition::{
 };
 use crate::http::Deadline;
 use crate::sink::HeldPage;
-use crate::text::{json_string, plural};
+use crate::text::{json_lines, plural};
 use crate::textfile::{self, TextfileContents};
 
 /// Every push has a job, which replaces a label of that name; this one stands for it.
@@ -146,53 +148,73 @@ fn fix(found: &TextfileContents, judge: &Judge<'_>) -> bool {
     print(exposition::encode(&families)) && errors == 0 && left_out.is_empty()
 }
 
+/// What a program gets of a file; the keys are a contract (docs/reference.md).
+#[derive(Serialize)]
+struct CheckJson {
+    file: String,
+    verdict: &'static str,
+    line: Option<u32>,
+    reason: Option<String>,
+    samples: u64,
+    dropped: u64,
+    doubtful: u64,
+    repaired: u64,
+    findings: Vec<Diagnostic>,
+}
+
+impl CheckJson {
+    fn of(source: &Source<'_>, verdict: Verdict, reading: Reading<'_>) -> Self {
+        let (word, refusal) = match verdict {
+            Verdict::Taken => ("taken", None),
+            Verdict::Changed(refusal) => ("changed", Some(refusal)),
+            Verdict::Harmful(refusal) => ("harmful", Some(refusal)),
+            Verdict::Refused(refusal) => ("refused", Some(refusal)),
+        };
+        Self {
+            file: source.name().to_owned(),
+            verdict: word,
+            line: refusal.as_ref().and_then(|refusal| refusal.line),
+            reason: refusal.map(|refusal| refusal.reason),
+            samples: reading.samples(),
+            dropped: reading.errors(),
+            doubtful: reading.doubts(),
+            repaired: reading.repairs(),
+            findings: reading.diagnostics,
+        }
+    }
+
+    /// A file of which nothing was read.
+    fn unread(problem: Diagnostic) -> Self {
+        Self {
+            file: problem.file.clone(),
+            verdict: "unread",
+            line: None,
+            reason: Some(problem.reason.clone()),
+            samples: 0,
+            dropped: 0,
+            doubtful: 0,
+            repaired: 0,
+            findings: vec![problem],
+        }
+    }
+}
+
 /// One JSON array on standard output, one line for each file, in the order of the arguments.
 fn print_json(files: &[PathBuf], judge: &Judge<'_>) -> bool {
     let mut is_good = true;
-    let mut lines = Vec::new();
+    let mut checked = Vec::new();
     for file in files {
         let found = textfile::gather(std::slice::from_ref(file), None);
         for source in &found.sources {
             let reading = exposition::read(std::slice::from_ref(source), &judge.context);
             let verdict = judge.verdict(source, &reading);
             is_good &= verdict == Verdict::Taken;
-            lines.push(json(source, &verdict, &reading));
+            checked.push(CheckJson::of(source, verdict, reading));
         }
         is_good &= found.problems.is_empty();
-        lines.extend(found.problems.iter().map(unread_json));
+        checked.extend(found.problems.into_iter().map(CheckJson::unread));
     }
-    print(format!("[\n{}\n]\n", lines.join(",\n"))) && is_good
-}
-
-fn json(source: &Source<'_>, verdict: &Verdict, reading: &Reading<'_>) -> String {
-    let (word, refusal) = match verdict {
-        Verdict::Taken => ("taken", None),
-        Verdict::Changed(refusal) => ("changed", Some(refusal)),
-        Verdict::Harmful(refusal) => ("harmful", Some(refusal)),
-        Verdict::Refused(refusal) => ("refused", Some(refusal)),
-    };
-    let line = refusal.and_then(|refusal| refusal.line).map_or_else(|| "null".to_owned(), |line| line.to_string());
-    let findings: Vec<_> = reading.diagnostics.iter().map(Diagnostic::json).collect();
-    format!(
-        r#"{{"file":{},"verdict":"{word}","line":{line},"reason":{},"samples":{},"dropped":{},"doubtful":{},"repaired":{},"findings":[{}]}}"#,
-        json_string(source.name()),
-        refusal.map_or_else(|| "null".to_owned(), |refusal| json_string(&refusal.reason)),
-        reading.samples(),
-        reading.errors(),
-        reading.doubts(),
-        reading.repairs(),
-        findings.join(","),
-    )
-}
-
-/// A file of which nothing was read.
-fn unread_json(problem: &Diagnostic) -> String {
-    format!(
-        r#"{{"file":{},"verdict":"unread","line":null,"reason":{},"samples":0,"dropped":0,"doubtful":0,"repaired":0,"findings":[{}]}}"#,
-        json_string(&problem.file),
-        json_string(&problem.reason),
-        problem.json(),
-    )
+    print(json_lines(&checked)) && is_good
 }
 
 fn sentence(verdict: &Verdict) -> String {

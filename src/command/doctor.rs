@@ -3,12 +3,15 @@
 
 mod checks;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::terminal::print;
-use crate::config::{Destination, DoctorConfig};
+use crate::config::{Destination, DoctorConfig, GivenSetting};
+use crate::grouping::GroupingKey;
+use crate::text::json;
 use checks::{CheckLevel, DoctorCheck, examine};
 
 /// Examines the configuration and prints what was found. The exit status: 0 when a run would be reported, else 1.
@@ -56,27 +59,24 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{arguments}");
 }
 
+/// What a program gets; the keys are a contract (docs/doctor.md), and in each object they are in alphabetical order.
+#[derive(Serialize)]
+struct DoctorJson<'a> {
+    checks: &'a [DoctorCheck],
+    grouping_key: Option<BTreeMap<&'a str, &'a str>>,
+    path: Option<String>,
+    settings: &'a [GivenSetting],
+    would_report: bool,
+}
+
 fn as_json(config: &DoctorConfig, checks: &[DoctorCheck], problems: usize) -> String {
-    let settings: Vec<Value> = config
-        .settings
-        .iter()
-        .map(|setting| json!({"option": setting.option, "value": setting.value, "source": setting.source}))
-        .collect();
-    let labels = config.reporting.key.as_ref().map(|key| {
-        let labels = key.labels().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
-        Value::Object(labels.collect())
-    });
-    let checks: Vec<Value> = checks
-        .iter()
-        .map(|check| json!({"level": check.level.name(), "subject": check.subject, "finding": check.finding}))
-        .collect();
-    let path = config.reporting.key.as_ref().map(crate::grouping::GroupingKey::path);
-    let report = json!({
-        "settings": settings,
-        "grouping_key": labels,
-        "path": path,
-        "checks": checks,
-        "would_report": problems == 0,
-    });
-    format!("{report}\n")
+    let key = config.reporting.key.as_ref();
+    let report = DoctorJson {
+        checks,
+        grouping_key: key.map(|key| key.labels().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
+        path: key.map(GroupingKey::path),
+        settings: &config.settings,
+        would_report: problems == 0,
+    };
+    json(&report) + "\n"
 }

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+
 use crate::child::{ResourceUsage, TreeUsage};
 use crate::config::SummaryFormat;
 use crate::console::{shows_colours, write_stderr};
 use crate::exposition::Paint;
 use crate::outcome::{Cause, End, Expiry, NotStarted, Outcome, Status};
 use crate::report::RunEnd;
-use crate::text::{escape_controls, json_string, plural, span};
+use crate::text::{JsonNumber, escape_controls, json, plural, span};
 
 /// All that a summary is made of.
 pub(super) struct Account<'a> {
@@ -52,6 +54,41 @@ pub(super) enum PushOutcome {
     NotWritten(String),
 }
 
+/// What a program gets of it; the keys are a contract (docs/reference.md).
+#[derive(Serialize)]
+struct AccountJson<'a> {
+    job: &'a str,
+    command: &'a str,
+    outcome: &'static str,
+    exit_code: u8,
+    start_timestamp_seconds: JsonNumber,
+    end_timestamp_seconds: JsonNumber,
+    duration_seconds: JsonNumber,
+    cpu_user_seconds: Option<JsonNumber>,
+    cpu_system_seconds: Option<JsonNumber>,
+    peak_rss_bytes: Option<u64>,
+    tree_peak_rss_bytes: Option<u64>,
+    disk_read_bytes: Option<u64>,
+    disk_written_bytes: Option<u64>,
+    major_page_faults: Option<u64>,
+    cpu_throttled_seconds: Option<JsonNumber>,
+    oom_kills: Option<u64>,
+    memory_limit_bytes: Option<u64>,
+    textfile_samples: u64,
+    textfile_errors: u64,
+    pushes: Vec<PushJson<'a>>,
+}
+
+/// A sink in it.
+#[derive(Serialize)]
+struct PushJson<'a> {
+    url: &'a str,
+    status: Option<u16>,
+    seconds: JsonNumber,
+    error: Option<&'a str>,
+    textfile_samples: Option<u64>,
+}
+
 impl Account<'_> {
     pub(super) fn print(&self, form: SummaryFormat) {
         match form {
@@ -61,7 +98,7 @@ impl Account<'_> {
                 let lines: String = text.lines().fold(String::new(), |all, line| all + "pushwrap: " + line + "\n");
                 write_stderr(lines.as_bytes());
             }
-            SummaryFormat::Json => write_stderr(format!("{}\n", self.json()).as_bytes()),
+            SummaryFormat::Json => write_stderr((json(&self.json()) + "\n").as_bytes()),
         }
     }
 
@@ -124,62 +161,48 @@ impl Account<'_> {
         lines
     }
 
-    /// One object on one line; the keys are a contract (docs/reference.md).
-    fn json(&self) -> String {
+    fn json(&self) -> AccountJson<'_> {
         let ending = self.ending;
         let usage = ending.usage;
-        let number = |value: Option<u64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
-        let seconds =
-            |value: Option<Duration>| value.map_or_else(|| "null".to_owned(), |value| value.as_secs_f64().to_string());
-        let wall = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let mut json = format!(
-            "{{\"job\":{},\"command\":{},\"outcome\":\"{}\",\"exit_code\":{}",
-            json_string(self.job),
-            json_string(self.command),
-            self.outcome.name(),
-            ending.end.code()
-        );
-        let fields = [
-            ("start_timestamp_seconds", wall(self.started).to_string()),
-            ("end_timestamp_seconds", wall(ending.at).to_string()),
-            ("duration_seconds", ending.duration.as_secs_f64().to_string()),
-            ("cpu_user_seconds", seconds(usage.map(|usage| usage.cpu_user))),
-            ("cpu_system_seconds", seconds(usage.map(|usage| usage.cpu_system))),
-            ("peak_rss_bytes", number(usage.map(|usage| usage.peak_rss_bytes))),
-            ("tree_peak_rss_bytes", number(self.tree.peak_rss_bytes)),
-            ("disk_read_bytes", number(usage.map(|usage| usage.disk_read_bytes))),
-            ("disk_written_bytes", number(usage.map(|usage| usage.disk_written_bytes))),
-            ("major_page_faults", number(usage.map(|usage| usage.major_page_faults))),
-            ("cpu_throttled_seconds", seconds(self.tree.cpu_throttled)),
-            ("oom_kills", number(self.tree.oom_kills)),
-            ("memory_limit_bytes", number(self.memory_limit_bytes)),
-            ("textfile_samples", self.textfile_samples.to_string()),
-            ("textfile_errors", self.textfile_errors.to_string()),
-        ];
-        for (name, value) in fields {
-            let _ = write!(json, ",\"{name}\":{value}");
+        let wall = |time: SystemTime| seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default());
+        AccountJson {
+            job: self.job,
+            command: self.command,
+            outcome: self.outcome.name(),
+            exit_code: ending.end.code(),
+            start_timestamp_seconds: wall(self.started),
+            end_timestamp_seconds: wall(ending.at),
+            duration_seconds: seconds(ending.duration),
+            cpu_user_seconds: usage.map(|usage| seconds(usage.cpu_user)),
+            cpu_system_seconds: usage.map(|usage| seconds(usage.cpu_system)),
+            peak_rss_bytes: usage.map(|usage| usage.peak_rss_bytes),
+            tree_peak_rss_bytes: self.tree.peak_rss_bytes,
+            disk_read_bytes: usage.map(|usage| usage.disk_read_bytes),
+            disk_written_bytes: usage.map(|usage| usage.disk_written_bytes),
+            major_page_faults: usage.map(|usage| usage.major_page_faults),
+            cpu_throttled_seconds: self.tree.cpu_throttled.map(seconds),
+            oom_kills: self.tree.oom_kills,
+            memory_limit_bytes: self.memory_limit_bytes,
+            textfile_samples: self.textfile_samples,
+            textfile_errors: self.textfile_errors,
+            pushes: self.pushes.iter().map(PushAccount::json).collect(),
         }
-        let pushes: Vec<String> = self.pushes.iter().map(PushAccount::json).collect();
-        let _ = write!(json, ",\"pushes\":[{}]}}", pushes.join(","));
-        json
     }
 }
 
 impl PushAccount {
-    fn json(&self) -> String {
-        let null = || "null".to_owned();
+    fn json(&self) -> PushJson<'_> {
         let (status, error) = match &self.outcome {
-            PushOutcome::Pushed(status) => (status.to_string(), self.refused.as_deref().map_or_else(null, json_string)),
-            PushOutcome::Written => (null(), null()),
-            PushOutcome::NotPushed(error) | PushOutcome::NotWritten(error) => (null(), json_string(error)),
+            PushOutcome::Pushed(status) => (Some(*status), self.refused.as_deref()),
+            PushOutcome::Written => (None, None),
+            PushOutcome::NotPushed(error) | PushOutcome::NotWritten(error) => (None, Some(error.as_str())),
         };
-        let url = json_string(&self.url);
-        let seconds = self.took.as_secs_f64();
-        let samples = self.samples.map_or_else(null, |samples| samples.to_string());
-        format!(
-            "{{\"url\":{url},\"status\":{status},\"seconds\":{seconds},\"error\":{error},\"textfile_samples\":{samples}}}"
-        )
+        PushJson { url: &self.url, status, seconds: seconds(self.took), error, textfile_samples: self.samples }
     }
+}
+
+fn seconds(duration: Duration) -> JsonNumber {
+    JsonNumber(duration.as_secs_f64())
 }
 
 /// Why the run ended, in brief.
@@ -214,7 +237,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Account, Paint, PushAccount, PushOutcome, size};
+    use super::{Account, Paint, PushAccount, PushOutcome, json, size};
     use crate::child::{ResourceUsage, TreeUsage};
     use crate::outcome::{Cause, End, Outcome, Status};
     use crate::report::RunEnd;
@@ -299,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_program_gets_one_line_of_json() {
-        let json = account(&ending(), &pushes()).json();
+        let json = json(&account(&ending(), &pushes()).json());
         assert!(!json.contains('\n'));
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["exit_code"], 3);
@@ -312,6 +335,33 @@ mod tests {
         assert_eq!(value["pushes"][0]["status"], 200);
         assert_eq!(value["pushes"][1]["error"], "cannot push: \"no\"");
         assert_eq!((&value["pushes"][2]["status"], &value["pushes"][2]["error"]), (&null, &null));
+    }
+
+    /// Programs may read the line with less than a whole JSON parser, so order and numbers stay as they are.
+    #[test]
+    fn the_line_of_json_stays_as_it_is() {
+        let mut pushes = pushes();
+        pushes[0].refused = Some("x".into());
+        pushes[2].took = Duration::from_secs(2);
+        let expected = concat!(
+            r#"{"job":"backup","command":"backup.sh","outcome":"failure","exit_code":3,"start_timestamp_seconds":0,"#,
+            r#""end_timestamp_seconds":1.5,"duration_seconds":1.5,"cpu_user_seconds":0.02,"cpu_system_seconds":0,"#,
+            r#""peak_rss_bytes":128974848,"tree_peak_rss_bytes":3145728,"disk_read_bytes":4096,"disk_written_bytes":0,"#,
+            r#""major_page_faults":0,"cpu_throttled_seconds":1.5,"oom_kills":2,"memory_limit_bytes":null,"#,
+            r#""textfile_samples":2,"textfile_errors":0,"pushes":["#,
+            r#"{"url":"http://gw","status":200,"seconds":0.012,"error":"x","textfile_samples":2},"#,
+            r#"{"url":"http://b","status":null,"seconds":0.012,"error":"cannot push: \"no\"","textfile_samples":null},"#,
+            r#"{"url":"/x.prom","status":null,"seconds":2,"error":null,"textfile_samples":null},"#,
+            r#"{"url":"/y.prom","status":null,"seconds":0.012,"error":"no","textfile_samples":null}]}"#,
+        );
+        assert_eq!(json(&account(&ending(), &pushes).json()), expected);
+        let not_started = RunEnd { usage: None, ..ending() };
+        let line = json(&account(&not_started, &[]).json());
+        let unknown = concat!(
+            r#""cpu_user_seconds":null,"cpu_system_seconds":null,"peak_rss_bytes":null,"tree_peak_rss_bytes":3145728,"#,
+            r#""disk_read_bytes":null,"disk_written_bytes":null,"major_page_faults":null,"#,
+        );
+        assert!(line.contains(unknown) && line.ends_with(r#""pushes":[]}"#), "{line}");
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 mod answer;
 mod escape;
+mod json;
 mod redact;
 mod time;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 pub(crate) use answer::{answer_start, answer_text, cut_middle};
 pub(crate) use escape::{control_picture, escape_controls, quote_start};
+pub(crate) use json::{JsonNumber, json, json_lines};
 pub(crate) use redact::{redact_url, redact_urls};
 pub(crate) use time::{age, one_unit, span};
 
@@ -43,27 +44,6 @@ pub(crate) fn shell_quote(argument: &str) -> String {
 /// `1 line`, `2 lines`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A JSON string (RFC 8259 section 7).
-pub(crate) fn json_string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if u32::from(control) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// The message of a panic.

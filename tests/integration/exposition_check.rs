@@ -111,6 +111,14 @@ fn json_is_for_programs() {
     assert_eq!((&file["samples"], &file["dropped"]), (&1.into(), &1.into()));
     let finding = &file["findings"][0];
     assert_eq!((&finding["line"], &finding["column"], &finding["severity"]), (&2.into(), &3.into(), &"dropped".into()));
+    run.stdout(concat!(
+        "[\n",
+        r#"{"file":"<stdin>","verdict":"refused","line":2,"reason":"expected float as value, got '0,5'","samples":1,"#,
+        r#""dropped":1,"doubtful":0,"repaired":0,"findings":[{"file":"<stdin>","line":2,"column":3,"#,
+        r#""severity":"dropped","reason":"'0,5' is not a number","help":"write a point, not a comma (LC_ALL=C helps)","#,
+        r#""repeats":0}]}"#,
+        "\n]\n",
+    ));
     check("x 1\n", &["--json"]).exit(0).stdout_has("\"verdict\":\"taken\"").stderr("");
 }
 
@@ -123,7 +131,14 @@ fn what_cannot_be_read_is_said_once() {
         .stderr_lacks("dropped");
     let run = Pushwrap::new().args(["check", "--fix", "/nonexistent/x.prom"]).call().exit(1).stdout("");
     run.stderr_has("pushwrap: 0 samples kept, 1 unread\n").stderr_lacks("dropped");
-    let _ = Pushwrap::new().args(["check", "--json", "/nonexistent/x.prom"]).call().exit(1).stdout_has("\"unread\"");
+    let run = Pushwrap::new().args(["check", "--json", "/nonexistent/x.prom"]).call().exit(1);
+    run.stdout(concat!(
+        "[\n",
+        r#"{"file":"/nonexistent/x.prom","verdict":"unread","line":null,"reason":"there is no such file","samples":0,"#,
+        r#""dropped":0,"doubtful":0,"repaired":0,"findings":[{"file":"/nonexistent/x.prom","line":null,"column":null,"#,
+        r#""severity":"unread","reason":"there is no such file","help":null,"repeats":0}]}"#,
+        "\n]\n",
+    ));
     let _ = Pushwrap::new().arg("check").call().exit(2);
     let _ = Pushwrap::new().args(["check", "--fix", "--json", "-"]).call().exit(2);
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{AccessFlags, eaccess};
+use serde::{Serialize, Serializer};
 
 use crate::child::{memory_limit_bytes, oom_kills_whole_group};
 use crate::config::{Destination, DoctorConfig};
@@ -45,14 +46,20 @@ impl CheckLevel {
     }
 }
 
+impl Serialize for CheckLevel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct DoctorCheck {
+    /// The result, and the remedy.
+    pub(super) finding: String,
     pub(super) level: CheckLevel,
     /// The subject of the check.
     pub(super) subject: String,
-    /// The result, and the remedy.
-    pub(super) finding: String,
 }
 
 fn check(level: CheckLevel, subject: impl Into<String>, finding: impl Into<String>) -> DoctorCheck {

@@ -10,6 +10,7 @@ use crate::config::GroupsConfig;
 use crate::exposition::Paint;
 use crate::http::Deadline;
 use crate::sink::{Inventory, inventory};
+use crate::text::json_lines;
 use row::GroupRow;
 
 /// The metrics of a run that are looked at, without their prefix.
@@ -49,27 +50,28 @@ pub fn run(config: &GroupsConfig) -> u8 {
             }
         }
     }
+    if config.json {
+        return if print(as_json(config, &inventories)) { status } else { 1 };
+    }
     let several = config.targets.gateways.len() > 1;
     let mut text = String::new();
     for (url, inventory) in &inventories {
         let rows = rows(config, inventory);
-        if config.json {
-            text.extend(rows.iter().map(|row| row.json(url) + ",\n"));
-        } else {
-            if several {
-                let _ = writeln!(text, "{url}");
-            }
-            text.push_str(&table(&rows, paint(&std::io::stdout())));
-            if let Some(filter) = config.filter.to_string_if_any().filter(|_| rows.is_empty()) {
-                console.warn(format!("'{url}' holds no group with {filter}"));
-            }
+        if several {
+            let _ = writeln!(text, "{url}");
+        }
+        text.push_str(&table(&rows, paint(&std::io::stdout())));
+        if let Some(filter) = config.filter.to_string_if_any().filter(|_| rows.is_empty()) {
+            console.warn(format!("'{url}' holds no group with {filter}"));
         }
     }
-    if config.json {
-        let objects = text.trim_end_matches(",\n");
-        text = if objects.is_empty() { "[]\n".to_owned() } else { format!("[\n{objects}\n]\n") };
-    }
     if print(&text) { status } else { 1 }
+}
+
+fn as_json(config: &GroupsConfig, inventories: &[(String, Inventory)]) -> String {
+    let rows: Vec<_> = inventories.iter().map(|(url, inventory)| (url, rows(config, inventory))).collect();
+    let objects: Vec<_> = rows.iter().flat_map(|(url, rows)| rows.iter().map(|row| row.json(url))).collect();
+    json_lines(&objects)
 }
 
 fn rows<'g>(config: &GroupsConfig, inventory: &'g Inventory) -> Vec<GroupRow<'g>> {

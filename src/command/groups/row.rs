@@ -1,9 +1,12 @@
 //! One group as a row: how its last run ended or whether it runs, when, and whether it is overdue; for a person or a program.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+
 use crate::sink::{Group, PushTime};
-use crate::text::{age, cell, json_string, one_unit, span};
+use crate::text::{JsonNumber, age, cell, one_unit, span};
 
 /// A running command reports at least this often, as in the alert rule that docs/alerting.md shows.
 const HEARTBEAT: Duration = Duration::from_mins(5);
@@ -43,6 +46,26 @@ pub(super) struct GroupRow<'g> {
     last_run: Option<f64>,
     max_age: Option<f64>,
     deadline: Option<f64>,
+}
+
+/// What a program gets of it; the keys are a contract (docs/reference.md).
+#[derive(Serialize)]
+pub(super) struct GroupJson<'r> {
+    gateway: &'r str,
+    job: &'r str,
+    labels: BTreeMap<&'r str, &'r str>,
+    state: Option<&'r str>,
+    overdue: bool,
+    exit_code: Option<JsonNumber>,
+    start_timestamp_seconds: Option<JsonNumber>,
+    duration_seconds: Option<JsonNumber>,
+    report_timestamp_seconds: Option<JsonNumber>,
+    last_success_timestamp_seconds: Option<JsonNumber>,
+    last_skipped_timestamp_seconds: Option<JsonNumber>,
+    max_age_seconds: Option<JsonNumber>,
+    next_success_deadline_timestamp_seconds: Option<JsonNumber>,
+    push_time_seconds: Option<JsonNumber>,
+    push_failure_time_seconds: Option<JsonNumber>,
 }
 
 impl<'g> GroupRow<'g> {
@@ -158,35 +181,30 @@ impl<'g> GroupRow<'g> {
         [cell(self.group.key.job()), self.labels(), self.outcome(), started, self.duration(), self.pushed()]
     }
 
-    /// One object on one line; the keys are a contract (docs/reference.md).
-    pub(super) fn json(&self, url: &str) -> String {
-        let labels: Vec<String> =
-            self.group.key.labels().iter().skip(1).map(|(name, value)| pair(name, value)).collect();
-        let number = |number: Option<f64>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
+    pub(super) fn json<'r>(&'r self, url: &'r str) -> GroupJson<'r> {
+        let labels = self.group.key.labels().iter().skip(1);
         let push_time = |time| match time {
             PushTime::Unknown => None,
-            PushTime::Never => Some(0.0),
-            PushTime::At(at) => at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64()),
+            PushTime::Never => Some(JsonNumber(0.0)),
+            PushTime::At(at) => at.duration_since(UNIX_EPOCH).ok().map(|since| JsonNumber(since.as_secs_f64())),
         };
-        let fields = [
-            ("gateway", json_string(url)),
-            ("job", json_string(self.group.key.job())),
-            ("labels", format!("{{{}}}", labels.join(","))),
-            ("state", self.state().map_or_else(|| "null".to_owned(), json_string)),
-            ("overdue", self.is_overdue().to_string()),
-            ("exit_code", number(self.exit_code)),
-            ("start_timestamp_seconds", number(self.started)),
-            ("duration_seconds", number(self.duration)),
-            ("report_timestamp_seconds", number(self.reported)),
-            ("last_success_timestamp_seconds", number(self.last_success)),
-            ("last_skipped_timestamp_seconds", number(self.last_skipped)),
-            ("max_age_seconds", number(self.max_age)),
-            ("next_success_deadline_timestamp_seconds", number(self.deadline)),
-            ("push_time_seconds", number(push_time(self.group.pushed))),
-            ("push_failure_time_seconds", number(push_time(self.group.refused))),
-        ];
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-        format!("{{{}}}", fields.join(","))
+        GroupJson {
+            gateway: url,
+            job: self.group.key.job(),
+            labels: labels.map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            state: self.state(),
+            overdue: self.is_overdue(),
+            exit_code: self.exit_code.map(JsonNumber),
+            start_timestamp_seconds: self.started.map(JsonNumber),
+            duration_seconds: self.duration.map(JsonNumber),
+            report_timestamp_seconds: self.reported.map(JsonNumber),
+            last_success_timestamp_seconds: self.last_success.map(JsonNumber),
+            last_skipped_timestamp_seconds: self.last_skipped.map(JsonNumber),
+            max_age_seconds: self.max_age.map(JsonNumber),
+            next_success_deadline_timestamp_seconds: self.deadline.map(JsonNumber),
+            push_time_seconds: push_time(self.group.pushed),
+            push_failure_time_seconds: push_time(self.group.refused),
+        }
     }
 }
 
@@ -219,8 +237,4 @@ fn seconds(value: Option<f64>) -> Option<Duration> {
 
 fn time(value: Option<f64>) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(seconds(value)?)
-}
-
-fn pair(name: &str, value: &str) -> String {
-    format!("{}:{}", json_string(name), json_string(value))
 }

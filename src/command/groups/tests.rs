@@ -8,6 +8,7 @@ use crate::exposition::Paint;
 use crate::grouping::GroupingKey;
 use crate::report;
 use crate::sink::{Group, PushTime, Series};
+use crate::text::json;
 
 const NOW: u64 = 1_000_000;
 
@@ -166,12 +167,35 @@ fn a_refused_push_is_told() {
 #[test]
 fn a_program_gets_objects() {
     let odd = group(&[("job", "a\"b"), ("l", "\u{7}")], &[("running", 0.0), ("exit_code", f64::NAN)]);
-    let value: serde_json::Value = serde_json::from_str(&row(&odd).json("http://gw")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json(&row(&odd).json("http://gw"))).unwrap();
     assert_eq!(value["job"], "a\"b");
     assert_eq!(value["labels"], serde_json::json!({"l": "\u{7}"}));
     assert_eq!((&value["state"], &value["exit_code"]), (&"unknown".into(), &serde_json::Value::Null));
     assert_eq!(value["push_time_seconds"], 999_940.0);
     assert_eq!(value["push_failure_time_seconds"], 0);
-    let foreign: serde_json::Value = serde_json::from_str(&row(&group(JOB, &[])).json("http://gw")).unwrap();
+    let foreign: serde_json::Value = serde_json::from_str(&json(&row(&group(JOB, &[])).json("http://gw"))).unwrap();
     assert_eq!(foreign["state"], serde_json::Value::Null);
+}
+
+/// Programs may read the text with less than a whole JSON parser, so order and numbers stay as they are.
+#[test]
+fn the_text_of_an_object_stays_as_it_is() {
+    let values = [
+        ("running", 0.0),
+        ("outcome=failure", 1.0),
+        ("exit_code", 3.0),
+        ("start_timestamp_seconds", 999_000.25),
+        ("duration_seconds", 0.000_001_5),
+        ("last_success_timestamp_seconds", 1e21),
+        ("last_skipped_timestamp_seconds", -0.0),
+    ];
+    let group = group(&[("job", "a\"\\\n\u{1}ä"), ("l", "\u{7}"), ("b", "/")], &values);
+    let expected = concat!(
+        r#"{"gateway":"http://gw","job":"a\"\\\n\u0001ä","labels":{"b":"/","l":"\u0007"},"state":"failure","#,
+        r#""overdue":false,"exit_code":3,"start_timestamp_seconds":999000.25,"duration_seconds":0.0000015,"#,
+        r#""report_timestamp_seconds":null,"last_success_timestamp_seconds":1000000000000000000000,"#,
+        r#""last_skipped_timestamp_seconds":-0,"max_age_seconds":null,"#,
+        r#""next_success_deadline_timestamp_seconds":null,"push_time_seconds":999940,"push_failure_time_seconds":0}"#,
+    );
+    assert_eq!(json(&row(&group).json("http://gw")), expected);
 }

@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::super::usage_error::UsageError;
 use super::env_file::{DEFAULT_ENV_FILE, EnvFile};
 use super::known::meant;
@@ -41,14 +43,14 @@ pub(in crate::config) struct Resolver {
 }
 
 /// A setting that is not the default, and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GivenSetting {
     /// The option's long name.
     pub option: &'static str,
-    /// Its value; `set` where it is a secret.
-    pub value: String,
     /// `--url`, `PUSHWRAP_URL`, or the variable with file and line.
     pub source: String,
+    /// Its value; `set` where it is a secret.
+    pub value: String,
 }
 
 /// Errors and warnings about settings below the command line.

@@ -7,7 +7,9 @@ mod severity;
 
 use std::fmt::{self, Write as _};
 
-use crate::text::{control_picture, json_string, plural};
+use serde::{Serialize, Serializer};
+
+use crate::text::{control_picture, plural};
 
 pub use excerpt::Excerpt;
 pub use severity::Severity;
@@ -23,14 +25,16 @@ pub enum Paint {
     Ansi,
 }
 
-/// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One finding. Serialized, it has no excerpt, and null where line and column are 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// The file as messages name it.
     pub file: String,
     /// The line, from 1; 0 where the finding is about the file as a whole.
+    #[serde(serialize_with = "unless_zero")]
     pub line: u32,
     /// The column in characters, from 1; 0 where there is no line.
+    #[serde(serialize_with = "unless_zero")]
     pub column: u32,
     /// The severity.
     pub severity: Severity,
@@ -39,6 +43,7 @@ pub struct Diagnostic {
     /// The remedy.
     pub help: Option<String>,
     /// The line, cut to what fits a terminal, with the place to point at.
+    #[serde(skip)]
     pub excerpt: Option<Excerpt>,
     /// On how many further lines of the same file the same was repaired.
     pub repeats: u64,
@@ -104,23 +109,6 @@ impl Diagnostic {
             (line, column) => format!("{file}:{line}:{column}"),
         }
     }
-
-    /// One JSON object: `file`, `line`, `column` (null where there is none), `severity`, `reason`, `help` (or null),
-    /// `repeats`.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let number = |n: u32| if n == 0 { "null".to_owned() } else { n.to_string() };
-        format!(
-            r#"{{"file":{},"line":{},"column":{},"severity":{},"reason":{},"help":{},"repeats":{}}}"#,
-            json_string(&self.file),
-            number(self.line),
-            number(self.column),
-            json_string(self.severity.name()),
-            json_string(&self.reason),
-            self.help.as_deref().map_or_else(|| "null".to_owned(), json_string),
-            self.repeats,
-        )
-    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -128,4 +116,9 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place(), self.reason)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn unless_zero<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(*number).filter(|number| *number > 0).serialize(serializer)
 }

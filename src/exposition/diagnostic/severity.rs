@@ -1,5 +1,7 @@
 //! What became of what was found.
 
+use serde::{Serialize, Serializer};
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -14,7 +16,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word that opens the long form.
+    /// The word that opens the long form; also in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,5 +34,11 @@ impl Severity {
             Self::Doubtful => "\x1b[1;33m",
             Self::Dropped | Self::Unread => "\x1b[1;31m",
         }
+    }
+}
+
+impl Serialize for Severity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
