@@ -11,6 +11,11 @@
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "the target uses a part of it")]
 mod exposition;
 
+/// What the module uses of the crate.
+#[path = "../../src/text/mod.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the target uses a part of it")]
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(judge(&out, &context), Verdict::Taken);
     let _ = judge(data, &context);
     for found in &reading.diagnostics {
-        let (short, long, json) = (found.to_string(), found.long(Paint::Plain), found.json());
+        let (short, long) = (found.to_string(), found.long(Paint::Plain));
+        let json = serde_json::to_string(found).unwrap();
         assert!(!short.contains(['\n', '\r', '\x1b']) && !json.contains(['\n', '\r', '\x1b']), "{short:?} {json:?}");
         assert!(!long.contains(['\r', '\x1b', '\t']), "{long:?}");
     }

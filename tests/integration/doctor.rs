@@ -46,6 +46,9 @@ fn every_setting_has_its_source_and_secrets_are_set() {
     fs::write(&file, format!("# ours\nPUSHWRAP_URL={}\nPUSHWRAP_ULR=x\n", gateway.url())).unwrap();
     let run = Pushwrap::new().args(["doctor", "--json", "--instance=none", "--job", "k", "--env-file"]).arg(&file);
     let run = run.env("PUSHWRAP_USER", "me:hunter2secret").call().exit(0).stdout_lacks("hunter2secret");
+    let run = run
+        .stdout_has(r#"],"grouping_key":{"job":"k"},"path":"/metrics/job/k","settings":[{"option":""#)
+        .stdout_has(r#"{"option":"job","source":"--job","value":"k"}"#);
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     let source = |option: &str| {
         let settings = report["settings"].as_array().unwrap();
