@@ -245,7 +245,7 @@ fn execute(call: &mut Call<'_>) -> ExecRefusal {
 fn is_own_script(file: *const libc::c_char, own_name: &[u8]) -> bool {
     let mut head = [0_u8; FIRST_LINE_BYTES];
     // SAFETY: the file is a C string that `start` holds, the buffer is as long as is said. The calls are async-signal-safe, and
-    // the descriptor is closed before the command could get it.
+    // the descriptor is closed before the command could inherit it.
     let len = unsafe {
         let fd = libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
         if fd < 0 {

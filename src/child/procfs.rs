@@ -48,7 +48,7 @@ impl Stat {
 }
 
 /// The proportional set size of a process in bytes (`proc_pid_smaps_rollup(5)`, Linux 4.14): a page that N processes share
-/// counts as an Nth. `None` where there is no such process, or where it we may not read.
+/// counts as an Nth. `None` where there is no such process, or where we may not read it.
 pub(super) fn pss_bytes(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"))?;

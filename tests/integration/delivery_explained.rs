@@ -1,5 +1,5 @@
 //! What servers really say when they refuse a push, and that each refusal comes with its remedy. Each row is asked of the very
-//! server whose texts the table has.
+//! server whose texts the table repeats.
 
 use std::time::Duration;
 

@@ -346,8 +346,8 @@ fn settings_that_are_wrong_fail_the_push_and_never_the_command() {
     let secure = "https://127.0.0.1:1".to_owned();
     let authority = Authority::new();
     let (one, two) = (authority.issue("one", "DNS:one"), authority.issue("two", "DNS:two"));
-    let printed = |path: &Path| path.display().to_string();
-    let text = printed(&authority.file("text", "nothing\n"));
+    let text_of = |path: &Path| path.display().to_string();
+    let text = text_of(&authority.file("text", "nothing\n"));
     let with_user = url.replace("://", &format!("://me:{SECRET}@"));
     let rows = vec![
         row("no password file", &url, &["cannot read password file '/nowhere': no such file or directory"]).with(&[
@@ -363,13 +363,13 @@ fn settings_that_are_wrong_fail_the_push_and_never_the_command() {
         row("a CA that is none", &secure, &["holds no PEM certificate"]).with(&["--cacert", &text]),
         row("a key of another", &secure, &["do not belong together"]).with(&[
             "--cert",
-            &printed(&one.cert),
+            &text_of(&one.cert),
             "--key",
-            &printed(&two.key),
+            &text_of(&two.key),
         ]),
         row("a key that is none", &secure, &["holds no PEM private key"]).with(&[
             "--cert",
-            &printed(&one.cert),
+            &text_of(&one.cert),
             "--key",
             &text,
         ]),

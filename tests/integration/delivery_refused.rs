@@ -71,7 +71,7 @@ fn two_jobs_with_other_types_keep_all_but_what_cannot_be_reconciled() {
             for family in ["x", "g"] {
                 assert_eq!(group.value(family, []), Some(value.clone()), "{family} of {job}, {order:?}");
             }
-            // Who comes first has it, the other one reads it.
+            // Who comes first has it, the other one gets an error.
             let is_first = index == order[0];
             assert_eq!(group.families().contains(&"y".to_owned()), is_first, "y of {job}, {order:?}");
             let errors = if is_first { "0" } else { "1" };

@@ -71,10 +71,10 @@ const WORDS: [(&str, &[&str]); 4] = [
 
 /// An option as completions know it: with its keywords, or without file names where none is meant.
 fn with_words(option: Arg) -> Arg {
-    let arguments = WORDS.iter().find(|(name, _)| *name == option.get_id().as_str());
+    let keywords = WORDS.iter().find(|(name, _)| *name == option.get_id().as_str());
     let is_path = option.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>();
-    match arguments {
-        Some((_, arguments)) => option.value_parser(arguments.to_vec()),
+    match keywords {
+        Some((_, keywords)) => option.value_parser(keywords.to_vec()),
         None if option.get_action().takes_values() && !is_path && !option.is_positional() => {
             let is_file = option.get_value_hint() != ValueHint::Unknown;
             if is_file { option } else { option.value_hint(ValueHint::Other) }
@@ -110,9 +110,9 @@ fn completable(command: &Command) -> Command {
     let options = command.get_arguments().filter(|argument| !argument.is_positional()).cloned();
     let subcommands = command.get_subcommands().map(|subcommand| match subcommand.get_name() {
         "metric" => {
-            let printed = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_types);
+            let verbs = subcommand.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().map(with_types);
             let about = subcommand.get_about().cloned().unwrap_or_default();
-            Command::new("metric").about(about).subcommands(printed).disable_help_subcommand(true)
+            Command::new("metric").about(about).subcommands(verbs).disable_help_subcommand(true)
         }
         _ => subcommand.clone(),
     });

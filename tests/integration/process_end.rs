@@ -151,12 +151,10 @@ fn c34_other_descriptors_are_let_go_of_while_the_command_runs() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let (arguments, sleeper) = (Through::Pushwrap.shell_words(), Sleeper::new());
+    let (prefix, sleeper) = (Through::Pushwrap.shell_words(), Sleeper::new());
     // The command closes its own end at once and goes on; cat must not wait for pushwrap's.
-    let script = format!(
-        "cat {0} & {arguments}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait",
-        fifo.display()
-    );
+    let script =
+        format!("cat {0} & {prefix}sh -c 'exec 9>&-; exec {sleeper}' 9> {0} & wait %1; kill %2; wait", fifo.display());
     let output = Command::new("bash").args(["-c", &script]).output_in_time();
     assert!(!sleeper.runs(), "{output:?}");
 }
@@ -215,12 +213,12 @@ fn c45_nor_does_one_that_uses_everything() {
 #[test]
 fn xargs_and_setsid_see_what_they_see_without_pushwrap() {
     for through in Through::ALL {
-        let arguments = through.shell_words();
+        let prefix = through.shell_words();
         for (script, status) in [
-            (format!("seq 40 | xargs -P 8 -n 1 {arguments}true"), 0),
-            (format!("seq 40 | xargs -P 8 -n 1 {arguments}sh -c 'exit 3'"), 123),
-            (format!("setsid -w {arguments}sh -c 'exit 5'; exit $?"), 5),
-            (format!("setsid -w {arguments}sh -c 'kill -9 $$'; exit $?"), 137),
+            (format!("seq 40 | xargs -P 8 -n 1 {prefix}true"), 0),
+            (format!("seq 40 | xargs -P 8 -n 1 {prefix}sh -c 'exit 3'"), 123),
+            (format!("setsid -w {prefix}sh -c 'exit 5'; exit $?"), 5),
+            (format!("setsid -w {prefix}sh -c 'kill -9 $$'; exit $?"), 137),
         ] {
             let output = given(&[], Through::Nothing, &["bash", "-c", &script]).output_in_time();
             assert_eq!(output.status.code(), Some(status), "{script}: {output:?}");

@@ -80,14 +80,14 @@ fn c05_inherited_descriptors_arrive_and_no_others() {
 #[test]
 fn c05_process_substitution_and_the_jobserver_of_make_work() {
     for through in Through::ALL {
-        let arguments = through.shell_words();
-        let output = Command::new("bash").args(["-c", &format!("{arguments}cat <(echo substituted)")]).output_in_time();
+        let prefix = through.shell_words();
+        let output = Command::new("bash").args(["-c", &format!("{prefix}cat <(echo substituted)")]).output_in_time();
         assert_eq!(text(&output), "substituted\n", "{through:?}");
     }
     let directory = tempfile::tempdir().unwrap();
     for through in Through::ALL {
-        let arguments = through.shell_words();
-        let makefile = format!("all:\n\t+@{arguments}make -f inner\n");
+        let prefix = through.shell_words();
+        let makefile = format!("all:\n\t+@{prefix}make -f inner\n");
         fs::write(directory.path().join("outer"), makefile).unwrap();
         fs::write(directory.path().join("inner"), "all: a b\na b:\n\t@echo $@\n").unwrap();
         let mut make = Command::new("make");

@@ -69,8 +69,8 @@ fn a_job_named_after_a_launcher_is_said() {
     }
 }
 
-/// Given a run inside a run, when its job comes from where the outer one's came from, then one sentence asks for a name; and it
-/// is added to a gateway's 401 that credentials are not handed to commands.
+/// Given a run inside a run, when its job comes from where the outer one's came from, then one sentence asks for a name; and
+/// the message for a gateway's 401 adds that credentials are not handed to commands.
 #[test]
 fn a_run_inside_a_run_is_asked_for_a_name() {
     let gateway = FakeGateway::start([Reply::ok()]);

@@ -49,10 +49,8 @@ fn c48_twenty_times_systemctl_stop_with_the_default_kill_mode() {
             wait_for("the command", || container.exec(&["cat", "/run/count"]).contains("ready").then_some(()));
             if name == "wrapped" {
                 let ps = ["sh", "-c", "cat /proc/[0-9]*/comm"];
-                let printed = || container.try_exec(&ps).stdout;
-                wait_for("the witness", || {
-                    String::from_utf8_lossy(&printed()).contains("signal-witness").then_some(())
-                });
+                let names = || container.try_exec(&ps).stdout;
+                wait_for("the witness", || String::from_utf8_lossy(&names()).contains("signal-witness").then_some(()));
             }
             // TERM to every process of the control group, then CONT.
             container.try_exec(&["systemctl", "stop", name]);

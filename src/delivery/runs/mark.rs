@@ -78,8 +78,8 @@ pub(crate) struct DeadRun {
 }
 
 impl DeadRun {
-    /// The run of this mark, if its process is no more. That process holds a lock on the mark, which no other process can fake or get from it;
-    /// the pid decides where there are no locks, and where the directory was copied or restored under a run that goes on.
+    /// The run of this mark, if its process is no more. That process holds a lock on the mark, and no other process can fake or
+    /// inherit it; the pid decides where there are no locks, and where the directory was copied or restored under a run that goes on.
     pub(crate) fn at(mark: &Path) -> Option<Self> {
         let file = open(mark, Links::Refuse).ok()?;
         let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));

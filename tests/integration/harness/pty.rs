@@ -29,7 +29,7 @@ impl Terminal {
     /// Starts `arguments` as the leader of a new session with a terminal of its own.
     #[track_caller]
     pub(crate) fn start<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Self {
-        // Not openpty, whose descriptors every process that another test starts would get: then nothing hangs up.
+        // Not openpty, whose descriptors every process that another test starts would inherit: then nothing hangs up.
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("the right to use it");
         let name = ptsname_r(&master).expect("its name");
@@ -54,7 +54,7 @@ impl Terminal {
         let terminal = Self { master: Some(master), leader, seen, closed, reader: Some(reader) };
         wait_for("the session to open its terminal", || {
             // proc(5), stat: state, ppid, pgrp, session, tty_nr. Not its descriptors: pushwrap dumps no core, so that the
-            // kernel shows them to root alone. A short command may have ended before anybody reads it.
+            // kernel shows them to root alone. A short command may have ended before its stat is read.
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", terminal.leader.id())).ok()?;
             let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
             (fields[0] == "Z" || fields[4] != "0").then_some(())

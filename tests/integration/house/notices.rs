@@ -56,8 +56,8 @@ fn tree(edges: &str) -> BTreeSet<String> {
     for target in TARGETS {
         let output = cargo(&["tree", "--edges", edges, "--target", target, "--prefix", "none", "--format", "{p}"]);
         for line in String::from_utf8(output).unwrap().lines() {
-            let mut arguments = line.split(' ');
-            let (name, version) = (arguments.next().unwrap(), arguments.next().unwrap());
+            let mut fields = line.split(' ');
+            let (name, version) = (fields.next().unwrap(), fields.next().unwrap());
             found.insert(format!("{name} {}", version.trim_start_matches('v')));
         }
     }

@@ -54,11 +54,11 @@ fn unsafe_items(source: &str) -> BTreeMap<String, usize> {
             Some(name) if line.contains("fn ") => last = name,
             _ => {}
         }
-        let arguments = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| *word == "unsafe").count();
+        let count = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| *word == "unsafe").count();
         if line.contains("unsafe extern") || line.contains("#[unsafe") {
-            is_ahead += arguments;
-        } else if arguments > 0 {
-            *found.entry(last.clone()).or_default() += arguments;
+            is_ahead += count;
+        } else if count > 0 {
+            *found.entry(last.clone()).or_default() += count;
         }
     }
     found
