@@ -96,12 +96,18 @@ pub fn write_stderr(mut bytes: &[u8]) {
     }
 }
 
-/// Writes metrics, which others have written, to standard error: control characters but for line ends and tabs are escaped.
+/// Writes the command's metrics to standard error. On a terminal control characters but for line ends and tabs are escaped, because
+/// the terminal would obey them; elsewhere the bytes stay what a gateway gets.
 pub fn write_metrics(text: &[u8]) {
-    let text = String::from_utf8_lossy(text);
-    let escaped = |line: &str| line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t");
-    let lines = text.split('\n').map(escaped);
-    write_stderr(lines.collect::<Vec<_>>().join("\n").as_bytes());
+    if !std::io::stderr().is_terminal() {
+        return write_stderr(text);
+    }
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        let (line, end) = line.strip_suffix('\n').map_or((&*line, ""), |line| (line, "\n"));
+        let escaped = line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t");
+        write_stderr(format!("{escaped}{end}").as_bytes());
+    }
 }
 
 fn is_writable(stream: BorrowedFd<'_>) -> bool {

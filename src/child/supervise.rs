@@ -83,6 +83,11 @@ fn spread(every: Duration) -> Duration {
     every.mul_f64(1.0 - fastrand::f64() / 10.0)
 }
 
+/// When the next call is due. Calls that were missed while everything was stopped are left out.
+fn next_due(due: Instant, now: Instant, pause: Duration) -> Option<Instant> {
+    due.checked_add(pause).filter(|next| *next > now).or_else(|| now.checked_add(pause))
+}
+
 /// When the caller is called for the first time. Where the kernel's kill for want of memory would take pushwrap along, at once:
 /// the caller may have no other chance to tell of the run.
 fn first_wake(wake: WakeTimes, cgroups: &Baseline) -> Duration {
@@ -171,11 +176,7 @@ impl Child<'_> {
             sampler.sample(&mut self.tree);
         }
         if let Some(due) = self.due.filter(|due| *due <= now) {
-            // What was missed while everything was stopped is not made up for.
-            self.due = self.every.map(spread).and_then(|pause| {
-                let from = due.max(now.checked_sub(pause).unwrap_or(due));
-                from.checked_add(pause)
-            });
+            self.due = self.every.and_then(|every| next_due(due, now, spread(every)));
             on_event(Event::Due, &self.progress());
         }
     }
@@ -301,7 +302,16 @@ fn in_foreground() -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::spread;
+    use super::{Instant, next_due, spread};
+
+    #[test]
+    fn missed_calls_are_left_out() {
+        let (due, pause) = (Instant::now(), Duration::from_mins(1));
+        let next = |late: u64| next_due(due, due + Duration::from_secs(late), pause).unwrap() - due;
+        assert_eq!(next(0), pause);
+        assert_eq!(next(59), pause);
+        assert_eq!(next(600), Duration::from_mins(11));
+    }
 
     #[test]
     fn calls_are_spread_over_a_tenth_of_their_interval() {

@@ -138,9 +138,9 @@ pub struct ReportOptions {
     /// Push while it runs, or 'off' [default: 1m]
     ///
     /// The first push is made when the command has run for 5 seconds or one interval, whichever is less, the next ones
-    /// at this interval. They say that it runs and carry its metrics as they stand. Each time is shifted by up to a tenth,
-    /// so that many jobs do not push in the same second. Where the kernel would kill pushwrap along with the command
-    /// (memory.oom.group), the first push is made at once.
+    /// at this interval. They say that it runs and carry its metrics as they stand. The first push comes up to a tenth
+    /// later and each interval is up to a tenth shorter, so that many jobs do not push in the same second. Where the
+    /// kernel would kill pushwrap along with the command (memory.oom.group), the first push is made at once.
     #[arg(long, help_heading = "How", value_name = "DURATION", hide_short_help = true)]
     pub push_interval: Option<String>,
     /// Exit 125 when only the push failed

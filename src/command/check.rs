@@ -81,7 +81,7 @@ impl Judge<'_> {
     fn sentence(&self, verdict: &Verdict) -> String {
         match verdict {
             Verdict::Taken if !self.all_answered => {
-                "a gateway takes it as it is, unless it holds other types, and --url did not tell which it holds"
+                "a gateway takes it as it is; it was not compared with the types that --url holds, which did not answer"
                     .to_owned()
             }
             _ => sentence(verdict),

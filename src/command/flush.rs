@@ -26,7 +26,7 @@ pub fn run(config: &FlushConfig) -> u8 {
     let state = match config.state_dir.open_existing() {
         Ok(state) => state,
         Err(_) if config.state_dir.is_missing_default() => {
-            console.warn("nothing waits: there is no default state directory, and --state-dir names another");
+            console.warn("nothing waits: there is no default state directory; name another directory with --state-dir");
             return 0;
         }
         Err(problem) => {

@@ -39,8 +39,8 @@ impl FlushConfig {
         matches!(self.destination, Destination::Nowhere) && self.remote_write.is_none()
     }
 
-    /// The endpoint for a stored push: the one that was named with its address. Where nobody was named the address itself is asked, with
-    /// the credentials given; where others were named, nobody, because the credentials are theirs.
+    /// The endpoint for a stored push: the named one with the same address. If no address was named, the stored address itself with
+    /// the given credentials. Otherwise none, because the credentials belong to the named addresses.
     #[must_use]
     pub fn sink(&self, waiting: &SpooledPush) -> Option<Sink> {
         let url = &waiting.destination.url;

@@ -241,7 +241,7 @@ mod tests {
     fn push() -> LazyPush {
         let own = vec![Family::gauge("x", "").sample(&[], "1")].into();
         let key = GroupingKey::new("a", []).unwrap();
-        Push { method: Method::Add, own, ..Push::deletion(key) }.into()
+        Push { own, ..Push::empty(Method::Add, key) }.into()
     }
 
     /// What `submit` does where no thread can be made: the final push goes out on the caller's thread, others are left out.

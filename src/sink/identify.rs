@@ -112,7 +112,7 @@ fn at_root(endpoint: &Endpoint) -> Result<Endpoint, Failure> {
 /// # Errors
 /// Why the receiver has not taken it, with what to do about it.
 pub fn probe_remote_write(endpoint: &Endpoint, key: &GroupingKey, deadline: Deadline) -> Result<(), Failure> {
-    let push = Push { method: Method::Add, ..Push::deletion(key.clone()) };
+    let push = Push::empty(Method::Add, key.clone());
     let remote = RemoteWrite { endpoint: endpoint.clone() };
     transfer(&remote, &push, Limits { deadline, cancel: &Cancel::new() }).result.map(drop)
 }

@@ -54,13 +54,13 @@ impl Push {
     /// Deletes the group.
     #[must_use]
     pub fn deletion(key: GroupingKey) -> Self {
-        Self {
-            method: Method::Delete,
-            key,
-            own: OwnedFamilies::default(),
-            command: OwnedFamilies::default(),
-            carried_over: Vec::new(),
-        }
+        Self::empty(Method::Delete, key)
+    }
+
+    /// A push without metrics.
+    #[must_use]
+    pub fn empty(method: Method, key: GroupingKey) -> Self {
+        Self { method, key, own: OwnedFamilies::default(), command: OwnedFamilies::default(), carried_over: Vec::new() }
     }
 
     /// Whether it tells of a run that did not run the job: it changes nothing that another run has pushed.

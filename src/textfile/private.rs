@@ -92,7 +92,7 @@ impl PrivateFile {
         }
         // Where flock(2) does not work, other runs find the command that has the path in its environment.
         let _ = opened.try_lock();
-        make_file(&opened).inspect_err(|_| remove_file(&opened))?;
+        make_file(&opened)?;
         Ok(Self { path: directory.join(FILE), directory: directory.to_owned(), opened })
     }
 
@@ -133,10 +133,12 @@ impl PrivateFile {
 fn make_file(directory: &File) -> io::Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let file = File::from(openat(directory, FILE, flags, Mode::from_bits_truncate(0o600))?);
-    if file.metadata()?.mode() & 0o7777 != 0o600 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    Ok(())
+    let allow_owner = || match file.metadata()?.mode() & 0o7777 {
+        0o600 => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(0o600)),
+    };
+    // Only what was made here is removed.
+    allow_owner().inspect_err(|_: &io::Error| remove_file(directory))
 }
 
 /// Removes the file, never by its path, where another user's link may stand by now.

@@ -56,7 +56,7 @@ fn a_gateway_that_check_cannot_ask_is_said_after_one_more_try() {
     let run = check("x 2\n", &["--url", &format!("http://{closed}")]).exit(1);
     run.stderr_has("2 tries")
         .stderr_has(
-            "takes it as it is, unless it holds other types, and --url did not tell which it holds; 1 sample kept",
+            "takes it as it is; it was not compared with the types that --url holds, which did not answer; 1 sample kept",
         )
         .within(std::time::Duration::from_secs(8));
     let other = FakeGateway::start([Reply::status("200 OK", "")]);

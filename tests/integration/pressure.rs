@@ -14,7 +14,9 @@ use nix::unistd::Pid;
 
 use super::harness::fake::CLOSED_PORT;
 use super::harness::pushwrap::binary;
-use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, wait_for, wait_in_time};
+use super::harness::{
+    FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Terminal, Version, wait_for, wait_in_time,
+};
 use super::state::{failing, run, waiting};
 
 /// A pipe that is full and that nobody reads: its two ends.
@@ -93,14 +95,25 @@ fn a_secret_that_stands_twice_in_the_environment_does_not_reach_the_command() {
 #[test]
 fn metrics_that_are_printed_send_a_terminal_nothing() {
     let metrics = "x{l=\"\u{1b}[2Jred\u{9b}1m\u{7}\"} 1\n# HELP y \u{1b}]0;title\u{7}\ny 2\n# a comment \u{1b}[2J\n";
-    let printed = |call: Pushwrap| {
-        let run = call.textfile(metrics).run(["true"]).exit(0).stdout("").stderr_has("[2Jred");
-        let obeyed = |c: char| c.is_control() && c != '\n';
-        assert!(!run.stderr.contains(obeyed), "{:?}", run.stderr);
-    };
-    printed(Pushwrap::new());
-    printed(Pushwrap::new().args(["-n", "--url", CLOSED_PORT, "--job", "j"]));
-    printed(Pushwrap::new().args(["--output", "-", "--url", "none", "--job", "j"]));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m.prom");
+    fs::write(&file, metrics).unwrap();
+    let (pushwrap, file) = (binary(), file.to_str().unwrap());
+    for options in [
+        &["--job", "j"] as &[&str],
+        &["-n", "--url", CLOSED_PORT, "--job", "j"],
+        &["--output", "-", "--url", "none", "--job", "j"],
+    ] {
+        let call = [&[pushwrap.to_str().unwrap(), "--env-file", "none", "--instance", "none"], options].concat();
+        // The command makes the file new, so that it is of this run.
+        let terminal = Terminal::start(&[&call[..], &["--textfile", file, "--", "touch", file]].concat());
+        terminal.wait_for("pushwrap_run_info");
+        let seen = terminal.seen();
+        assert!(seen.contains("[2Jred") && !seen.contains(|c: char| c.is_control() && !"\r\n".contains(c)), "{seen:?}");
+    }
+    // Elsewhere it stays what a gateway gets.
+    let run = Pushwrap::new().textfile(metrics).run(["true"]).exit(0).stdout("");
+    assert!(run.stderr.contains("x{l=\"\u{1b}[2Jred\u{9b}1m\u{7}\"} 1\n"), "{:?}", run.stderr);
     let gateway = Pushgateway::start(Version::Newest);
     Pushwrap::new().push_to(&gateway, "j").textfile(metrics).run(["true"]).exit(0).stderr("");
     assert!(gateway.metrics().contains("\u{1b}[2Jred"), "{}", gateway.metrics());

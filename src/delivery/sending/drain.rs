@@ -32,7 +32,8 @@ pub(crate) struct Drained {
     pub(crate) unanswered_before: Option<SystemTime>,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
-    /// What waited and is dropped because a newer run has been reported: nothing is lost by it.
+    /// Pushes that waited and are dropped because the gateway has the metrics of a newer run. Command metrics that only such a push
+    /// had are lost, as they are when the newer run replaces its group.
     pub(crate) outdated: Vec<String>,
     /// Warnings, one line each.
     pub(crate) said: Vec<String>,

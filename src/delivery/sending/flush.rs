@@ -101,7 +101,7 @@ fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamil
             pushes.flat_map(|push| push.destinations.iter().map(move |destination| (destination, push))).collect();
         for (destination, CountsPush { key, prefix, .. }) in to {
             let (key, own) = (key.clone(), compose(prefix, runs.counts));
-            let push = Push { method: Method::Add, own, ..Push::deletion(key) };
+            let push = Push { own, ..Push::empty(Method::Add, key) };
             let queue = group.queue_to(destination);
             make_directory(&queue.path)?;
             let writer = EntryWriter::of(&queue.path, &SpooledPush::new(destination.clone(), push))?;

@@ -7,7 +7,8 @@ use crate::sink::merge::surviving;
 use crate::sink::{Method, Push};
 
 /// The newer push with what the gateway would hold besides after the older one. A PUT or DELETE cuts off what stands before it. A
-/// receiver of remote write stamps samples with the current time, so of an older push only the time and value of the last success are sent again.
+/// receiver of remote write gets every sample with the current time, so of an older push only the families in
+/// [`Push::carried_over`] are sent again.
 pub(crate) fn merge(older: &SpooledPush, newer: SpooledPush) -> SpooledPush {
     let is_gateway = newer.destination.kind == SinkKind::Pushgateway;
     let deletes = newer.deletes || is_gateway && (older.deletes || older.push.method == Method::Delete);

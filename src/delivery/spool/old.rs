@@ -94,6 +94,7 @@ fn parse(bytes: &[u8]) -> Option<SpooledPush> {
         })
     };
     let (own, command) = (part(true), part(false));
+    // That version carried over these two.
     let lasts = |name: &str| name.ends_with("success") || name.ends_with("last_success_timestamp_seconds");
     let carried_over =
         own.families().iter().map(|family| family.name().to_owned()).filter(|name| lasts(name)).collect();

@@ -69,7 +69,7 @@ impl SpoolPath {
     /// Whether nobody has named a directory and the default one is not there.
     #[must_use]
     pub fn is_missing_default(&self) -> bool {
-        *self == Self::Default && !Path::new(DEFAULT_STATE_DIR).exists()
+        *self == Self::Default && matches!(Path::new(DEFAULT_STATE_DIR).try_exists(), Ok(false))
     }
 
     /// The directory where it is there: what has never been used keeps nothing.

@@ -9,7 +9,7 @@ const DEEPEST: usize = 64;
 /// Longer than any label value that a Pushgateway takes: its URLs end at 1 MiB.
 const LONGEST: usize = 4 << 20;
 const CHUNK: usize = 64 * 1024;
-/// More than a gateway with a hundred thousand groups answers. Nobody's memory and time are for an answer without an end.
+/// The largest answer that is read, in bytes. A gateway with a hundred thousand groups sends less.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// Why reading ended.
