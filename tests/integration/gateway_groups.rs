@@ -333,5 +333,6 @@ fn thousands_of_groups_need_little_memory() {
     let summary: Value = serde_json::from_str(measured.stderr.trim()).unwrap();
     let peak = summary["peak_rss_bytes"].as_u64().unwrap() >> 20;
     let answer = http::get(&format!("{url}/api/v1/metrics")).len() >> 20;
-    assert!(peak < 40 && answer > 15, "{peak} MiB for an answer of {answer} MiB");
+    // Measured: 25 MiB in a debug build for an answer of 28 MiB; the bound is a third more.
+    assert!(peak < 34 && answer > 15, "{peak} MiB for an answer of {answer} MiB");
 }
