@@ -137,9 +137,9 @@ fn a_module_uses_only_the_floors_below() {
         }
         assert!(floors.contains_key(&own), "{} belongs to no module of lib.rs", path.display());
         let source = fs::read_to_string(&path).unwrap();
-        let printed = path.strip_prefix(root()).unwrap().display().to_string();
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
         found.extend(
-            complaints(&own, depth, &source, &floors).into_iter().map(|complaint| format!("{printed} {complaint}")),
+            complaints(&own, depth, &source, &floors).into_iter().map(|complaint| format!("{name} {complaint}")),
         );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

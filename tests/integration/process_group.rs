@@ -184,7 +184,11 @@ fn c48_a_group_that_is_stopped_and_goes_on_gets_one_continue() {
     talk.wait_for_witness();
     for _ in 0..3 {
         killpg(talk.pid(), Signal::SIGTSTP).unwrap();
-        let stopped = |pid: i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+        let stopped = |pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.unwrap_or_else(|_| panic!("{pid} of pushwrap {} and its command {command} is gone", talk.pid()))
+                .contains(") T ")
+        };
         wait_for("both to be stopped", || (stopped(command) && stopped(talk.pid().as_raw())).then_some(()));
         killpg(talk.pid(), Signal::SIGCONT).unwrap();
         assert_eq!(talk.line(), "got 18");

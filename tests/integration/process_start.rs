@@ -167,7 +167,7 @@ fn c13_an_argument_that_the_kernel_takes_is_taken_and_one_more_byte_is_not() {
 
 #[test]
 fn c51_ps_shows_no_secret_while_the_command_runs() {
-    let printed = "tr '\\0' ' ' < /proc/$PPID/cmdline";
+    let script = "tr '\\0' ' ' < /proc/$PPID/cmdline";
     let run = Pushwrap::new()
         .args([
             "-uoperator:s3cret",
@@ -179,7 +179,7 @@ fn c51_ps_shows_no_secret_while_the_command_runs() {
             "1",
         ])
         .args(["--proxy=http://p:w0rd@localhost:1", "--job", "j", "-q"])
-        .run(["sh", "-c", printed, "operator:s3cret"]);
+        .run(["sh", "-c", script, "operator:s3cret"]);
     assert!(run.status.success(), "{}", run.stderr);
     for secret in ["t0ken", "pa55", "w0rd"] {
         assert!(!run.stdout.contains(secret), "{}", run.stdout);

@@ -696,9 +696,9 @@ fn a_link_in_place_of_a_file_is_said_and_not_followed() {
     fs::rename(&counts, &target).unwrap();
     std::os::unix::fs::symlink(&target, &counts).unwrap();
     let before = fs::read(&target).unwrap();
-    let printed = counts.file_name().unwrap().to_string_lossy().into_owned();
+    let name = counts.file_name().unwrap().to_string_lossy().into_owned();
     let said = run(&gateway.url(), "j", state.path()).run(["true"]).exit(0);
-    said.stderr_has(&format!("'{printed}' is a symbolic link, which is not followed: remove it\n"));
+    said.stderr_has(&format!("'{name}' is a symbolic link, which is not followed: remove it\n"));
     assert_eq!(fs::read(&target).unwrap(), before);
 }
 
