@@ -27,7 +27,7 @@ fn a_quota_that_holds_is_told_and_what_it_has_cost() {
 
 #[test]
 fn a_descendant_that_the_kernel_killed_is_counted() {
-    // The kernel is told whom to kill (proc(5), oom_score_adj): it must not be pushwrap.
+    // This makes the kernel kill the shell (proc(5), oom_score_adj), and not pushwrap.
     let script =
         "/busybox sh -c 'echo 1000 >/proc/self/oom_score_adj; x=0123456789abcdef; while :; do x=$x$x; done'; exit 3";
     let limits = ["--memory", "32m", "--memory-swap", "32m"];
