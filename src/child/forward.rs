@@ -13,7 +13,7 @@ const WITNESS_AFTER: Duration = Duration::from_millis(100);
 /// one after the other, and timeout(1) its child before its group.
 const HOLD: Duration = Duration::from_millis(100);
 /// The signals that stop a process. A continue takes a pending one back, and the other way round (signal(7)).
-const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+pub(super) const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 /// The treatment of a signal that the witness has not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::caller::{BLOCKED, Caller, is_init, raise_cpu_limit};
 use super::cgroup::Baseline;
 use super::exec::{self, Shared};
 use super::expiry::{Limit, SignalResult};
-use super::forward::Forwarder;
+use super::forward::{Forwarder, STOPS};
 use super::memory::Sampler;
 use super::plan::{Event, Plan, WakeTimes};
 use super::procfs::{self, Stat};
@@ -245,17 +245,20 @@ impl Child<'_> {
             return;
         }
         // It has come already: what is pending now would be lost with our stop, and nobody would send it again.
-        let pending = || sys::next_signal(SignalSet::of(&[libc::SIGCONT]), Some(Duration::ZERO));
-        if let Some(continued) = pending() {
+        let pending = |signals: &[i32]| sys::next_signal(SignalSet::of(signals), Some(Duration::ZERO));
+        if let Some(continued) = pending(&[libc::SIGCONT]) {
             return self.relay(&continued, &mut |_, _| {});
         }
         sys::raise_default_if(signal, || self.is_stopped());
         // Only when something has continued us: in an orphaned process group the kernel discards the stop. A shell
         // continues the whole group, an administrator perhaps pushwrap alone.
-        if let Some(continued) = pending() {
-            self.forwarder.discard(continued);
-            if self.is_stopped() {
-                sys::send(self.pid, libc::SIGCONT);
+        let Some(continued) = pending(&[libc::SIGCONT]) else { return };
+        self.forwarder.discard(continued);
+        if self.is_stopped() {
+            // Where another stop has come since, it is that one which the command obeys, and a CONT would take it back.
+            match pending(&STOPS) {
+                Some(stop) => self.relay(&stop, &mut |_, _| {}),
+                None => drop(sys::send(self.pid, libc::SIGCONT)),
             }
         }
     }
