@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -19,12 +20,19 @@ fn main() {
     let arguments: Vec<_> = std::env::args_os().collect();
     let caller = child::take_over(&arguments);
     // What fails where delivery catches it must read like everything else that is said.
-    std::panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
-    let action = parse(&arguments);
+    panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
+    // A defect of ours: 125 as for any failure of pushwrap's own, not a panic's 101, which reads like the command's.
+    let exit = catch_unwind(AssertUnwindSafe(|| act(&arguments, caller)));
+    child::leave(exit.unwrap_or(Exit::Code(OWN_FAILURE)))
+}
+
+/// Does what the command line asks for.
+fn act(arguments: &[OsString], caller: Caller) -> Exit {
+    let action = parse(arguments);
     if let Ok(action) = &action {
-        caller.blank_secrets(&arguments, &cli::secret_values(action));
+        caller.blank_secrets(arguments, &cli::secret_values(action));
     }
-    let exit = match action {
+    match action {
         Ok(Action::Run(run)) => {
             config::resolve(*run).map_or_else(|usage| refuse(&usage, OWN_FAILURE), |config| job::run(config, caller))
         }
@@ -34,8 +42,7 @@ fn main() {
         // Who asked for help and does not read it has no use for an error either.
         Err(Stop::Asked(text)) => Exit::Code(u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())),
         Err(Stop::Wrong { message, subcommand }) => refuse(&message, if subcommand { BAD_USAGE } else { OWN_FAILURE }),
-    };
-    child::leave(exit)
+    }
 }
 
 /// Below this limit on the stack (`ulimit -s`), of which arguments and environment take their part, it may be too small for

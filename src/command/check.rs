@@ -22,6 +22,11 @@ use crate::textfile::{self, TextfileContents};
 /// Every push has a job, which replaces a label of that name; this one stands for it.
 const JOB: &str = "check";
 
+/// The verdict on a file that a gateway takes as it is, for programs.
+const TAKEN: &str = "taken";
+/// What is said of such a file where a gateway could not be asked.
+const NOT_COMPARED: &str = "it was not compared with the types that --url holds, which did not answer";
+
 /// The gateways that judge the files.
 struct Judge<'a> {
     context: Context<'a>,
@@ -80,12 +85,17 @@ impl Judge<'_> {
 
     fn sentence(&self, verdict: &Verdict) -> String {
         match verdict {
-            Verdict::Taken if !self.all_answered => {
-                "a gateway takes it as it is; it was not compared with the types that --url holds, which did not answer"
-                    .to_owned()
-            }
+            Verdict::Taken if !self.all_answered => format!("a gateway takes it as it is; {NOT_COMPARED}"),
             _ => sentence(verdict),
         }
+    }
+
+    /// What a program gets of it.
+    fn json(&self, source: &Source<'_>, reading: Reading<'_>) -> CheckJson {
+        let verdict = self.verdict(source, &reading);
+        let is_compared = self.all_answered || verdict != Verdict::Taken;
+        let json = CheckJson::of(source, verdict, reading);
+        if is_compared { json } else { CheckJson { reason: Some(NOT_COMPARED.to_owned()), ..json } }
     }
 
     /// The families as every gateway takes them.
@@ -165,7 +175,7 @@ struct CheckJson {
 impl CheckJson {
     fn of(source: &Source<'_>, verdict: Verdict, reading: Reading<'_>) -> Self {
         let (word, refusal) = match verdict {
-            Verdict::Taken => ("taken", None),
+            Verdict::Taken => (TAKEN, None),
             Verdict::Changed(refusal) => ("changed", Some(refusal)),
             Verdict::Harmful(refusal) => ("harmful", Some(refusal)),
             Verdict::Refused(refusal) => ("refused", Some(refusal)),
@@ -206,10 +216,9 @@ fn print_json(files: &[PathBuf], judge: &Judge<'_>) -> bool {
     for file in files {
         let found = textfile::gather(std::slice::from_ref(file), None);
         for source in &found.sources {
-            let reading = exposition::read(std::slice::from_ref(source), &judge.context);
-            let verdict = judge.verdict(source, &reading);
-            is_good &= verdict == Verdict::Taken;
-            checked.push(CheckJson::of(source, verdict, reading));
+            let json = judge.json(source, exposition::read(std::slice::from_ref(source), &judge.context));
+            is_good &= json.verdict == TAKEN;
+            checked.push(json);
         }
         is_good &= found.problems.is_empty();
         checked.extend(found.problems.into_iter().map(CheckJson::unread));

@@ -69,9 +69,28 @@ impl Reporting {
         if self.push_timeout_given { deadline } else { deadline.patient(patience) }
     }
 
+    /// A report that nobody gets, because of `error`.
+    pub(super) fn nowhere(error: String) -> Self {
+        Self {
+            key: None,
+            destination: Destination::Nowhere,
+            other_sinks: Vec::new(),
+            state_dir: SpoolPath::None,
+            errors: vec![error],
+            warnings: Vec::new(),
+            on_success: Method::Add,
+            push_timeout: Duration::ZERO,
+            push_timeout_given: false,
+            push_interval: None,
+            require_push: false,
+            dry_run: false,
+        }
+    }
+
     /// With what went wrong on the way.
     pub(super) fn with(self, complaints: Complaints) -> Self {
-        let Complaints { errors, mut warnings } = complaints;
+        let Complaints { mut errors, mut warnings } = complaints;
+        errors.extend(self.errors);
         warnings.extend(self.warnings);
         Self { errors, warnings, ..self }
     }

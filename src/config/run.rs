@@ -1,6 +1,7 @@
 //! What the options of the run form mean, as one configuration.
 
 use std::ffi::{OsStr, OsString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -106,14 +107,19 @@ pub(super) fn resolve_run(resolver: &mut Resolver, run: cli::Run) -> Result<Conf
     };
     let host = HostInfo::detect();
     let program = command.first().cloned().unwrap_or_default();
-    let mut identity = resolve_identity(resolver, &about, &report, &program)?;
-    identity.host = host.name.clone().unwrap_or_default();
-    identity.timeout = timeout.as_ref().map(|timeout| timeout.after);
-    let run = Some((&report, &sinks));
     let volume = resolve_volume(resolver, &messages.volume)?;
-    let options = ReportInputs { destination: &destination, connection: &connection, messages: &messages, volume, run };
-    let fallbacks = Fallbacks { host, job: Some(file_name(&program)) };
-    let reporting = resolve_reporting(resolver, options, fallbacks)?;
+    let host_name = host.name.clone().unwrap_or_default();
+    let what_is_reported = || {
+        let identity = resolve_identity(resolver, &about, &report, &program)?;
+        let run = Some((&report, &sinks));
+        let options =
+            ReportInputs { destination: &destination, connection: &connection, messages: &messages, volume, run };
+        let fallbacks = Fallbacks { host, job: Some(file_name(&program)) };
+        Ok((identity, resolve_reporting(resolver, options, fallbacks)?))
+    };
+    let (identity, reporting) = unless_it_panics(what_is_reported)?;
+    let timeout_after = timeout.as_ref().map(|timeout| timeout.after);
+    let identity = RunIdentity { host: host_name, timeout: timeout_after, ..identity };
     let secret_variables = resolver.secret_variables();
     let summary = resolver.one("summary", report.summary.as_deref(), str::parse)?;
     Ok(Config {
@@ -127,6 +133,17 @@ pub(super) fn resolve_run(resolver: &mut Resolver, run: cli::Run) -> Result<Conf
         reporting,
         summary,
         volume,
+    })
+}
+
+/// What `resolve` returns. A defect of ours in what a report needs must not keep the command from being run: then nothing is
+/// reported, and the reason is among the errors.
+fn unless_it_panics(
+    resolve: impl FnOnce() -> Result<(RunIdentity, Reporting), UsageError>,
+) -> Result<(RunIdentity, Reporting), UsageError> {
+    catch_unwind(AssertUnwindSafe(resolve)).unwrap_or_else(|_| {
+        let error = "an internal error, which is described above".to_owned();
+        Ok((RunIdentity::default(), Reporting::nowhere(error)))
     })
 }
 
@@ -197,4 +214,17 @@ fn given(paths: Vec<PathBuf>) -> Vec<PathBuf> {
 fn file_name(program: &OsStr) -> String {
     let name = Path::new(program).file_name().unwrap_or(program);
     if name.is_empty() { "pushwrap".to_owned() } else { name.to_string_lossy().into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unless_it_panics;
+
+    #[test]
+    fn a_defect_in_what_is_reported_costs_the_report_and_not_the_command() {
+        let (_, reporting) =
+            unless_it_panics(|| panic!("a defect")).expect("a configuration with which the command is run");
+        assert!(reporting.sinks().is_empty() && reporting.key.is_none());
+        assert_eq!(reporting.errors, ["an internal error, which is described above"]);
+    }
 }

@@ -59,6 +59,11 @@ fn a_gateway_that_check_cannot_ask_is_said_after_one_more_try() {
             "takes it as it is; it was not compared with the types that --url holds, which did not answer; 1 sample kept",
         )
         .within(std::time::Duration::from_secs(8));
+    // A program gets it as well.
+    let json = check("x 2\n", &["--url", &format!("http://{closed}"), "--json"]).exit(1);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["verdict"], "taken");
+    assert!(json[0]["reason"].as_str().unwrap().starts_with("it was not compared"), "{json}");
     let other = FakeGateway::start([Reply::status("200 OK", "")]);
     let _ = check("x 2\n", &["--url", &other.url()]).exit(1).stderr_has("is not that of a Pushgateway");
 }
