@@ -96,6 +96,11 @@ test-system: build servers ## tests that need root, a container engine or a daem
 stress: build servers ## a minute of fifty workers whose pushwraps are killed and whose gateway comes and goes
 	$(DEFAULT_SIGNALS) cargo test --locked --test stress -- --nocapture
 
+# RUNS= says how many, MINUTES= for how long at most, WORKERS= how many series of eight at once. SEED= draws the same runs again, ONLY=N the series of run N alone.
+.PHONY: soak
+soak: build servers ## thousands of seeded runs under faults, judged by a model; RUNS=20000 SEED=1, ONLY=17
+	RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) MINUTES=$(MINUTES) WORKERS=$(WORKERS) $(DEFAULT_SIGNALS) cargo test --locked --test soak -- --nocapture
+
 .PHONY: demo
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
 	@KEEP=$(KEEP) scripts/demo "$(BINARY)"

@@ -65,7 +65,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn head_length(&self) -> Option<usize> {
+    /// How long request line and headers are, with the blank line; none where they are not there yet.
+    pub(crate) fn head_length(&self) -> Option<usize> {
         self.raw.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
     }
 
@@ -98,7 +99,7 @@ impl Request {
     }
 
     /// Whether head and announced body are there.
-    fn complete(&self) -> bool {
+    pub(crate) fn complete(&self) -> bool {
         let length = self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         self.head_length().is_some_and(|head| self.raw.len() >= head + length)
     }

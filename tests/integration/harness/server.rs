@@ -121,13 +121,14 @@ fn ends_with_the_test(command: &mut Command) -> &mut Command {
 
 /// A port that is this process's until the value is dropped: bound and not listened on, so that the kernel gives it to nobody who
 /// asks for a free one, and only a server that gets its number can listen there (`SO_REUSEADDR`, socket(7), which servers set).
-struct ReservedPort {
-    number: u16,
+pub(crate) struct ReservedPort {
+    pub(crate) number: u16,
     _socket: OwnedFd,
 }
 
 impl ReservedPort {
-    fn new() -> Self {
+    /// A free one.
+    pub(crate) fn new() -> Self {
         let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
         setsockopt(&socket, ReuseAddr, &true).expect("SO_REUSEADDR");
         bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a free port on 127.0.0.1");
