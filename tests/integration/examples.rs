@@ -9,8 +9,9 @@ use std::process::Command;
 use pushwrap::cli;
 use serde_json::Value;
 
+use super::harness::alerts::dashboard_expressions;
 use super::harness::pushgateway::Version;
-use super::harness::{Prometheus, Pushgateway, Pushwrap, server};
+use super::harness::{Prometheus, Pushgateway, Pushwrap, pages, server};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,20 +43,8 @@ fn texts() -> Vec<(PathBuf, String)> {
 
 /// The fenced blocks of a page in one of these languages.
 fn blocks(text: &str, languages: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut block: Option<String> = None;
-    for line in text.lines() {
-        match (line.strip_prefix("```"), &mut block) {
-            (Some(_), Some(done)) => {
-                found.push(std::mem::take(done));
-                block = None;
-            }
-            (Some(language), None) => block = Some(String::new()).filter(|_| languages.contains(&language)),
-            (None, Some(open)) => open.extend([line, "\n"]),
-            (None, None) => {}
-        }
-    }
-    found
+    let blocks = pages::blocks_of("", text).into_iter();
+    blocks.filter(|block| languages.contains(&block.language.as_str())).map(|block| block.text).collect()
 }
 
 /// Splits a simple command as a shell would, expansions left as they are; it ends where the shell's own syntax begins.
@@ -192,18 +181,8 @@ fn the_recorded_metrics_of_the_spring_boot_job_arrive_whole() {
     assert_eq!(group.value("pushwrap_textfile_samples", []), Some(samples.to_string()));
 }
 
-/// Every expression of the dashboard, its variables standing for everything.
-fn expressions(dashboard: &Value) -> Vec<String> {
-    let panels = dashboard["panels"].as_array().unwrap();
-    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    let filled = |text: &str| text.replace("$job", ".*").replace("$instance", ".*");
-    targets.map(|target| filled(target["expr"].as_str().unwrap())).collect()
-}
-
 #[test]
 fn every_expression_of_the_dashboard_has_an_answer() {
-    let text = fs::read_to_string(root().join("examples/grafana/pushwrap.json")).unwrap();
-    let dashboard: Value = serde_json::from_str(&text).unwrap();
     let gateway = Pushgateway::start(Version::Newest);
     let prometheus = Prometheus::start(&[gateway.address()], true);
     let state = tempfile::tempdir().unwrap();
@@ -216,7 +195,7 @@ fn every_expression_of_the_dashboard_has_an_answer() {
     prometheus.wait_for("count(pushwrap_running) == 2");
     // What this machine may have no limit for, and what is not measured in a run of milliseconds.
     let may_be_empty = ["memory_limit_bytes", "cpu_throttled", "tree_peak", "disk_read", "disk_written"];
-    let expressions = expressions(&dashboard);
+    let expressions = dashboard_expressions();
     assert!(expressions.len() > 20, "{}", expressions.len());
     for expression in expressions {
         let rows = prometheus.query(&expression);

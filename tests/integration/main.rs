@@ -31,6 +31,7 @@ mod metric;
 mod metric_python;
 mod metric_time;
 mod output;
+mod pages;
 mod pressure;
 mod process_end;
 mod process_exec;

@@ -2,21 +2,14 @@
 //! pages leads somewhere. `UPDATE=1 cargo test readme` writes the tables and texts anew.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pushwrap::{cli, report};
 
+use super::harness::pages::{anchor, pages};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// README and every page of docs/ with its text.
-fn pages() -> Vec<(PathBuf, String)> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|name| name == "md")).collect();
-    paths.push(root().join("README.md"));
-    paths.sort();
-    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// The text between `<!-- NAME -->` and `<!-- end -->` in the page is exactly `made`.
@@ -64,13 +57,6 @@ fn readme_and_reference_have_the_same_exit_statuses() {
 /// The targets of `[text](target)` in a page.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("](").map(|(at, _)| text[at + 2..].split(')').next().unwrap_or_default())
-}
-
-/// A heading's anchor as GitHub makes it: lower case, blanks to hyphens, punctuation left out.
-fn anchor(heading: &str) -> String {
-    let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = kept.chars().filter(|each| each.is_alphanumeric() || " -_".contains(*each));
-    kept.map(|each| if each == ' ' { '-' } else { each }).collect()
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::harness::{pushwrap, server};
+use super::harness::{pushwrap, server, wait_for};
+
+/// What a host has that the smallest Debian has not: its init, cron with a clock that can be set, and ssh.
+const DAEMONS: [&str; 5] = ["systemd", "systemd-sysv", "cron", "faketime", "openssh-server"];
 
 /// Runs docker, which must succeed: its standard output, trimmed.
 #[track_caller]
@@ -92,22 +95,26 @@ impl ContainerImage {
         Self::import(&format!("pushwrap-test-plain-{suite}"), &base)
     }
 
-    /// Debian bookworm with systemd as its init: [`ContainerImage::start_systemd`].
+    /// Debian bookworm with the daemons of a host: [`ContainerImage::start_systemd`].
     #[track_caller]
-    pub(crate) fn systemd(files: &[(&str, PathBuf)]) -> Self {
-        let base = debian_root("bookworm", &["systemd", "systemd-sysv"]);
-        for (file, source) in files {
-            fs::copy(source, base.join(file)).expect("a copy of a file for the image");
-        }
-        Self::import("pushwrap-test-systemd", &base)
+    pub(crate) fn with_daemons() -> Self {
+        static MADE: OnceLock<ContainerImage> = OnceLock::new();
+        let make = || Self::import("pushwrap-test-daemons", &debian_root("bookworm", &DAEMONS));
+        MADE.get_or_init(make).clone()
     }
 
-    /// Starts the image with systemd as PID 1, as far as a container has to be opened for it.
+    /// Starts the image with systemd as PID 1, as far as a container has to be opened for it, and waits until it is up.
     #[track_caller]
-    pub(crate) fn start_systemd(&self) -> Container {
-        let options = "--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-                       --tmpfs /run --tmpfs /run/lock --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns host --env container=docker";
-        self.start(&options.split_whitespace().collect::<Vec<_>>(), &["/lib/systemd/systemd"])
+    pub(crate) fn start_systemd(&self, options: &[&str]) -> Container {
+        let opened = "--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+                      --tmpfs /run --tmpfs /run/lock --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --cgroupns host --env container=docker";
+        let opened: Vec<&str> = opened.split_whitespace().collect();
+        let container = self.start(&[&opened, options].concat(), &["/lib/systemd/systemd"]);
+        wait_for("systemd to be up", || {
+            let state = container.try_exec(&["systemctl", "is-system-running"]).stdout;
+            ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim()).then_some(())
+        });
+        container
     }
 
     /// An image with just these files at its root, executable.

@@ -5,18 +5,25 @@
 mod harness;
 
 mod cgroup;
+mod compose;
 mod containers;
 mod dns;
 mod engine;
 mod examples;
 mod generated;
 mod hanging;
+mod host;
 mod key;
 mod memory;
 mod metric;
 mod output;
 mod packages;
+mod pages;
+mod pages_cron;
+mod pages_make;
+mod pages_systemd;
 mod private;
 mod process;
 mod process_group;
 mod producers;
+mod schemas;

@@ -14,6 +14,7 @@ use super::harness::probe::{action, probe};
 use super::harness::pushwrap::binary;
 use super::harness::talk::{Talk, send};
 use super::harness::{Through, wait_for};
+use super::host::mount;
 
 /// How often each way is tried.
 const TRIES: usize = 20;
@@ -30,19 +31,14 @@ fn unit(command: &str) -> String {
 fn c48_twenty_times_systemctl_stop_with_the_default_kill_mode() {
     let directory = tempfile::tempdir().unwrap();
     let units = [("direct", "/probe count"), ("wrapped", "/pushwrap --url none -- /probe count")];
-    let mut files = vec![("pushwrap", binary()), ("probe", probe().to_owned())];
-    for ((name, command), path) in
-        units.iter().zip(["etc/systemd/system/direct.service", "etc/systemd/system/wrapped.service"])
-    {
+    let mut mounts = vec![mount(&binary(), "/pushwrap"), mount(probe(), "/probe")];
+    for (name, command) in units {
         let file = directory.path().join(name);
         fs::write(&file, unit(command)).unwrap();
-        files.push((path, file));
+        mounts.push(mount(&file, &format!("/etc/systemd/system/{name}.service")));
     }
-    let container = ContainerImage::systemd(&files).start_systemd();
-    wait_for("systemd to be up", || {
-        let state = container.try_exec(&["systemctl", "is-system-running"]).stdout;
-        ["running", "degraded"].contains(&String::from_utf8_lossy(&state).trim()).then_some(())
-    });
+    let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    let container = ContainerImage::with_daemons().start_systemd(&mounts);
     for (name, _) in units {
         for attempt in 0..TRIES {
             container.exec(&["systemctl", "start", name]);

@@ -3,10 +3,12 @@
 //! Every wait polls a condition until a deadline and then says what it waited for; every server ends with its test.
 #![allow(dead_code, unused_imports, reason = "the harness serves several test binaries, and none uses all of it")]
 
+pub(crate) mod alerts;
 pub(crate) mod fake;
 pub(crate) mod http;
 pub(crate) mod in_time;
 pub(crate) mod nginx;
+pub(crate) mod pages;
 pub(crate) mod probe;
 pub(crate) mod prometheus;
 pub(crate) mod pty;
@@ -22,7 +24,7 @@ pub(crate) use in_time::{InTime, wait_in_time};
 pub(crate) use probe::Through;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use pty::Terminal;
-pub(crate) use pushgateway::{Pushgateway, Version};
+pub(crate) use pushgateway::{Group, Pushgateway, Version};
 pub(crate) use pushwrap::{Pushwrap, Run, Running};
 
 use std::ops::Range;

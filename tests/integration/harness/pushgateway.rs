@@ -85,9 +85,7 @@ impl Pushgateway {
     /// `GET /api/v1/metrics`, the `data` of it: one object for each group.
     #[track_caller]
     pub(crate) fn metrics_json(&self) -> Vec<Value> {
-        let body = http::get(&format!("{}/api/v1/metrics", self.url()));
-        let answer: Value = serde_json::from_str(&body).expect("JSON from the gateway");
-        answer["data"].as_array().cloned().unwrap_or_default()
+        data(&http::get(&format!("{}/api/v1/metrics", self.url())))
     }
 
     /// Every group, in the gateway's order.
@@ -122,11 +120,22 @@ impl Pushgateway {
     }
 }
 
+/// The `data` of an answer to `GET /api/v1/metrics`.
+fn data(answer: &str) -> Vec<Value> {
+    let answer: Value = serde_json::from_str(answer).expect("JSON from the gateway");
+    answer["data"].as_array().cloned().unwrap_or_default()
+}
+
 /// What the gateway holds under one grouping key.
 #[derive(Debug, Clone)]
 pub(crate) struct Group(Value);
 
 impl Group {
+    /// The groups in an answer to `GET /api/v1/metrics`, for a gateway that only a container reaches.
+    pub(crate) fn all(answer: &str) -> Vec<Self> {
+        data(answer).into_iter().map(Self).collect()
+    }
+
     /// The grouping labels, sorted by name, `job` included.
     pub(crate) fn labels(&self) -> Vec<(String, String)> {
         let labels = self.0["labels"].as_object().into_iter().flatten();
