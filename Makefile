@@ -105,9 +105,12 @@ soak: build servers ## thousands of seeded runs under faults, judged by a model;
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
 	@KEEP=$(KEEP) scripts/demo "$(BINARY)"
 
+# What a disk needs to make a directory is not pushwrap's: a tmpfs where there is one, as most systems have it at /tmp.
 .PHONY: bench
-bench: build servers ## speed and memory, as docs/benchmarks.md quotes them
-	PROMTOOL="$$(scripts/servers promtool)" cargo bench --locked
+bench: build servers ## speed and weight beside other programs, into docs/benchmarks.md; ONLY="run push" prints some
+	@cargo bench --locked --no-run --bench compare
+	@TMPDIR="$${TMPDIR:-$$(test -w /dev/shm && echo /dev/shm || echo /tmp)}" \
+	cargo bench --locked --quiet --bench compare -- $(ONLY) $(if $(ONLY),$(if $(WRITE),--write),--write)
 
 .PHONY: generated
 generated: tools ## write man/, completions/ and the tables in docs/ anew from the command line's definition

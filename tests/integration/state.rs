@@ -15,6 +15,7 @@ use std::time::Duration;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
 use nix::unistd::geteuid;
 
+pub(super) use super::harness::backlog::{files, waiting};
 use super::harness::fake::CLOSED_PORT;
 use super::harness::pushwrap::binary;
 use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Run, Version, wait_for};
@@ -36,29 +37,11 @@ pub(super) fn flush(state: &Path) -> Pushwrap {
     Pushwrap::new().args(["flush", "--state-dir"]).arg(state)
 }
 
-/// The files below a state directory with this ending.
-pub(super) fn files(state: &Path, ending: &str) -> Vec<PathBuf> {
-    fn walk(directory: &Path, files: &mut Vec<PathBuf>) {
-        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() { walk(&path, files) } else { files.push(path) }
-        }
-    }
-    let mut files = Vec::new();
-    walk(state, &mut files);
-    files.retain(|path| path.to_string_lossy().ends_with(ending));
-    files.sort();
-    files
-}
-
 /// The directory of the only group.
 pub(super) fn only_group(state: &Path) -> PathBuf {
     let paths = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
     let [group] = paths.filter(|path| path.file_name().unwrap().len() == 32).collect::<Vec<_>>().try_into().unwrap();
     group
-}
-
-pub(super) fn waiting(state: &Path) -> Vec<PathBuf> {
-    files(state, ".push")
 }
 
 fn mode(path: &Path) -> u32 {

@@ -8,26 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal::SIGKILL;
 
+use super::harness::backlog::{leave_backlog, rewrite};
 use super::harness::fake::CLOSED_PORT;
 use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for};
 use super::state::{LateGateway, failing, files, flush, only_group, run, waiting};
-
-/// FNV-1a with 128 bits (draft-eastlake-fnv), which names directories and sums up files in a state directory.
-fn digest(bytes: &[u8]) -> String {
-    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
-    for byte in bytes {
-        hash = (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-    }
-    format!("{hash:032x}")
-}
-
-/// Changes a push that waits as if it had been stored so.
-fn rewrite(push: &Path, change: impl FnOnce(String) -> String) -> Vec<u8> {
-    let text = fs::read_to_string(push).unwrap();
-    let content = change(text[..text.len() - 33].to_owned());
-    let sum = digest(content.as_bytes());
-    format!("{content}{sum}\n").into_bytes()
-}
 
 fn samples(number: usize) -> String {
     (0..number).fold(String::new(), |text, n| text + &format!("a_metric_with_a_long_name{{n=\"{n}\"}} 1\n"))
@@ -150,22 +134,6 @@ fn large_metrics_are_written_before_the_lock_is_taken() {
     drop(held);
     running.wait().exit(0).stderr("");
     assert_eq!(gateway.group([("job", "j")]).unwrap().number("pushwrap_textfile_samples", []), Some(20_000.0));
-}
-
-/// Pushes of so many other jobs that wait for this gateway.
-fn leave_backlog(state: &Path, url: &str, jobs: usize) {
-    failing(url, "other", state).run(["true"]).exit(0);
-    let [push] = waiting(state).try_into().unwrap();
-    let queue = push.parent().unwrap().file_name().unwrap().to_owned();
-    let noted = state.join("waiting").join(&queue);
-    for job in 0..jobs {
-        let group = digest(format!("/metrics/job/job{job}").as_bytes());
-        let directory = state.join(&group).join(&queue);
-        fs::create_dir_all(&directory).unwrap();
-        let bytes = rewrite(&push, |text| text.replace("label job=other\n", &format!("label job=job{job}\n")));
-        fs::write(directory.join("0000000001.push"), bytes).unwrap();
-        fs::write(noted.join(group), "").unwrap();
-    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What the tests are written with: the real binary under a builder, real servers, and a gateway that misbehaves on demand.
 //!
 //! Every wait polls a condition until a deadline and then says what it waited for; every server ends with its test.
-#![allow(dead_code, unused_imports, reason = "the harness serves several test binaries, and none uses all of it")]
+#![allow(dead_code, unused_imports, reason = "the harness serves several binaries, and none uses all of it")]
 
 pub(crate) mod alerts;
+pub(crate) mod backlog;
 pub(crate) mod fake;
 pub(crate) mod http;
 pub(crate) mod in_time;
