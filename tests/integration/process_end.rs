@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::fake::FullBacklog;
-use super::harness::probe::{Sleeper, action, for_shell, given, like_direct};
+use super::harness::probe::{Sleeper, action, for_shell, given, like_direct, probe};
 use super::harness::pushwrap::{NO_STATE, bare, binary};
 use super::harness::{FakeGateway, InTime as _, Pushwrap, Reply, Through, wait_for, wait_in_time};
 
@@ -74,6 +74,16 @@ fn c16_pushwrap_itself_dies_without_a_core() {
     // that is not there, nobody dumps.)
     assert_eq!(statuses[0].core_dumped(), statuses[1].core_dumped());
     assert!(!statuses[2].core_dumped());
+}
+
+/// With a limit of time pushwrap reaps all children, as PID 1 does, and the one that it cannot reap is found again each time.
+#[test]
+fn c19_where_the_kernel_refuses_to_reap_pushwrap_ends_all_the_same() {
+    let command = ["--timeout", "1h", "--url", "none", "--", "true"].map(OsString::from);
+    let mut call = Command::new(probe());
+    call.args(["given", "refuse-wait4", "--"]).arg(binary()).args(command).env(NO_STATE.0, NO_STATE.1);
+    let status = call.status_in_time();
+    assert_eq!(status.code(), Some(125), "{status}");
 }
 
 #[test]
