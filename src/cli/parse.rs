@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Args as _, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::command_line::{Cli, Run, Sub};
-use super::metric::Metric;
+use super::metric::{Metric, Verb};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -102,21 +102,27 @@ const FORMATS: [&str; 2] = ["text", "json"];
 fn parse_part(arguments: &[OsString]) -> Option<Action> {
     let first = arguments.get(1)?;
     if first == "metric" {
-        let part = Metric::augment_args(part("metric")).mut_subcommands(|verb| verb.mut_args(taken_as_typed));
-        let mut matches = part.try_get_matches_from(arguments.get(1..)?).ok()?;
-        return Metric::from_arg_matches_mut(&mut matches).ok().map(|metric| Action::Subcommand(Sub::Metric(metric)));
+        let arguments = arguments.get(2..)?;
+        let verb = match arguments.first()?.to_str()? {
+            "set" => alone(arguments).map(Verb::Set),
+            "add" => alone(arguments).map(Verb::Add),
+            "observe" => alone(arguments).map(Verb::Observe),
+            "time" => alone(arguments).map(Verb::Time),
+            _ => None,
+        };
+        return verb.map(|verb| Action::Subcommand(Sub::Metric(Metric { verb })));
     }
     if !first.as_encoded_bytes().starts_with(b"-") {
         return None;
     }
-    let mut matches =
-        Run::augment_args(part("pushwrap")).mut_args(taken_as_typed).try_get_matches_from(arguments).ok()?;
-    Run::from_arg_matches_mut(&mut matches).ok().map(|run| Action::Run(Box::new(run)))
+    alone(arguments).map(|run| Action::Run(Box::new(run)))
 }
 
-/// A command that holds what all of them hold, but for help and version.
-fn part(name: &'static str) -> Command {
-    Command::new(name).args_override_self(true).disable_help_flag(true).disable_version_flag(true)
+/// Parses the options of one form, its name first. Help and version are none of them.
+fn alone<A: clap::Args>(arguments: &[OsString]) -> Option<A> {
+    let form = Command::new("pushwrap").args_override_self(true).disable_help_flag(true).disable_version_flag(true);
+    let mut matches = A::augment_args(form).mut_args(taken_as_typed).try_get_matches_from(arguments).ok()?;
+    A::from_arg_matches_mut(&mut matches).ok()
 }
 
 /// What to tell about an error of clap's.
@@ -347,8 +353,12 @@ mod tests {
             part(&["pushwrap", "-n", "--cacert=", "--timeout", "-1", "--", "push"]),
             Some(Action::Run(_))
         ));
-        let metric = part(&["pushwrap", "metric", "add", "--textfile=", "x", "-1"]);
-        assert!(matches!(metric, Some(Action::Subcommand(Sub::Metric(_)))), "{metric:?}");
+        for verb in ["set", "add", "observe", "time"] {
+            let last: &[&str] = if verb == "time" { &["--", "true"] } else { &["-1"] };
+            let metric = part(&[&["pushwrap", "metric", verb, "--textfile=", "x"], last].concat());
+            let Some(Action::Subcommand(Sub::Metric(metric))) = metric else { panic!("{verb}: {metric:?}") };
+            assert!(format!("{:?}", metric.verb).to_lowercase().starts_with(verb), "{metric:?}");
+        }
         for whole in [&["pushwrap", "groups"][..], &["pushwrap", "--help"], &["pushwrap", "--timout", "1", "--", "x"]] {
             assert!(part(whole).is_none(), "{whole:?}");
         }
