@@ -49,9 +49,14 @@ CARGO_DIR = $(or $(CARGO_HOME),$(HOME)/.cargo)
 UNIT := $(shell printf '\037')
 EMPTY :=
 BLANK := $(EMPTY) $(EMPTY)
-FLAGS = $(subst $(BLANK),$(UNIT),$(strip $(RUSTFLAGS) -C target-feature=+crt-static))
+FLAGS = $(subst $(BLANK),$(UNIT),$(strip $(RUSTFLAGS) -C target-feature=+crt-static $(RELR)))
 REMAP = $(UNIT)--remap-path-prefix=$(CURDIR)=.$(UNIT)--remap-path-prefix=$(CARGO_DIR)=cargo
 C_REMAP = $(if $(word 2,$(CARGO_DIR)),,-ffile-prefix-map=$(CARGO_DIR)=cargo)
+
+# Relocations in their short form take 120 KiB less of the file and of each process. The program applies them itself, which glibc's
+# startup code can from 2.36 on.
+GLIBC := $(if $(filter %-gnu,$(HOST)),$(lastword $(shell getconf GNU_LIBC_VERSION 2>/dev/null)))
+RELR := $(if $(GLIBC),$(shell printf '%s\n' 2.36 "$(GLIBC)" | sort -C -V && echo -C link-arg=-Wl,-z,pack-relative-relocs))
 
 # A static glibc binary: the target must be named, or proc macros would be built with the flag too and fail.
 .PHONY: build

@@ -88,6 +88,21 @@ fn flags_reach_rustc_whole_where_the_path_has_a_blank() {
     assert!(text(&out.stdout).contains(&format!("tested {}/{binary}\n", checkout.root.display())), "{out:?}");
 }
 
+/// Given a C library, when the binary is built, then its relocations are short where the startup code of that library can apply them.
+#[test]
+fn relocations_are_short_where_the_c_library_can_apply_them() {
+    let checkout = Checkout::new();
+    checkout.stub("rustc", "echo 'rustc 1.95.0 (59807616e 2026-04-14)'; echo 'host: x86_64-unknown-linux-gnu'");
+    checkout.stub("cc", "echo Makefile");
+    checkout.stub("cargo", "echo \"$CARGO_ENCODED_RUSTFLAGS\"");
+    for (version, is_short) in [("2.35", false), ("2.36", true), ("2.41", true)] {
+        checkout.stub("getconf", &format!("echo 'glibc {version}'"));
+        let out = checkout.sh("make --silent build");
+        assert!(out.status.success(), "{out:?}");
+        assert_eq!(text(&out.stdout).contains("-z,pack-relative-relocs"), is_short, "{version}: {out:?}");
+    }
+}
+
 /// Given INT and QUIT ignored, as a shell does for what it starts in the background, when the tests are run, then they find both
 /// at their defaults.
 #[test]
