@@ -1,10 +1,12 @@
 //! The control groups of the run: the memory limit that holds, the processes that the kernel has killed for it, and how long a CPU quota has
 //! stopped the group (cgroups(7), the kernel's cgroup-v1/memory.rst, scheduler/sched-bwc.rst and cgroup-v2.rst).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use super::procfs::read_text;
 
 /// The control group of this process under one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,23 +24,60 @@ enum Version {
     V2,
 }
 
-/// The two files that name the control groups of this process.
-struct ProcFiles {
-    cgroup: String,
-    mountinfo: String,
+/// A mounted hierarchy.
+#[derive(Debug)]
+struct CgroupMount {
+    version: Version,
+    /// Its controllers among other options, separated by commas; under v2 no controller has a hierarchy of its own.
+    options: String,
+    /// The part of the hierarchy that it shows: `/` where it shows the whole.
+    root: PathBuf,
+    path: PathBuf,
 }
 
-impl ProcFiles {
-    fn read() -> Option<Self> {
-        let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
-        Some(Self { cgroup, mountinfo: fs::read_to_string("/proc/self/mountinfo").ok()? })
+impl CgroupMount {
+    /// Those of this process, read once.
+    fn all() -> &'static [Self] {
+        static MOUNTS: OnceLock<Vec<CgroupMount>> = OnceLock::new();
+        MOUNTS.get_or_init(|| Self::parse_all(&read_text("/proc/self/mountinfo").unwrap_or_default()))
     }
 
-    /// The group of a controller, or `None` where none can be seen. Where a machine has both hierarchies the v1 line decides: a
+    fn parse_all(mountinfo: &str) -> Vec<Self> {
+        mountinfo.lines().filter_map(Self::parse).collect()
+    }
+
+    /// Parses a line of /proc/self/mountinfo, if it is one of a hierarchy. It is `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] -
+    /// TYPE SOURCE SUPEROPTIONS` (`proc_pid_mountinfo(5)`).
+    fn parse(line: &str) -> Option<Self> {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut filesystem = filesystem.split(' ');
+        let version = match filesystem.next()? {
+            "cgroup" => Version::V1,
+            "cgroup2" => Version::V2,
+            _ => return None,
+        };
+        let mut fields = mount.split(' ').skip(3);
+        let (root, path) = (unescaped(fields.next()?), unescaped(fields.next()?));
+        Some(Self { version, options: filesystem.nth(1).unwrap_or_default().to_owned(), root, path })
+    }
+
+    fn has(&self, version: Version, controller: &str) -> bool {
+        self.version == version
+            && (version == Version::V2 || self.options.split(',').any(|option| option == controller))
+    }
+}
+
+impl Cgroup {
+    /// The group of this process under a controller, or `None` where none can be seen.
+    fn of_controller(controller: &str) -> Option<Self> {
+        Self::locate(controller, &read_text("/proc/self/cgroup")?, CgroupMount::all())
+    }
+
+    /// The group of a controller by the content of /proc/self/cgroup. Where a machine has both hierarchies the v1 line decides: a
     /// controller lives in one of them only.
-    fn locate(&self, controller: &str) -> Option<Cgroup> {
+    fn locate(controller: &str, cgroup: &str, mounts: &[CgroupMount]) -> Option<Self> {
         let line = |wanted: &dyn Fn(&str) -> bool| {
-            self.cgroup.lines().find_map(|line| {
+            cgroup.lines().find_map(|line| {
                 let (_, rest) = line.split_once(':')?;
                 let (controllers, path) = rest.split_once(':')?;
                 wanted(controllers).then_some(path)
@@ -49,16 +88,13 @@ impl ProcFiles {
             Some(path) => (Version::V1, path),
             None => (Version::V2, line(&str::is_empty)?),
         };
-        let mut mounts = self.mountinfo.lines();
-        let (root, mount) = mounts.find_map(|line| mount_of(line, version, controller))?;
+        let mount = mounts.iter().find(|mount| mount.has(version, controller))?;
         // In a container the mount may show only a part of the hierarchy: its root is the part's path. Under a cgroup
         // namespace both are '/'.
-        let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
-        Some(Cgroup { version, directory: mount.join(below), mount })
+        let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+        Some(Self { version, directory: mount.path.join(below), mount: mount.path.clone() })
     }
-}
 
-impl Cgroup {
     /// Our own directory and those above it, up to the topmost one that can be seen.
     fn upwards(&self) -> impl Iterator<Item = &Path> {
         self.directory.ancestors().take_while(|directory| directory.starts_with(&self.mount))
@@ -85,7 +121,7 @@ impl Cgroup {
             Version::V1 => "memory.limit_in_bytes",
             Version::V2 => "memory.max",
         };
-        self.upwards().filter_map(|directory| limit(&fs::read_to_string(directory.join(file)).ok()?)).min()
+        self.upwards().filter_map(|directory| limit(&read_text(directory.join(file))?)).min()
     }
 
     /// How long a CPU quota has stopped the processes of a group, summed over CPUs.
@@ -102,7 +138,7 @@ impl Cgroup {
         match self.version {
             Version::V1 => number::<i64>(&directory.join("cpu.cfs_quota_us")).is_some_and(|quota| quota > 0),
             Version::V2 => {
-                let text = fs::read_to_string(directory.join("cpu.max")).unwrap_or_default();
+                let text = read_text(directory.join("cpu.max")).unwrap_or_default();
                 text.split(' ').next().is_some_and(|quota| quota.trim().parse::<u64>().is_ok())
             }
         }
@@ -110,7 +146,7 @@ impl Cgroup {
 }
 
 /// What the control groups had counted before the command was started: what they have counted since is the run's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Baseline {
     memory: Option<Cgroup>,
     oom_kills: Option<u64>,
@@ -121,8 +157,8 @@ pub(super) struct Baseline {
 
 impl Baseline {
     pub(super) fn read() -> Self {
-        let files = ProcFiles::read();
-        let locate = |controller| files.as_ref().and_then(|files| files.locate(controller));
+        let cgroup = read_text("/proc/self/cgroup");
+        let locate = |controller| Cgroup::locate(controller, cgroup.as_ref()?, CgroupMount::all());
         Self::of(locate("memory"), locate("cpu"))
     }
 
@@ -157,13 +193,13 @@ impl Baseline {
 
 /// The number behind a key of a file that has one `KEY NUMBER` a line.
 fn keyed(file: &Path, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
+    let text = read_text(file)?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// A file that is one number.
 fn number<T: FromStr>(file: &Path) -> Option<T> {
-    fs::read_to_string(file).ok()?.trim().parse().ok()
+    read_text(file)?.trim().parse().ok()
 }
 
 impl Cgroup {
@@ -175,7 +211,7 @@ impl Cgroup {
             Version::V2 => ("memory.max", "memory.current"),
         };
         let spare = |directory: &Path| {
-            let bytes = |file: &str| fs::read_to_string(directory.join(file)).ok();
+            let bytes = |file: &str| read_text(directory.join(file));
             let limit = limit(&bytes(limit_file)?)?;
             let used: u64 = bytes(used_file).and_then(|text| text.trim().parse().ok()).unwrap_or(limit);
             let cache = bytes("memory.stat").map_or(0, |stat| self.cache_bytes(&stat));
@@ -202,27 +238,13 @@ impl Cgroup {
 /// How much more memory this process may use before the limit of its cgroup makes the kernel kill a process, in bytes; `None` where no limit holds.
 #[must_use]
 pub fn spare_memory_bytes() -> Option<u64> {
-    ProcFiles::read()?.locate("memory")?.spare_bytes()
+    Cgroup::of_controller("memory")?.spare_bytes()
 }
 
 /// Reads one limit: v2 says `max` where there is none, v1 the largest multiple of the page size that fits (`PAGE_COUNTER_MAX`).
 fn limit(text: &str) -> Option<u64> {
     let bytes: u64 = text.trim().parse().ok()?;
     (bytes < 1 << 62).then_some(bytes)
-}
-
-/// The root and the mount point of a line of /proc/self/mountinfo, if it is the hierarchy that has the controller. The
-/// line is `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS` (`proc_pid_mountinfo(5)`).
-fn mount_of(line: &str, version: Version, controller: &str) -> Option<(PathBuf, PathBuf)> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut filesystem = filesystem.split(' ');
-    let kind = filesystem.next()?;
-    let fits = match version {
-        Version::V1 => kind == "cgroup" && filesystem.nth(1)?.split(',').any(|option| option == controller),
-        Version::V2 => kind == "cgroup2",
-    };
-    let mut fields = mount.split(' ').skip(3);
-    fits.then_some((unescaped(fields.next()?), unescaped(fields.next()?)))
 }
 
 /// mountinfo writes blank, tab, newline and backslash as three octal digits.
@@ -234,13 +256,13 @@ fn unescaped(field: &str) -> PathBuf {
 /// The memory limit that holds for this process and what it runs, in bytes; `None` where there is none or none can be seen.
 #[must_use]
 pub fn memory_limit_bytes() -> Option<u64> {
-    ProcFiles::read()?.locate("memory")?.limit_bytes()
+    Cgroup::of_controller("memory")?.limit_bytes()
 }
 
 /// Whether the kernel kills every process of our control group together when memory is short, pushwrap among them.
 #[must_use]
 pub fn oom_kills_whole_group() -> bool {
-    ProcFiles::read().and_then(|files| files.locate("memory")).is_some_and(|cgroup| cgroup.kills_together())
+    Cgroup::of_controller("memory").is_some_and(|cgroup| cgroup.kills_together())
 }
 
 #[cfg(test)]
@@ -249,7 +271,7 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
-    use super::{Baseline, Cgroup, ProcFiles, Version, limit};
+    use super::{Baseline, Cgroup, CgroupMount, Version, limit};
 
     const V1_MOUNTS: &str = "\
 24 30 0:22 / /sys rw shared:7 - sysfs sysfs rw
@@ -262,7 +284,7 @@ mod tests {
     }
 
     fn located(controller: &str, cgroup: &str, mountinfo: &str) -> Option<Cgroup> {
-        ProcFiles { cgroup: cgroup.to_owned(), mountinfo: mountinfo.to_owned() }.locate(controller)
+        Cgroup::locate(controller, cgroup, &CgroupMount::parse_all(mountinfo))
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Plan {
     pub timeout: Option<Timeout>,
     /// Whether the memory of its whole process tree is sampled.
     pub sample_tree: bool,
+    /// Whether what its control groups count is measured.
+    pub read_cgroups: bool,
     /// When the caller wants to be called while it runs.
     pub wake: Option<WakeTimes>,
 }

@@ -1,7 +1,26 @@
 //! Reading single facts of a process from /proc (`proc_pid_stat(5)`, `proc_tid_children(5)`). A process that is gone is a
 //! normal answer here, never an error.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
+/// Enough for nearly every file of the kernel that is read here, in bytes.
+const PIECE: usize = 4096;
+
+/// The content of a file of the kernel, in one piece where it is small. Such a file says that it has no bytes, so that std would
+/// read 32 first.
+pub(super) fn read(path: impl AsRef<Path>) -> Option<Vec<u8>> {
+    let mut content = Vec::with_capacity(PIECE);
+    // Without `take` std asks for the size before.
+    File::open(path).ok()?.take(u64::MAX).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// The same as text.
+pub(super) fn read_text(path: impl AsRef<Path>) -> Option<String> {
+    String::from_utf8(read(path)?).ok()
+}
 
 /// What /proc/PID/stat says that supervising needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +38,12 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads it, or `None` when there is no such process.
     pub(crate) fn read(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&read(format!("/proc/{pid}/stat"))?)
     }
 
     fn parse(line: &[u8]) -> Option<Self> {
         // The name, second and in brackets, may hold blanks and brackets: the last bracket ends it.
-        let name_end = memchr::memrchr(b')', line)?;
+        let name_end = line.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(line.get(name_end + 1..)?).ok()?;
         let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
         Some(Self {
@@ -50,7 +69,7 @@ impl Stat {
 /// The proportional set size of a process in bytes (`proc_pid_smaps_rollup(5)`, Linux 4.14): a page that N processes share
 /// counts as an Nth. `None` where there is no such process, or where we may not read it.
 pub(super) fn pss_bytes(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let text = read_text(format!("/proc/{pid}/smaps_rollup"))?;
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"))?;
     Some(kib.trim().parse::<u64>().ok()?.saturating_mul(1024))
 }
@@ -66,7 +85,7 @@ pub(super) fn numbers(directory: &str) -> Vec<i32> {
 pub(super) fn children(pid: i32, threads: u64) -> Vec<i32> {
     // Nearly every process has one thread, and listing a directory costs more than all else here.
     let threads = if threads == 1 { vec![pid] } else { numbers(&format!("/proc/{pid}/task")) };
-    let lists = threads.into_iter().filter_map(|thread| fs::read(format!("/proc/{pid}/task/{thread}/children")).ok());
+    let lists = threads.into_iter().filter_map(|thread| read(format!("/proc/{pid}/task/{thread}/children")));
     let mut children = Vec::new();
     for list in lists {
         let pids = list.split(|byte| *byte == b' ');

@@ -45,7 +45,6 @@ pub struct Child<'a> {
 /// # Errors
 /// There is no process for the command: 126 or 127, and the sentence that says why.
 pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Result<Child<'a>, SpawnError> {
-    let cgroups = Baseline::read();
     if plan.timeout.is_some() {
         // Only then: an orphan of the command sees pushwrap as its parent, which it would not without pushwrap. With a
         // limit it is what makes processes that have left their parents findable.
@@ -56,6 +55,8 @@ pub fn spawn<'a>(program: &Program, plan: Plan, caller: &'a mut Caller) -> Resul
     let started = SystemTime::now();
     let clock = Instant::now();
     let process = start(program, caller);
+    // Here it delays nothing: the command is being executed, and can neither have been killed nor stopped yet.
+    let cgroups = if plan.read_cgroups && process.is_ok() { Baseline::read() } else { Baseline::default() };
     // Also when there is no command: a reader of a pipe must not wait for pushwrap to close it.
     caller.release();
     raise_cpu_limit();

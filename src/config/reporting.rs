@@ -52,6 +52,12 @@ impl Reporting {
         !self.other_sinks.is_empty()
     }
 
+    /// Whether anybody gets the report.
+    #[must_use]
+    pub fn is_reported(&self) -> bool {
+        !matches!(self.destination, Destination::Nowhere) || self.has_other_sink()
+    }
+
     /// All sinks, the gateways first.
     #[must_use]
     pub fn sinks(&self) -> Vec<Sink> {

@@ -33,7 +33,7 @@ const TEXTFILE_VARIABLE: &str = "PUSHWRAP_TEXTFILE";
 /// Runs the command and reports it. What comes back is how pushwrap has to end.
 #[must_use]
 pub fn run(config: Config, mut caller: Caller) -> Exit {
-    let console = Console(config.volume);
+    let (console, plan) = (Console(config.volume), plan(&config));
     let command = config.identity.command.clone();
     let (textfile, lack) = textfile(config.textfile.paths);
     let program = Program {
@@ -41,8 +41,6 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
         set: variable(&textfile).into_iter().collect(),
         unset: config.secret_variables,
     };
-    let wake = config.reporting.push_interval.map(|every| WakeTimes { first: first_push(every), every: Some(every) });
-    let plan = Plan { timeout: config.timeout, sample_tree: config.sample_tree, wake };
     let spawned = child::spawn(&program, plan, &mut caller);
     drop(program);
     if spawned.is_ok() {
@@ -66,6 +64,19 @@ pub fn run(config: Config, mut caller: Caller) -> Exit {
         return Exit::Code(OWN_FAILURE);
     }
     over.ending.end.exit()
+}
+
+/// How the command is supervised. Where nobody learns of the run, only its end is waited for.
+fn plan(config: &Config) -> Plan {
+    let is_reported = config.reporting.is_reported();
+    let is_measured = is_reported || config.summary.is_some();
+    let every = config.reporting.push_interval.filter(|_| is_reported);
+    Plan {
+        timeout: config.timeout,
+        sample_tree: config.sample_tree && is_measured,
+        read_cgroups: is_measured,
+        wake: every.map(|every| WakeTimes { first: first_push(every), every: Some(every) }),
+    }
 }
 
 /// When the first push is made. Up to a tenth later than it is due: cron starts many jobs in the same second.
