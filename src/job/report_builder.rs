@@ -85,10 +85,11 @@ impl ReportBuilder {
     /// control group's memory then is missing to the command later.
     pub(super) fn read_textfiles(&self, snapshot: RunSnapshot) -> TextfileContents {
         let Files { textfile, max_bytes } = &self.files;
-        let spare = spare_memory_bytes();
-        let (max_bytes, memory_bytes) = match snapshot.writer {
-            WriterState::Running => (max_bytes / HEARTBEAT_PART, spare.map(|spare| spare.min(HEARTBEAT_MEMORY))),
-            _ => (*max_bytes, spare.map(|spare| spare.saturating_sub(MEMORY_RESERVE))),
+        let (max_bytes, memory_bytes): (u64, fn() -> Option<u64>) = match snapshot.writer {
+            WriterState::Running => {
+                (max_bytes / HEARTBEAT_PART, || spare_memory_bytes().map(|spare| spare.min(HEARTBEAT_MEMORY)))
+            }
+            _ => (*max_bytes, || spare_memory_bytes().map(|spare| spare.saturating_sub(MEMORY_RESERVE))),
         };
         let started = Some(snapshot.started);
         textfile.read(ReadOptions { max_bytes, memory_bytes, writer: snapshot.writer, started })

@@ -49,7 +49,7 @@ pub fn gather(files: &[PathBuf], patience: Option<Duration>) -> TextfileContents
 
 fn read_named(file: &Path) -> TextfileContents {
     let writer = WriterState::Finished;
-    let mut reader = Reader::new(ReadOptions { max_bytes: LIMIT, memory_bytes: None, writer, started: None });
+    let mut reader = Reader::new(ReadOptions { max_bytes: LIMIT, memory_bytes: || None, writer, started: None });
     reader.named(file);
     reader.finish()
 }

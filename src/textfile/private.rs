@@ -20,7 +20,9 @@ use crate::files::reason;
 
 /// The name of the file in its directory.
 const FILE: &str = "metrics.prom";
-/// How long a `TMPDIR` may take to hold a new directory before the next place is tried.
+/// The places without a `TMPDIR`. They lie in memory or on the disk of the system, on which every command waits too.
+const PLACES: [&str; 3] = ["/tmp", "/dev/shm", "/run"];
+/// How long another `TMPDIR` may take to hold a new directory before the next place is tried.
 const TMPDIR_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the removal of what a command left may take.
 const REMOVAL_PATIENCE: Duration = Duration::from_millis(300);
@@ -44,13 +46,16 @@ impl PrivateFile {
         let mut reasons = Vec::new();
         if let Some(place) = tmpdir {
             let name = place.display().to_string();
-            match within(TMPDIR_PATIENCE, move || Self::create_in(&place)) {
+            let is_known = PLACES.iter().any(|known| Path::new(known) == place);
+            let create = move || Self::create_in(&place);
+            let created = if is_known { Some(create()) } else { within(TMPDIR_PATIENCE, create) };
+            match created {
                 Some(Ok(private)) => return Ok(private),
                 Some(Err(error)) => reasons.push(format!("'{name}': {}", reason(&error))),
                 None => reasons.push(format!("'{name}': the file system does not answer")),
             }
         }
-        Self::create_below(["/tmp", "/dev/shm", "/run"].map(Path::new).into_iter(), reasons)
+        Self::create_below(PLACES.map(Path::new).into_iter(), reasons)
     }
 
     pub(super) fn create_below<'p>(

@@ -28,8 +28,9 @@ const MAX_FILES: usize = 10_000;
 pub struct ReadOptions {
     /// At most this is read of all files together, in bytes.
     pub max_bytes: u64,
-    /// The memory that reading, parsing and encoding may take, in bytes; `None` where no limit holds.
-    pub memory_bytes: Option<u64>,
+    /// Tells the memory that reading, parsing and encoding may take, in bytes; `None` where no limit holds. Called when there is
+    /// something to read.
+    pub memory_bytes: fn() -> Option<u64>,
     /// Whether the writer of the files is done.
     pub writer: WriterState,
     /// When the run began that the files are of, to tell those that it did not write.

@@ -15,7 +15,7 @@ fn directory() -> tempfile::TempDir {
 }
 
 fn options(max_bytes: u64, writer: WriterState) -> ReadOptions {
-    ReadOptions { max_bytes, memory_bytes: None, writer, started: Some(SystemTime::UNIX_EPOCH) }
+    ReadOptions { max_bytes, memory_bytes: || None, writer, started: Some(SystemTime::UNIX_EPOCH) }
 }
 
 fn named(paths: &[&Path], max_bytes: u64, writer: WriterState) -> TextfileContents {
@@ -162,7 +162,7 @@ fn memory_that_is_short_leaves_files_out() {
     fs::write(root.path().join("a.prom"), "a 1\n".repeat(100)).unwrap();
     fs::write(root.path().join("b.prom"), "b 1\n").unwrap();
     let textfile = Textfile::named(vec![root.path().to_owned()]);
-    let with = |writer| ReadOptions { memory_bytes: Some(8192), ..options(DEFAULT_LIMIT, writer) };
+    let with = |writer| ReadOptions { memory_bytes: || Some(8192), ..options(DEFAULT_LIMIT, writer) };
     let (samples, problems) = summary(&textfile.read(with(WriterState::Finished)));
     assert_eq!(samples, ["b 1"]);
     assert_eq!(problems, ["too large: the memory limit leaves no room for it; nothing is read of it"]);
