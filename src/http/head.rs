@@ -50,7 +50,7 @@ impl ResponseHead {
 /// How long the head is, its empty line included. A line may end with LF alone (RFC 9112, section 2.2).
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut line_start = 0;
-    for end in memchr::memchr_iter(b'\n', bytes) {
+    for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
         if matches!(&bytes[line_start..end], b"" | b"\r") && line_start > 0 {
             return Some(end + 1);
         }

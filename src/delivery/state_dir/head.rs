@@ -14,7 +14,7 @@ pub(crate) fn label_lines(key: &GroupingKey) -> String {
 
 /// The head up to the first empty line, and what follows.
 pub(crate) fn split_head(bytes: &[u8]) -> Option<(FileHead<'_>, &[u8])> {
-    let end = memchr::memmem::find(bytes, b"\n\n")?;
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
     Some((FileHead(std::str::from_utf8(bytes.get(..end)?).ok()?), bytes.get(end + 2..)?))
 }
 

@@ -80,7 +80,8 @@ impl<'t> Iterator for Pairs<'t> {
 fn closing_quote(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + memchr::memchr2(b'"', b'\\', text.as_bytes().get(from..)?)?;
+        let rest = text.as_bytes().get(from..)?;
+        let at = from + rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
         if text.as_bytes().get(at) == Some(&b'"') {
             return Some(at);
         }

@@ -150,7 +150,7 @@ impl<'a, 'k> Collector<'a, 'k> {
     /// Says that the name on a HELP or TYPE line stood in quotes.
     fn note_quoted_name(&mut self, line: Line<'a>, indent: usize) {
         let text = line.text.get(indent..).unwrap_or_default();
-        if let Some(at) = memchr::memchr(b'"', text) {
+        if let Some(at) = text.iter().position(|byte| *byte == b'"') {
             self.raise(line, indent, &LineFault { at, len: 1, problem: Problem::QuotedName });
         }
     }

@@ -110,8 +110,9 @@ impl<'a> Findings<'a> {
         let source = self.sources.get(usize::from(place.position.source));
         let bytes = source.map_or(&[][..], |source| source.bytes.as_ref());
         let (before, rest) = bytes.split_at(place.at.min(bytes.len()));
-        let start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
-        let end = place.at + memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let start = before.iter().rposition(ends_line).map_or(0, |end| end + 1);
+        let end = place.at + rest.iter().position(ends_line).unwrap_or(rest.len());
         let line = bytes.get(start..end.max(start)).unwrap_or_default();
         let is_line = place.position.line > 0;
         let characters = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count();

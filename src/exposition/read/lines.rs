@@ -42,9 +42,17 @@ pub(in crate::exposition) struct Lines<'a> {
     unquoted_to: usize,
 }
 
+/// In fewer bytes than this a byte is found without memchr, which first asks the processor what it can do: on a virtual machine
+/// that takes longer than to read a small file.
+const SMALL: usize = 16 * 1024;
+
+fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
+    if bytes.len() < SMALL { bytes.iter().position(|byte| *byte == wanted) } else { memchr::memchr(wanted, bytes) }
+}
+
 impl<'a> Lines<'a> {
     pub(in crate::exposition) fn new(bytes: &'a [u8]) -> Self {
-        let has_cr = memchr::memchr(b'\r', bytes).is_some();
+        let has_cr = find(b'\r', bytes).is_some();
         let mut lines = Self { bytes, at: 0, number: 0, has_cr, segment_end: 0, tail: 0, unquoted_to: 0 };
         lines.find_segment();
         lines
@@ -52,7 +60,7 @@ impl<'a> Lines<'a> {
 
     fn find_segment(&mut self) {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let segment = memchr::memchr(b'\n', rest).and_then(|end| rest.get(..end)).unwrap_or(rest);
+        let segment = find(b'\n', rest).and_then(|end| rest.get(..end)).unwrap_or(rest);
         self.segment_end = self.at + segment.len();
         self.tail = self.segment_end - segment.iter().rev().take_while(|&&byte| byte == b'\r').count();
     }
