@@ -163,7 +163,7 @@ pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
         let worker = &mut state.workers[gateway];
         // Let go in the meantime: no thread waits for this report any more.
         let wanted = worker.in_flight.take().is_some();
-        let others = wanted && job.kind == PushKind::Final && is_taken && shared.spool.is_some();
+        let others = wanted && is_taken && job.kind == PushKind::Final && job.push.stored(gateway).is_some();
         worker.draining = others.then(|| cancel.clone());
         if wanted {
             shared.report(state, performed.report(gateway, job.kind));
