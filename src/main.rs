@@ -1,5 +1,7 @@
 //! The process boundary: parse, run, exit status. Nothing else.
 
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -16,7 +18,31 @@ use pushwrap::{command, console, job};
 /// Exit status of a subcommand for bad usage (POSIX utilities).
 const BAD_USAGE: u8 = 2;
 
+/// The entry point with glibc, which calls it before std's runtime does anything: that reads /proc/self/maps and sets up handlers to
+/// name a stack overflow, a tenth of a millisecond in every run. The rest of its work is done by [`child::take_over`].
+#[cfg(all(target_env = "gnu", not(test)))]
+mod entry {
+    #![allow(unsafe_code, reason = "a symbol that the C library calls has no other form")]
+
+    use std::ffi::{c_char, c_int};
+
+    /// The exit status of a panic, as std's runtime has it.
+    const PANICKED: c_int = 101;
+
+    // SAFETY: the C library calls the one symbol of this name, and with these parameters; std has its arguments from elsewhere.
+    #[unsafe(no_mangle)]
+    extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
+        std::panic::catch_unwind(super::run).map_or(PANICKED, |exit| super::child::leave(exit))
+    }
+}
+
+/// The entry point elsewhere: only glibc gives std its arguments without std's runtime.
+#[cfg(any(test, not(target_env = "gnu")))]
 fn main() {
+    child::leave(run());
+}
+
+fn run() -> Exit {
     let arguments: Vec<_> = std::env::args_os().collect();
     let caller = child::take_over(&arguments);
     // What fails where delivery catches it must read like everything else that is said.

@@ -113,7 +113,8 @@ static GIVEN: AtomicU8 = AtomicU8::new(0);
 const PIPE_IGNORED: u8 = 1 << 3;
 
 /// Runs before std's runtime, which ignores SIGPIPE and opens /dev/null on closed standard descriptors (rust's
-/// library/std/src/sys/pal/unix/mod.rs): in `main` it would be too late to learn what was inherited.
+/// library/std/src/sys/pal/unix/mod.rs): where there is such a runtime (`main.rs`), in `main` it would be too late to learn what was
+/// inherited.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEFORE_RUNTIME: extern "C" fn() = note_what_was_given;
@@ -143,6 +144,30 @@ pub(super) fn closed_at_start() -> [bool; 3] {
     std::hint::black_box(&raw const BEFORE_RUNTIME);
     let given = GIVEN.load(Ordering::Relaxed);
     [given & 1 != 0, given & 2 != 0, given & 4 != 0]
+}
+
+/// What std's runtime does before `main` and pushwrap needs, for the entry point that does without the runtime: a write to a pipe
+/// without a reader is an error and no signal, and no file that is opened later becomes a standard stream that was closed.
+pub(super) fn protect_streams() {
+    set_disposition(libc::SIGPIPE, Disposition::Ignore);
+    for _ in (0..).zip(closed_at_start()).filter(|(fd, closed)| *closed && !is_open(*fd)) {
+        // SAFETY: the paths are C strings. The lowest number that is free is the one of the stream. Where there is no /dev/null the
+        // stream takes nothing.
+        unsafe {
+            if libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) == -1 {
+                libc::open(c"/".as_ptr(), libc::O_PATH);
+            }
+        }
+    }
+}
+
+/// Lets all threads share one heap: a second one costs four system calls and its own pages.
+pub(super) fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt has no memory arguments, and changes only from where malloc takes its memory.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Whether SIGPIPE was ignored when the process started.
@@ -338,16 +363,19 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Puts /dev/null in the place of the descriptor `fd`, or closes it where there is no /dev/null.
-pub(super) fn let_go_of(fd: i32) {
-    // SAFETY: the path is a C string; the descriptor numbers are plain integers, and no Rust object owns `fd`: it is a
-    // standard stream, or one that was inherited and that nothing here has opened.
+/// Puts /dev/null in the place of standard streams, or closes them where there is no /dev/null.
+pub(super) fn let_go_of(streams: &[i32]) {
+    // SAFETY: the path is a C string; the descriptor numbers are plain integers, and no Rust object owns a standard stream.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null == -1 {
-            libc::close(fd);
-        } else if null != fd {
-            libc::dup2(null, fd);
+        for stream in streams {
+            if null == -1 {
+                libc::close(*stream);
+            } else if null != *stream {
+                libc::dup2(null, *stream);
+            }
+        }
+        if null != -1 && !streams.contains(&null) {
             libc::close(null);
         }
     }
@@ -355,6 +383,6 @@ pub(super) fn let_go_of(fd: i32) {
 
 /// Closes a descriptor that was inherited.
 pub(super) fn close(fd: i32) {
-    // SAFETY: see `let_go_of`: nothing in this process has opened it.
+    // SAFETY: the number is a plain integer, and no Rust object owns it: nothing in this process has opened it.
     unsafe { libc::close(fd) };
 }

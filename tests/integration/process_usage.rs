@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use super::harness::fake::CLOSED_PORT;
 use super::harness::probe::{action, probe};
 use super::harness::pushwrap::{bare, is_debug_build};
-use super::harness::{CHANCES, FakeGateway, InTime as _, Reply, lies_within, wait_for, within_limit};
+use super::harness::{
+    CHANCES, FakeGateway, InTime as _, PATIENCE, Pushwrap, Reply, lies_within, wait_for, within_limit,
+};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -183,6 +185,22 @@ fn the_first_push_comes_after_one_interval_where_that_is_less_than_five_seconds(
 }
 
 /// CPU time that the process has used, from /proc/PID/schedstat: in nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+/// A second heap is a mapping of 64 MiB without access (`HEAP_MAX_SIZE` in glibc's malloc/arena.c).
+#[test]
+fn the_threads_of_pushwrap_share_one_heap() {
+    let gateway = FakeGateway::start([Reply::ok().after(PATIENCE)]);
+    let running = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).spawn(["true"]);
+    gateway.wait_for_requests(1);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", running.pid())).unwrap();
+    let is_heap = |line: &&str| {
+        let (start, rest) = line.split_once('-').unwrap();
+        let end = rest.split(' ').next().unwrap();
+        let bytes = u64::from_str_radix(end, 16).unwrap() - u64::from_str_radix(start, 16).unwrap();
+        line.contains(" ---p ") && bytes > 32 << 20
+    };
+    assert_eq!(maps.lines().filter(is_heap).count(), 0, "{maps}");
+}
+
 fn cpu_time(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of_task = |path: std::path::PathBuf| -> Option<u64> {
