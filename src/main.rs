@@ -26,13 +26,10 @@ mod entry {
 
     use std::ffi::{c_char, c_int};
 
-    /// The exit status of a panic, as std's runtime has it.
-    const PANICKED: c_int = 101;
-
     // SAFETY: the C library calls the one symbol of this name, and with these parameters; std has its arguments from elsewhere.
     #[unsafe(no_mangle)]
     extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
-        std::panic::catch_unwind(super::run).map_or(PANICKED, |exit| super::child::leave(exit))
+        super::child::leave(super::run())
     }
 }
 
@@ -48,8 +45,7 @@ fn run() -> Exit {
     // What fails where delivery catches it must read like everything else that is said.
     panic::set_hook(Box::new(|panic| console::say(format!("internal error, please report it: {panic}"))));
     // A defect of ours: 125 as for any failure of pushwrap's own, not a panic's 101, which reads like the command's.
-    let exit = catch_unwind(AssertUnwindSafe(|| act(&arguments, caller)));
-    child::leave(exit.unwrap_or(Exit::Code(OWN_FAILURE)))
+    catch_unwind(AssertUnwindSafe(|| act(&arguments, caller))).unwrap_or(Exit::Code(OWN_FAILURE))
 }
 
 /// Does what the command line asks for.
