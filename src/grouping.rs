@@ -178,7 +178,8 @@ impl fmt::Display for GroupingKey {
 /// digits and `_`; it takes them as `U__…`, each other character as its number (Prometheus UTF-8 proposal, "value encoding").
 fn name_in_path(name: &str) -> Cow<'_, str> {
     let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    if !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(is_word) {
+    let begins_well = name.starts_with(|first: char| is_word(first) && !first.is_ascii_digit());
+    if begins_well && name.chars().all(is_word) {
         return Cow::Borrowed(name);
     }
     let mut encoded = String::from("U__");
@@ -247,6 +248,8 @@ mod tests {
         );
         let odd = held(&[("job", "a"), ("x.y_z", "1"), ("1é", "2")]).unwrap();
         assert_eq!(odd, "/metrics/job/a/U___31__e9_/2/U__x_2e_y__z/1");
+        let nameless = held(&[("job", "a"), ("", "x")]).unwrap();
+        assert_eq!(nameless, "/metrics/job/a/U__/x", "an empty segment would be answered with a redirect");
         assert_eq!(held(&[("l", "1")]), None);
         assert_eq!(held(&[("job", "")]), None);
     }

@@ -47,6 +47,30 @@ impl ResponseHead {
     }
 }
 
+/// The final status, as soon as its line is there: interim answers are left out.
+pub(crate) fn final_status(received: &[u8]) -> Option<u16> {
+    let mut rest = received;
+    loop {
+        let line = &rest[..memchr::memchr(b'\n', rest)?];
+        let (_, status) = status_line(line)?;
+        if !(100..200).contains(&status) {
+            return Some(status);
+        }
+        rest = &rest[head_length(rest)?..];
+    }
+}
+
+/// The version and the status of a status line without its end (RFC 9112, section 4); `None` where it is none.
+fn status_line(line: &[u8]) -> Option<(&str, u16)> {
+    let (version, rest) = line.split_at_checked("HTTP/1.1".len())?;
+    let minor = version.strip_prefix(b"HTTP/1.")?;
+    let (digits, after) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
+    let is_number = minor.iter().chain(digits).all(u8::is_ascii_digit);
+    let ends = after.first().is_none_or(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
+    let status = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((std::str::from_utf8(version).ok()?, status)).filter(|_| is_number && ends)
+}
+
 /// How long the head is, its empty line included. A line may end with LF alone (RFC 9112, section 2.2).
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut line_start = 0;
@@ -61,19 +85,12 @@ fn head_length(bytes: &[u8]) -> Option<usize> {
 
 /// The status and the head in its strict form; `None` where the first line is no status line.
 fn strict(head: &[u8]) -> Option<(u16, Vec<u8>)> {
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
-    let status_line = lines.next()?;
-    let (version, rest) = status_line.split_at_checked("HTTP/1.1".len())?;
-    let digits = rest.strip_prefix(' ')?.get(..3)?;
-    let after = rest.get(4..)?;
-    let status: u16 = digits.parse().ok()?;
-    if !after.is_empty() && !after.starts_with(|c: char| c.is_whitespace() || c.is_control()) {
-        return None;
-    }
-    let headers = wanted(&unfolded(lines));
+    let end = memchr::memchr(b'\n', head)?;
+    let (version, status) = status_line(&head[..end])?;
+    let text = String::from_utf8_lossy(&head[end + 1..]);
+    let headers = wanted(&unfolded(text.split('\n').map(|line| line.trim_end_matches('\r'))));
     let chunked = headers.iter().any(|(name, _)| *name == "transfer-encoding");
-    let mut strict = format!("{version} {digits} \r\n");
+    let mut strict = format!("{version} {status:03} \r\n");
     for (name, value) in headers.iter().filter(|(name, _)| !(chunked && *name == "content-length")) {
         strict.extend([*name, ": ", value.as_str(), "\r\n"]);
     }
@@ -152,7 +169,15 @@ mod tests {
 
     #[test]
     fn what_is_no_http_is_left_as_it_is() {
-        for foreign in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20000 OK\r\n\r\n", "\n\n"] {
+        for foreign in [
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 20000 OK\r\n\r\n",
+            "HTTP/1.1 +20 OK\r\n\r\n",
+            "HTTP/1.\x1b 200 OK\r\n\r\n",
+            "HTTP/1.1 200\u{e9}\r\n\r\n",
+            "\n\n",
+        ] {
             assert_eq!(ResponseHead::read(foreign.as_bytes()), ResponseHead::Foreign, "{foreign}");
         }
         for part in ["", "HT", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 100 \r\n\r\n"] {

@@ -15,7 +15,7 @@ use rustls::ClientConnection;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use crate::http::deadline::{Interruption, Timer};
-use crate::http::head::ResponseHead;
+use crate::http::head::{ResponseHead, final_status};
 
 /// How much of an answer's beginning is kept to read its status from, in bytes.
 const KEPT: usize = 16 * 1024;
@@ -217,22 +217,7 @@ pub(crate) struct Trace {
 impl Trace {
     /// The final status, when its line is there: enough to know what became of the push, whatever breaks afterwards.
     pub(crate) fn status(&self) -> Option<u16> {
-        let mut rest = self.received.as_slice();
-        loop {
-            let end = rest.iter().position(|byte| *byte == b'\n')?;
-            let line = std::str::from_utf8(&rest[..end]).ok()?;
-            let (status, reason) = line.strip_prefix("HTTP/1.")?.get(2..)?.split_at_checked(3)?;
-            if !reason.is_empty() && !reason.starts_with([' ', '\r']) {
-                return None;
-            }
-            let status: u16 = status.parse().ok()?;
-            if !(100..200).contains(&status) {
-                return Some(status);
-            }
-            // An interim answer (RFC 9110, section 15.2): the final one follows its blank line.
-            let head = rest.windows(4).position(|window| window == b"\r\n\r\n")?;
-            rest = &rest[head + 4..];
-        }
+        final_status(&self.received)
     }
 }
 
@@ -423,6 +408,9 @@ mod tests {
         assert_eq!(status("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), None);
         assert_eq!(status("HTTP/1.1 200\r\n"), Some(200));
         assert_eq!(status("HTTP/1.1 20000 OK\r\n"), None);
+        assert_eq!(status("HTTP/1.1 +20 OK\r\n"), None);
+        // The body of the final answer, and no answer after an interim one.
+        assert_eq!(status("HTTP/1.1 100 \n\nHTTP/1.1 500 \r\n\r\nHTTP/1.1 200 \r\n"), Some(500));
         assert_eq!(status("HTTP/1.1 200 OK"), None);
         assert_eq!(status("SSH-2.0-OpenSSH_9.2\r\n"), None);
         assert_eq!(status(""), None);
