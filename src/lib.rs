@@ -6,6 +6,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("pushwrap runs on Linux only: what cannot be tested elsewhere is not promised");
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod command;
 pub mod job;
 

@@ -30,5 +30,7 @@ pub use metric::{MetricConfig, Task, Timing, resolve_metric};
 pub use push::{PushConfig, resolve_push};
 pub use reporting::Reporting;
 pub use run::{Config, SummaryFormat, TextfileConfig, resolve};
+#[cfg(any(test, fuzzing))]
+pub(crate) use source::EnvFile;
 pub use source::{DEFAULT_ENV_FILE, GivenSetting, variable};
 pub use usage_error::UsageError;

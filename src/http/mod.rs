@@ -8,14 +8,14 @@ mod dns;
 mod endpoint;
 pub(crate) mod error;
 pub(crate) mod exchange;
-mod head;
+pub(crate) mod head;
 mod nss;
 mod pem;
 pub(crate) mod proxy;
 pub(crate) mod retry;
-mod retry_after;
+pub(crate) mod retry_after;
 pub(crate) mod secret;
-mod socket;
+pub(crate) mod socket;
 mod tls;
 pub(crate) mod url;
 

@@ -1,6 +1,7 @@
 //! The house rules that no compiler knows: the floors of `src/lib.rs`, and what every file must say first.
 
 mod circles;
+mod fuzz;
 mod names;
 mod notices;
 mod security;

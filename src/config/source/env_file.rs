@@ -24,9 +24,9 @@ const MISTAKES: usize = 3;
 
 /// The settings of an env file.
 #[derive(Debug, Default)]
-pub(super) struct EnvFile {
+pub(crate) struct EnvFile {
     /// Values and their lines, by name.
-    pub(super) settings: HashMap<String, (OsString, usize)>,
+    pub(crate) settings: HashMap<String, (OsString, usize)>,
     /// The file.
     pub(super) path: PathBuf,
     /// What is wrong with lines of the file, the first ones, and how many there are.
@@ -64,7 +64,22 @@ impl EnvFile {
     fn parse(path: &Path, opened: File) -> io::Result<Self> {
         let mut file = Self { path: path.to_owned(), ..Self::default() };
         file.exposure = exposure(&opened.metadata()?, geteuid().as_raw())?;
-        let mut reader = BufReader::with_capacity(8 * 1024, opened);
+        file.read_lines(BufReader::with_capacity(8 * 1024, opened))?;
+        Ok(file)
+    }
+
+    /// The settings of a text.
+    ///
+    /// # Errors
+    /// When it is UTF-16.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(text: &[u8]) -> io::Result<Self> {
+        let mut file = Self::default();
+        file.read_lines(text)?;
+        Ok(file)
+    }
+
+    fn read_lines(&mut self, mut reader: impl io::BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -74,7 +89,7 @@ impl EnvFile {
             }
             if read as u64 == LONGEST_LINE_BYTES && line.last() != Some(&b'\n') {
                 reader.skip_until(b'\n')?;
-                file.mistake(number, "the line is longer than 64 KiB");
+                self.mistake(number, "the line is longer than 64 KiB");
                 continue;
             }
             if number == 1 && (line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff])) {
@@ -83,12 +98,12 @@ impl EnvFile {
             }
             let text = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 1).unwrap_or(&line);
             match setting(text) {
-                Ok(Some((name, value))) => drop(file.settings.insert(name, (OsString::from_vec(value), number))),
+                Ok(Some((name, value))) => drop(self.settings.insert(name, (OsString::from_vec(value), number))),
                 Ok(None) => {}
-                Err(reason) => file.mistake(number, reason),
+                Err(reason) => self.mistake(number, reason),
             }
         }
-        Ok(file)
+        Ok(())
     }
 
     fn mistake(&mut self, number: usize, reason: &str) {
@@ -100,7 +115,7 @@ impl EnvFile {
 
     /// Warnings about the file: the other users who can write it, and the lines that are no settings, without their text: it may be
     /// half of a password.
-    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let rest = self.wrong_lines.saturating_sub(MISTAKES);
         let more = (rest > 0).then(|| format!("{}: {rest} more lines are left out", self.path.display()));
         let exposed = self.exposure.as_ref().map(|who| format!("{who} can change env file '{}'", self.path.display()));

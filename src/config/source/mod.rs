@@ -11,6 +11,8 @@ mod secrets;
 pub(super) mod values;
 
 pub use env_file::DEFAULT_ENV_FILE;
+#[cfg(any(test, fuzzing))]
+pub(crate) use env_file::EnvFile;
 pub use origin::variable;
 pub(super) use origin::{Origin, are_given, is_given};
 pub use resolver::GivenSetting;

@@ -71,7 +71,7 @@ impl RunsFile {
         Ok(dead)
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = format!("{HEAD}\nlast {}\n", self.last);
         for outcome in Outcome::ALL {
             let _ = writeln!(text, "{} {}", outcome.name(), self.counts.runs(outcome));
@@ -85,7 +85,7 @@ impl RunsFile {
         text
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let body = text.strip_prefix(HEAD)?.strip_suffix("\nend\n")?;
         let of = |name: &'static str| body.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(' '));
         let number = |name| of(name).next().and_then(|value| value.parse().ok());

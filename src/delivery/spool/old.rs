@@ -78,7 +78,7 @@ fn adopt_push(group: &GroupDir, destination: &str) -> io::Result<()> {
 }
 
 /// The push of an old file; `None` for what is damaged.
-fn parse(bytes: &[u8]) -> Option<SpooledPush> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<SpooledPush> {
     let (sum, rest) = bytes.strip_prefix(b"pushwrap push 1\nsum ")?.split_at_checked(32)?;
     let rest = rest.strip_prefix(b"\n").filter(|rest| digest(&[rest]).as_bytes() == sum)?;
     let (head, content) = split_head(rest)?;

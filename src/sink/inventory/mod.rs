@@ -2,7 +2,7 @@
 //! the gateway's API, because its `/metrics` page shows a group without `instance` and one with an empty `instance` alike,
 //! and because the API still answers where a broken group has taken the page down.
 
-mod json;
+pub(crate) mod json;
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -143,7 +143,7 @@ pub fn inventory(gateway: &Endpoint, families: &[String], deadline: Deadline) ->
 }
 
 /// `{"status":"success","data":[GROUP, …]}`.
-fn read(body: &mut dyn std::io::Read, families: &[String]) -> Result<Vec<Group>, JsonError> {
+pub(crate) fn read(body: &mut dyn std::io::Read, families: &[String]) -> Result<Vec<Group>, JsonError> {
     let mut groups = None;
     let mut json = Json::new(body);
     if json.next()? == Next::Markup {
