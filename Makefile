@@ -106,6 +106,15 @@ stress: build servers ## a minute of fifty workers whose pushwraps are killed an
 soak: build servers ## thousands of seeded runs under faults, judged by a model; RUNS=20000 SEED=1, ONLY=17
 	RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) MINUTES=$(MINUTES) WORKERS=$(WORKERS) $(DEFAULT_SIGNALS) cargo test --locked --test soak -- --nocapture
 
+.PHONY: herd
+herd: build servers ## 500 jobs in two seconds at a gateway with 10,000 groups, pushwrap beside a curl script; ROUNDS=1 for less
+	$(DEFAULT_SIGNALS) ROUNDS=$(or $(ROUNDS),3) cargo test --quiet --locked --test herd
+
+# TIME= is how many seconds each target gets, FILTER= runs some of them, JOBS= several at once.
+.PHONY: fuzz
+fuzz: tools ## search for bytes that a parser cannot take; TIME=60 for each target, FILTER=url for some
+	@TIME=$(or $(TIME),60) JOBS=$(or $(JOBS),1) MINIMIZE=$(MINIMIZE) scripts/fuzz $(FILTER)
+
 .PHONY: demo
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
 	@KEEP=$(KEEP) scripts/demo "$(BINARY)"
