@@ -100,7 +100,7 @@ impl SendRecord {
         Self {
             taken,
             status: u16::try_from(status).ok().filter(|status| *status > 0),
-            unanswered: (unanswered > 0).then(|| UNIX_EPOCH + Duration::from_secs(unanswered)),
+            unanswered: UNIX_EPOCH.checked_add(Duration::from_secs(unanswered)).filter(|_| unanswered > 0),
         }
     }
 

@@ -101,7 +101,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<SpooledPush> {
     let method = head.method()?;
     Some(SpooledPush {
         destination: SinkAddress { kind: SinkKind::from_name(head.one("door")?)?, url: head.one("url")?.to_owned() },
-        since: Since::at(UNIX_EPOCH + Duration::from_secs(head.one("since")?.parse().ok()?)),
+        since: Since::at(UNIX_EPOCH.checked_add(Duration::from_secs(head.one("since")?.parse().ok()?))?),
         deletes: head.one("deletion").is_some() && method != Method::Delete,
         push: Push { method, key: head.key()?, own, command, carried_over },
         owner: Process::from_text("0 0")?,
