@@ -58,6 +58,19 @@ fn every_rules_file_has_unit_tests_and_no_rule_twice() {
 }
 
 #[test]
+fn every_alert_has_a_unit_test_and_a_live_test() {
+    let tests = ["tests/integration/alerts_live.rs", "tests/system/alerts.rs"];
+    let live = tests.map(|file| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()).concat();
+    for file in ["gateway.yml", "output.yml", "remote-write.yml"] {
+        let units = read(&file.replace(".yml", ".test.yml"));
+        for name in read(file).lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+            assert!(units.contains(&format!("ALERTS{{alertname=\"{name}\"")), "{file}: {name} has no unit test");
+            assert!(live.contains(&format!("\"{name} ")), "{file}: {name} has no live test");
+        }
+    }
+}
+
+#[test]
 fn the_page_on_alerting_lists_every_alert_with_its_severity() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alerting.md")).unwrap();
     let mut listed = page.lines().filter(|line| line.starts_with("| `")).count();

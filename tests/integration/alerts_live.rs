@@ -1,98 +1,96 @@
-//! The alert rules, live: real runs with one problem each, the real servers, and a Prometheus that loads the rules.
+//! The alert rules, live: real runs with one problem each, which report to every sink, and for each sink a Prometheus with its
+//! rules. What needs a control group with a limit is in tests/system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use super::harness::alerts::{Judge, firing, wait_for_exactly};
-use super::harness::pushgateway::Version;
-use super::harness::server::{self, Server};
-use super::harness::{Prometheus, Pushgateway, Pushwrap, Running, http, wait_for};
-
-/// Runs that report to one gateway, which a Prometheus with its alerts scrapes.
-struct Watched {
-    gateway: Pushgateway,
-    prometheus: Prometheus,
-    state: tempfile::TempDir,
-}
-
-impl Watched {
-    fn start() -> Self {
-        let gateway = Pushgateway::start(Version::Newest);
-        let prometheus = Judge::alerts("gateway.yml").of_gateway(&gateway).start();
-        Self { gateway, prometheus, state: tempfile::tempdir().unwrap() }
-    }
-
-    fn call(&self, job: &str, options: &[&str]) -> Pushwrap {
-        Pushwrap::new().push_to(&self.gateway, job).args(options)
-    }
-
-    fn run(&self, job: &str, options: &[&str], command: &[&str]) {
-        self.call(job, options).run(command);
-    }
-
-    /// The same with a state directory, so that runs are counted.
-    fn run_counted(&self, job: &str, command: &[&str]) {
-        self.counted(job).run(command);
-    }
-
-    fn counted(&self, job: &str) -> Pushwrap {
-        self.call(job, &["--state-dir", self.state.path().to_str().unwrap()])
-    }
-
-    /// A run of which the gateway knows that it has begun.
-    fn spawn_known(&self, job: &str, options: &[&str], command: &[&str]) -> Running {
-        let running = self.call(job, options).args(["--push-interval", "1"]).spawn(command);
-        let is_known =
-            || self.gateway.group([("job", job)])?.value("pushwrap_running", []).filter(|value| value == "1");
-        wait_for(&format!("the first push of '{job}'"), is_known);
-        running
-    }
-}
+use super::harness::wait_for;
+use super::harness::watched::{WHILE_THERE, Watched, text};
 
 #[test]
 fn each_trouble_of_a_real_run_fires_one_alert_and_a_good_run_none() {
     let watched = Watched::start();
     let long = watched.spawn_known("long", &["--max-age", "8"], &["sleep", "300"]);
     watched.spawn_known("lost", &[], &["sleep", "30"]).kill(Signal::SIGKILL);
-    watched.run("good", &["--max-age", "1h", "--timeout", "1h"], &["true"]);
-    watched.run("failing", &[], &["false"]);
+    watched.counted("good", &["--max-age", "1h", "--timeout", "1h"]).run(["true"]).exit(0);
+    watched.call("failure", &[]).run(["false"]).exit(1);
+    watched.call("not_started", &[]).run(["no-such-command"]).exit(127);
+    watched.call("signal", &[]).run(["sh", "-c", "kill -9 $$"]).signal(Signal::SIGKILL as i32);
+    let terminated = watched.spawn_known("terminated", &[], &["sleep", "300"]);
+    terminated.kill(Signal::SIGTERM);
+    terminated.wait().signal(Signal::SIGTERM as i32);
+    watched.call("timeout", &["--timeout", "1"]).run(["sleep", "99"]).exit(124);
     for _ in 0..3 {
-        watched.run_counted("keeps", &["false"]);
+        watched.counted("keeps", &[]).run(["false"]).exit(1);
     }
-    watched.run("overdue", &["--max-age", "1"], &["true"]);
-    watched.run("never", &["--max-age", "1h"], &["false"]);
-    watched.run("timeout", &["--timeout", "1"], &["sleep", "99"]);
-    watched.run("broken", &[], &["sh", "-c", "echo 'x{ 1' >>\"$PUSHWRAP_TEXTFILE\""]);
-    let conflict = b"# TYPE pushwrap_running counter\npushwrap_running 1\n";
-    let refused = http::request("POST", &format!("{}/metrics/job/refused", watched.gateway.url()), conflict);
-    assert!(refused.is_ok_and(|answer| answer.status == 400), "the gateway refuses another type");
+    watched.call("overdue", &["--max-age", "1"]).run(["true"]).exit(0);
+    watched.call("never", &["--max-age", "1h"]).run(["false"]).exit(1);
+    // Somebody's script has pushed a metric of pushwrap's as a counter; only the one job that has a metrics file sends it.
+    let counter = "# TYPE pushwrap_textfile_mtime_seconds counter\npushwrap_textfile_mtime_seconds 0\n";
+    watched.gateway.push("POST", "job/script", counter);
+    let refused = watched.call("refused", &[]).textfile("x 1\n").run(["true"]).exit(0);
+    refused.stderr_has("cannot push to").stderr_has("400 Bad Request");
 
-    wait_for_exactly(
-        &watched.prometheus,
-        &[
-            "JobFailed failing",
-            "JobFailed timeout",
-            "JobKeepsFailing keeps",
-            "JobLost lost",
-            "JobMetricsBroken broken",
-            "JobNeverSucceeded never",
-            "JobOverdue overdue",
-            "JobPushRefused refused",
-            "JobRunningTooLong long",
-        ],
-    );
+    let common = [
+        "JobFailed failure",
+        "JobFailed not_started",
+        "JobFailed signal",
+        "JobFailed terminated",
+        "JobFailed timeout",
+        "JobKeepsFailing keeps",
+        "JobLost lost",
+        "JobNeverSucceeded never",
+        "JobOverdue overdue",
+    ];
+    let of_all = [&common[..], &["JobRunningTooLong long"]].concat();
+    let of_gateway = [&common[..], &["JobPushRefused refused", "JobRunningTooLong long"]].concat();
+    watched.expect_of_sinks(&of_gateway, &of_all, &of_all);
+    for job in ["good", "steady"] {
+        watched.never_fired(job);
+    }
+    for prometheus in watched.each_prometheus() {
+        for (labels, _) in prometheus.query("ALERTS{alertname=\"JobFailed\",alertstate=\"firing\"}") {
+            let job = labels.get("exported_job").unwrap_or(&labels["job"]);
+            assert_eq!(&labels["outcome"], job, "the alert says how the run ended");
+        }
+    }
     long.kill(Signal::SIGTERM);
-    drop(watched.gateway);
-    watched.prometheus.wait_for("ALERTS{alertname=\"PushgatewayDown\",alertstate=\"firing\"}");
 }
 
-/// Runs `true` as this job again and again until Prometheus has so many samples of its duration that the median stays theirs.
-fn make_a_habit(watched: &Watched, job: &str) {
-    watched.run(job, &[], &["true"]);
-    watched.prometheus.wait_for(&format!("count_over_time(pushwrap_duration_seconds{{job=\"{job}\"}}[1h]) > 15"));
+/// A zone in which the next minute begins in five seconds, so that a test does not wait a minute for a time of cron.
+fn zone_before_a_minute() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    format!("XXX-0:00:{:02}", (60 + 55 - now % 60) % 60)
+}
+
+/// Options of a job that cron starts every minute.
+const EACH_MINUTE: [&str; 4] = ["--schedule", "* * * * *", "--schedule-margin", "0"];
+
+#[test]
+fn a_job_that_misses_its_schedule_fires_one_alert_and_a_good_run_none() {
+    let watched = Watched::start();
+    let minutely = |job: &str| watched.call(job, &EACH_MINUTE).env("TZ", zone_before_a_minute());
+    watched.counted("good", &["--schedule", "@yearly"]).run(["true"]).exit(0);
+    minutely("overdue").run(["true"]).exit(0).stderr("");
+    minutely("overdue_fails").run(["false"]).exit(1);
+    let long = minutely("long").args(["--push-interval", "1"]).spawn(["sleep", "300"]);
+    // It runs past its next time, and then it has succeeded since.
+    let waits = tempfile::NamedTempFile::new().unwrap();
+    let late = minutely("late").args(["--push-interval", "1"]).spawn(["sh", "-c", WHILE_THERE, text(waits.path())]);
+
+    let alerts = ["JobOverdue overdue", "JobOverdue overdue_fails", "JobRunningTooLong late", "JobRunningTooLong long"];
+    watched.expect(&alerts);
+    waits.close().unwrap();
+    late.wait().exit(0).stderr("");
+    watched.expect(&["JobOverdue overdue", "JobOverdue overdue_fails", "JobRunningTooLong long"]);
+    for job in ["good", "steady"] {
+        watched.never_fired(job);
+    }
+    long.kill(Signal::SIGTERM);
 }
 
 #[test]
@@ -100,40 +98,56 @@ fn each_warning_of_a_real_run_fires_one_alert_and_a_good_run_none() {
     let watched = Watched::start();
     // 92 % of the limit, and more than a second for a machine that is busy.
     let near = watched.call("near", &["--timeout", "20"]).spawn(["sleep", "18.5"]);
-    watched.run("good", &["--max-age", "1h", "--timeout", "1h", "--skip-codes", "75"], &["true"]);
-    watched.run("skipped", &["--skip-codes", "75"], &["true"]);
-    watched.run("history", &[], &["true"]);
-    watched.run_counted("gets_lost", &["true"]);
+    let good = ["--max-age", "1h", "--timeout", "1h", "--skip-codes", "75"];
+    watched.counted("good", &good).textfile("x 1\n").run(["true"]).exit(0);
+    watched.call("skipped", &["--skip-codes", "75"]).run(["true"]).exit(0);
+    watched.call("history", &[]).run(["true"]).exit(0);
+    watched.counted("gets_lost", &[]).run(["true"]).exit(0);
+    watched.call("broken", &[]).textfile("x{ 1\n").run(["true"]).exit(0);
     let directory = tempfile::tempdir().unwrap();
     let old = directory.path().join("old.prom");
     fs::write(&old, "x 1\n").unwrap();
     assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(&old).status().unwrap().success());
-    watched.run("stale", &["--textfile", old.to_str().unwrap()], &["true"]);
+    watched.call("stale", &["--textfile", old.to_str().unwrap()]).run(["true"]).exit(0);
     make_a_habit(&watched, "slow");
     near.wait().exit(0);
 
     let longer = watched.spawn_known("history", &[], &["sleep", "300"]);
-    watched.run("slow", &[], &["sleep", "2"]);
-    watched.run("skipped", &["--skip-codes", "75"], &["sh", "-c", "exit 75"]);
+    watched.call("slow", &[]).run(["sleep", "2"]).exit(0);
+    watched.call("skipped", &["--skip-codes", "75"]).run(["sh", "-c", "exit 75"]).exit(75);
     // Its pushwrap is killed as soon as the state directory knows of it, and the next run comes before anybody misses it.
-    let lost = watched.counted("gets_lost").spawn(["sleep", "300"]);
-    wait_for("the mark of the run that is to be lost", || has_mark(watched.state.path()).then_some(()));
+    let lost = watched.counted("gets_lost", &[]).spawn(["sleep", "300"]);
+    wait_for("the mark of the run that is to be lost", || has_mark(&watched.state()).then_some(()));
     lost.kill(Signal::SIGKILL);
     lost.wait().signal(Signal::SIGKILL as i32);
-    watched.run_counted("gets_lost", &["true"]);
+    watched.counted("gets_lost", &[]).run(["true"]).exit(0);
 
-    wait_for_exactly(
-        &watched.prometheus,
-        &[
-            "JobMetricsStale stale",
-            "JobNearItsTimeLimit near",
-            "JobOnlySkipped skipped",
-            "JobRunningTooLong history",
-            "JobRunsGetLost gets_lost",
-            "JobSlow slow",
-        ],
-    );
+    watched.expect(&[
+        "JobMetricsBroken broken",
+        "JobMetricsStale stale",
+        "JobNearItsTimeLimit near",
+        "JobOnlySkipped skipped",
+        "JobRunningTooLong history",
+        "JobRunsGetLost gets_lost",
+        "JobSlow slow",
+    ]);
+    for job in ["good", "steady"] {
+        watched.never_fired(job);
+    }
     longer.kill(Signal::SIGTERM);
+}
+
+/// Runs `true` as this job until a median of its run times is that of these runs, also where one more run is added.
+fn make_a_habit(watched: &Watched, job: &str) {
+    // Remote write gives a sample for each run.
+    for _ in 0..3 {
+        watched.call(job, &[]).run(["true"]).exit(0);
+    }
+    // Others repeat the last one.
+    for prometheus in [watched.by_gateway(), watched.by_output()] {
+        let series = format!("{{__name__=\"pushwrap_duration_seconds\",exported_job=~\"|{job}\",job=~\"node|{job}\"}}");
+        prometheus.wait_for(&format!("count_over_time({series}[1h]) > 15"));
+    }
 }
 
 /// Whether a run in progress has left its mark somewhere below a directory.
@@ -144,48 +158,18 @@ fn has_mark(directory: &Path) -> bool {
 }
 
 #[test]
-fn alerts_of_jobs_that_report_through_node_exporter() {
-    let directory = tempfile::tempdir().unwrap();
-    let exporter = Server::start(&server::program("node_exporter"), |port, _| {
-        vec![
-            format!("--web.listen-address=127.0.0.1:{port}"),
-            "--collector.disable-defaults".to_owned(),
-            "--collector.textfile".to_owned(),
-            format!("--collector.textfile.directory={}", directory.path().display()),
-        ]
-    });
-    let prometheus = Judge::alerts("output.yml").scraping("node", &exporter.address(), false).start();
-    let run = |job: &str, options: &[&str], command: &[&str]| {
-        let file = directory.path().join(format!("{job}.prom"));
-        let call = Pushwrap::new().args(["--job", job, "--instance", "db1", "--output"]).arg(file);
-        call.args(options).run(command);
-    };
-    run("good", &["--max-age", "1h", "--timeout", "1h"], &["true"]);
-    run("failing", &[], &["false"]);
-    run("overdue", &["--max-age", "1"], &["true"]);
-    wait_for_exactly(&prometheus, &["JobFailed failing", "JobOverdue overdue"]);
+fn a_sink_that_is_broken_fires_its_own_alert() {
+    let mut watched = Watched::start();
+    watched.call("good", &["--max-age", "1h"]).run(["true"]).exit(0);
+    watched.call("bad", &[]).run(["false"]).exit(1);
+    watched.expect(&["JobFailed bad"]);
     // A file of somebody else's.
-    fs::write(directory.path().join("other.prom"), "x{\n").unwrap();
-    wait_for_exactly(&prometheus, &["JobFailed failing", "JobOverdue overdue", "TextfileCollectorBroken node"]);
-    drop(exporter);
-    wait_for_exactly(&prometheus, &["NodeExporterDown node"]);
-}
-
-#[test]
-fn alerts_of_jobs_that_report_by_remote_write() {
-    let prometheus = Judge::alerts("remote-write.yml").flag("--web.enable-remote-write-receiver").start();
-    wait_for_exactly(&prometheus, &["NoJobReports "]);
-    let url = format!("{}/api/v1/write", prometheus.url());
-    let run = |job: &str, options: &[&str], command: &[&str]| {
-        let call = Pushwrap::new().args(["--remote-write", &url, "--job", job, "--instance", "none"]);
-        call.args(options).run(command);
-    };
-    // As long as a job reports, the sink is in order.
-    wait_for("the alert of the failing job, and no other", || {
-        run("good", &["--max-age", "1h", "--timeout", "1h"], &["true"]);
-        run("failing", &[], &["false"]);
-        (firing(&prometheus) == ["JobFailed failing"]).then_some(())
-    });
-    run("overdue", &["--max-age", "1"], &["true"]);
-    wait_for_exactly(&prometheus, &["JobFailed failing", "JobOverdue overdue", "NoJobReports "]);
+    fs::write(watched.output().join("other.prom"), "x{\n").unwrap();
+    watched.end_steady();
+    let collector = ["JobFailed bad", "TextfileCollectorBroken node"];
+    watched.expect_of_sinks(&["JobFailed bad"], &collector, &["JobFailed bad", "NoJobReports "]);
+    watched.end_exporter();
+    watched.end_gateway();
+    let last = ["JobFailed bad", "NoJobReports "];
+    watched.expect_of_sinks(&["PushgatewayDown pushgateway"], &["NodeExporterDown node"], &last);
 }

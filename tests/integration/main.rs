@@ -20,6 +20,7 @@ mod exposition_check;
 mod exposition_real;
 mod exposition_servers;
 mod exposition_stored;
+mod figures_live;
 mod gateway_groups;
 mod gateway_prune;
 mod generated;

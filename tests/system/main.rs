@@ -4,6 +4,7 @@
 #[path = "../integration/harness/mod.rs"]
 mod harness;
 
+mod alerts;
 mod cgroup;
 mod compose;
 mod containers;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::prometheus::Prometheus;
 use super::pushgateway::Pushgateway;
 use super::server::{self, Server};
-use super::wait_for;
+use super::try_wait_for;
 
 /// What stands in the files, and what a test waits for instead. The longer number goes first where one begins another.
 const TIMES: [(&str, &str); 9] = [
@@ -29,6 +29,11 @@ fn example(file: &str) -> String {
     fs::read_to_string(path).expect("an example")
 }
 
+/// The same with [`TIMES`] that a test can wait for.
+fn in_short(text: String) -> String {
+    TIMES.iter().fold(text, |text, (time, instead)| text.replace(time, instead))
+}
+
 fn shipped(file: &str) -> String {
     example(&format!("alerts/{file}"))
 }
@@ -39,13 +44,39 @@ pub(crate) fn recorded_names() -> Vec<String> {
     rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).map(str::to_owned).collect()
 }
 
-/// Every expression of the dashboard, its variables standing for everything.
+fn dashboard() -> Value {
+    serde_json::from_str(&example("grafana/pushwrap.json")).expect("JSON")
+}
+
+/// An expression whose variables stand for everything.
+fn of_everything(expression: &Value) -> String {
+    expression.as_str().expect("an expression").replace("$job", ".*").replace("$instance", ".*")
+}
+
+/// Every expression of the dashboard, its variables standing for everything: without the zero that a panel has in place of
+/// nothing, so that the answer to each is empty where nothing is found, and with times that a test can wait for.
 pub(crate) fn dashboard_expressions() -> Vec<String> {
-    let dashboard: Value = serde_json::from_str(&example("grafana/pushwrap.json")).expect("JSON");
+    let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    let filled = |text: &str| text.replace("$job", ".*").replace("$instance", ".*");
-    targets.map(|target| filled(target["expr"].as_str().expect("an expression"))).collect()
+    targets.map(|target| in_short(of_everything(&target["expr"]).replace(" or vector(0)", ""))).collect()
+}
+
+/// The series and the label that each of the dashboard's variables asks for.
+pub(crate) fn dashboard_variables() -> Vec<(String, String)> {
+    let dashboard = dashboard();
+    let variables = dashboard["templating"]["list"].as_array().expect("variables");
+    let queries = variables.iter().filter(|variable| variable["type"] == "query");
+    let asked = |text: String| {
+        let inside = text.strip_prefix("label_values(")?.strip_suffix(')')?;
+        inside.rsplit_once(", ").map(|(series, label)| (series.to_owned(), label.to_owned()))
+    };
+    queries.map(|variable| asked(of_everything(&variable["query"]["query"])).expect("label_values")).collect()
+}
+
+/// Whether an expression asks for what only a control group with a limit has.
+pub(crate) fn needs_limit(expression: &str) -> bool {
+    ["pushwrap_memory_limit_bytes", "pushwrap_cpu_throttled_seconds"].iter().any(|name| expression.contains(name))
 }
 
 /// A Prometheus with rules, and what it scrapes beside the gateway or instead of it.
@@ -59,8 +90,7 @@ pub(crate) struct Judge {
 impl Judge {
     /// One that knows the alerts of a file.
     pub(crate) fn alerts(file: &str) -> Self {
-        let rules = TIMES.iter().fold(shipped(file), |rules, (time, instead)| rules.replace(time, instead));
-        Self { rules: vec![rules], ..Self::default() }
+        Self { rules: vec![in_short(shipped(file))], ..Self::default() }
     }
 
     /// And the recording rules, as they are.
@@ -113,12 +143,20 @@ impl Judge {
 
 /// What fires, as `ALERT JOB`. An alert that fires for two series of one job is there twice.
 pub(crate) fn firing(prometheus: &Prometheus) -> Vec<String> {
-    let rows = prometheus.query("ALERTS{alertstate=\"firing\"}");
+    named(prometheus, "ALERTS{alertstate=\"firing\"}")
+}
+
+/// What has fired since Prometheus runs, in the same form.
+pub(crate) fn ever_fired(prometheus: &Prometheus) -> Vec<String> {
+    named(prometheus, "count_over_time(ALERTS{alertstate=\"firing\"}[1d])")
+}
+
+fn named(prometheus: &Prometheus, query: &str) -> Vec<String> {
     let job = |labels: &BTreeMap<String, String>| {
         labels.get("exported_job").or_else(|| labels.get("job")).cloned().unwrap_or_default()
     };
-    let mut found: Vec<String> =
-        rows.into_iter().map(|(labels, _)| format!("{} {}", labels["alertname"], job(&labels))).collect();
+    let rows = prometheus.query(query).into_iter();
+    let mut found: Vec<String> = rows.map(|(labels, _)| format!("{} {}", labels["alertname"], job(&labels))).collect();
     found.sort();
     found
 }
@@ -127,5 +165,7 @@ pub(crate) fn firing(prometheus: &Prometheus) -> Vec<String> {
 #[track_caller]
 pub(crate) fn wait_for_exactly(prometheus: &Prometheus, expected: &[&str]) {
     assert!(expected.is_sorted(), "{expected:?}");
-    wait_for(&format!("just these alerts: {expected:?}"), || (firing(prometheus) == expected).then_some(()));
+    if try_wait_for(|| (firing(prometheus) == expected).then_some(())).is_none() {
+        assert_eq!(firing(prometheus), expected, "what fires is not what was waited for");
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) mod server;
 pub(crate) mod talk;
 pub(crate) mod tinyproxy;
 pub(crate) mod tls;
+pub(crate) mod watched;
 
 pub(crate) use fake::{FakeGateway, Reply};
 pub(crate) use in_time::{InTime, wait_in_time};
@@ -27,6 +28,7 @@ pub(crate) use prometheus::Prometheus;
 pub(crate) use pty::Terminal;
 pub(crate) use pushgateway::{Group, Pushgateway, Version};
 pub(crate) use pushwrap::{Pushwrap, Run, Running};
+pub(crate) use watched::Watched;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,14 +74,21 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
 
 /// Looks until `condition` gives a value, or fails the test after [`PATIENCE`] with what was waited for.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    try_wait_for(condition).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain for {what}"))
+}
+
+/// Looks until `condition` gives a value, for [`PATIENCE`] at most.
+pub(crate) fn try_wait_for<T>(mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     let mut pauses = pauses();
     loop {
         if let Some(value) = condition() {
-            return value;
+            return Some(value);
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        if start.elapsed() >= PATIENCE {
+            return None;
+        }
         thread::sleep(pauses.next().unwrap_or_default());
     }
 }
