@@ -31,6 +31,11 @@ impl LazyPush {
         &self.0.0
     }
 
+    /// The number of the run, where it was counted. The first call composes the push.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.0.1.as_ref()?.number
+    }
+
     /// The stored push for the sink of this index. The first call composes the push.
     pub(super) fn stored(&self, sink: usize) -> Option<(&RunRecord, &StoredPush)> {
         let record = self.0.1.as_ref()?;

@@ -16,7 +16,7 @@ use crate::http::deadline::{Cancel, Deadline, Timer};
 use crate::http::error::{Failure, Fault};
 use crate::sink::delivered::Delivered;
 use crate::sink::push::PushKind;
-use crate::sink::{DeliveryResult, Limits, Sink};
+use crate::sink::{DeliveryResult, FileSink, Limits, Sink};
 use crate::text::panic_text;
 
 /// The result of one push at one gateway. A running push that was replaced before it started has none.
@@ -246,6 +246,10 @@ pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, canc
                 is_known_outage: is_outage && outage == Some(Outage::Known),
             };
         }
+        if let (Some(spool), Sink::File(FileSink::File(path))) = (spool, sink) {
+            let number = if is_final { job.push.number() } else { None };
+            return Performed::of(spool.write((sink, path), job.push.composed(), (job.kind, number), limits));
+        }
         let older = spool.filter(|_| !is_final).and_then(|spool| spool.send_older(sink, job.push.composed(), limits));
         let unanswered = older.as_ref().is_some_and(|draining| draining.unanswered);
         report_drained(shared, gateway, older);
@@ -284,7 +288,7 @@ fn repeat(shared: &DispatcherShared, gateway: usize, job: &Job, cancel: &Cancel)
     }
     let (sink, limits) = (&shared.sinks[gateway], Limits { deadline: job.deadline, cancel });
     match job.push.stored(gateway) {
-        Some((_, stored)) => stored.repeat(sink, job.push.composed(), limits),
+        Some((_, stored)) => stored.repeat(sink, (job.push.composed(), job.push.number()), limits),
         None => drop(sink.deliver(job.push.composed(), job.kind, limits)),
     }
 }

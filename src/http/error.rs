@@ -89,6 +89,8 @@ pub enum Fault {
     },
     /// The push was refused as a part of a merged push, and a newer push alone was taken.
     Superseded,
+    /// A newer run of the group was reported before this push could be sent.
+    Overtaken,
     /// The caller stopped the delivery.
     Stopped,
     /// A defect of ours or of a library.
@@ -146,6 +148,7 @@ impl fmt::Display for Fault {
             Self::Superseded => {
                 f.write_str("it was refused together with a newer push of this group, and a newer one stands")
             }
+            Self::Overtaken => f.write_str("a newer run of this group was reported first, and its report stands"),
             Self::Stopped => f.write_str("stopped before it was done"),
             Self::Internal(text) => write!(f, "a defect of pushwrap: {text}"),
         }

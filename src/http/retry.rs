@@ -92,7 +92,7 @@ impl Fault {
             // A redirect that is not followed: of the base URL, or of one path that a server in front of the gateway rewrites.
             Self::Redirect { .. } => (Retry::Never, true, Blame::Target),
             // A newer push of the group has been taken: this one would be older than what stands.
-            Self::Superseded => (Retry::Never, false, Blame::Elsewhere),
+            Self::Superseded | Self::Overtaken => (Retry::Never, false, Blame::Elsewhere),
             // The caller stopped the delivery; the server said nothing.
             Self::Stopped => (Retry::Later, true, Blame::Elsewhere),
             // Somebody has to mend settings, certificates, the address or pushwrap.
@@ -173,7 +173,9 @@ mod tests {
     #[test]
     fn what_was_stopped_is_for_later_and_what_was_overtaken_for_nobody() {
         assert_eq!(decided(&Fault::Stopped), (Retry::Later, true, Blame::Elsewhere));
-        assert_eq!(decided(&Fault::Superseded), (Retry::Never, false, Blame::Elsewhere));
+        for fault in [Fault::Superseded, Fault::Overtaken] {
+            assert_eq!(decided(&fault), (Retry::Never, false, Blame::Elsewhere));
+        }
     }
 
     #[test]

@@ -165,7 +165,8 @@ impl ReportBuilder {
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let deadline = Deadline::after(self.budget / 2);
         let name = self.identity.start_name();
-        let held = |sink: &Sink| sink.value(key, &name, deadline).is_some_and(|value| (value - started).abs() < 1e-6);
+        let is_own = |value: f64| (value - started).abs() < 1e-6;
+        let held = |sink: &Sink| sink.value(key, &name, deadline).is_ok_and(|value| value.is_some_and(is_own));
         sinks.iter().any(held)
     }
 

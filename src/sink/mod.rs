@@ -34,6 +34,10 @@ use crate::console::Console;
 use crate::grouping::GroupingKey;
 use crate::http::{Deadline, Endpoint, Failure, Fault};
 
+/// A sink does not tell what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ValueUnknown;
+
 /// A sink of reports.
 #[derive(Debug, Clone)]
 pub enum Sink {
@@ -103,14 +107,18 @@ impl Sink {
         }
     }
 
-    /// The value of a group's metric as it is held there; `None` where it is not, or where the sink does not answer.
-    pub(crate) fn value(&self, key: &GroupingKey, name: &str, deadline: Deadline) -> Option<f64> {
+    /// The value of a group's metric as it is held there; `None` where it is not.
+    ///
+    /// # Errors
+    /// The sink does not tell.
+    pub(crate) fn value(&self, key: &GroupingKey, name: &str, deadline: Deadline) -> Result<Option<f64>, ValueUnknown> {
         match self {
             Self::Pushgateway(gateway) => {
-                inventory(gateway, &[name.to_owned()], deadline).ok()?.group(key)?.value(name)
+                let held = inventory(gateway, &[name.to_owned()], deadline).map_err(|_| ValueUnknown)?;
+                Ok(held.group(key).and_then(|group| group.value(name)))
             }
-            Self::File(FileSink::File(path)) => file::value_in(path, key, name),
-            Self::File(_) | Self::RemoteWrite(_) => None,
+            Self::File(FileSink::File(path)) => Ok(file::value_in(path, key, name)),
+            Self::File(_) | Self::RemoteWrite(_) => Err(ValueUnknown),
         }
     }
 

@@ -49,6 +49,10 @@ const START: &str = "start_timestamp_seconds";
 /// What the names of the two own families end in that tell what was taken of the command's metrics.
 const TEXTFILE_SAMPLES: &str = "textfile_samples";
 const TEXTFILE_ERRORS: &str = "textfile_errors";
+/// What the names of the own families end in that count runs.
+const COUNTS: [&str; 2] = ["runs_total", "consecutive_failures"];
+/// What the name of a time ends in.
+const TIMESTAMP: &str = "_timestamp_seconds";
 
 impl Push {
     /// Deletes the group.
@@ -68,6 +72,30 @@ impl Push {
     pub fn tells_of_skip_alone(&self) -> bool {
         let own = self.own.families();
         self.method == Method::Add && !own.is_empty() && !own.iter().any(|family| family.name().ends_with(START))
+    }
+
+    /// The same, and the counts of runs stay as they were pushed before.
+    #[must_use]
+    pub(crate) fn without_counts(&self) -> Self {
+        let is_count = |name: &str| COUNTS.iter().any(|end| name.ends_with(end));
+        let counts = self.own.families().iter().map(Family::name).filter(|name| is_count(name)).map(str::to_owned);
+        let carried_over = self.carried_over.iter().cloned().chain(counts).collect();
+        Self { own: self.own_where(|family| !is_count(family.name())), carried_over, ..self.clone() }
+    }
+
+    /// What of a report is pushed when a newer run was reported already: the times of the last success and the last skipped run that
+    /// are `missing` there. None where there is no such time.
+    pub(crate) fn last_times(&self, missing: impl Fn(&Family<'_>) -> bool) -> Option<Self> {
+        let is_time = |name: &str| name.ends_with(TIMESTAMP) && self.carried_over.iter().any(|other| other == name);
+        let own = self.own_where(|family| is_time(family.name()) && missing(family));
+        let is_something = self.method != Method::Delete && !own.is_empty();
+        is_something.then(|| Self { own, ..Self::empty(Method::Add, self.key.clone()) })
+    }
+
+    fn own_where(&self, wanted: impl Fn(&Family<'_>) -> bool) -> OwnedFamilies {
+        OwnedFamilies::of(vec![self.own.clone()], |parts| {
+            parts.iter().flat_map(OwnedFamilies::families).filter(|family| wanted(family)).cloned().collect()
+        })
     }
 
     /// Everything that is sent, the run's own metrics first.

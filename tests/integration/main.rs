@@ -51,6 +51,7 @@ mod servers;
 mod skipped;
 mod state;
 mod state_old;
+mod state_order;
 mod state_pressure;
 mod state_turns;
 mod terminal;

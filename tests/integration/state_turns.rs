@@ -18,7 +18,7 @@ fn refusal() -> Reply {
 }
 
 /// What makes a push wait: it is not tried again.
-fn unauthorized() -> Reply {
+pub(super) fn unauthorized() -> Reply {
     Reply::status("401 Unauthorized", "")
 }
 
@@ -71,7 +71,7 @@ impl Turns {
 }
 
 /// Stops a run that waits for the send lock, so that others are before it.
-fn stop(running: &Running) {
+pub(super) fn stop(running: &Running) {
     running.kill(SIGSTOP);
     wait_for("all threads to be stopped", || {
         let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap();

@@ -80,15 +80,16 @@ pub(crate) struct Series<'w> {
     pub(crate) sinks: Vec<SinkAtWork>,
     results: Mutex<Vec<RunResult>>,
     findings: Mutex<Vec<Finding>>,
-    /// `runs_total` as it was last seen, by sink and labels.
-    counters: Mutex<HashMap<(usize, String), f64>>,
+    /// `runs_total` as it was last seen, by sink (none: the file of `--output`) and labels.
+    counters: Mutex<HashMap<(Option<usize>, String), f64>>,
     falls: Mutex<Vec<Fall>>,
     pub(crate) flushes: Mutex<Vec<String>>,
 }
 
 /// A counter that was less than before.
 struct Fall {
-    sink: usize,
+    /// Where it was seen; none for the file of `--output`.
+    sink: Option<usize>,
     /// The run after which it was seen.
     number: u64,
     text: String,
@@ -257,19 +258,22 @@ impl<'w> Series<'w> {
         locked(&self.servers.gateways[sink.gateway])
     }
 
-    /// No counter at a gateway falls.
+    /// No counter falls at a gateway or in the file of `--output`.
     fn judge_counters(&self, plan: &RunPlan) {
         let mut counters = locked(&self.counters);
         let job = format!("job=\"{}\"", self.job(plan.job));
-        for (place, sink) in self.sinks.iter().enumerate().filter(|(_, sink)| sink.kind == SinkKind::Pushgateway) {
-            let page = self.gateway(sink).metrics();
+        let gateways = self.sinks.iter().enumerate().filter(|(_, sink)| sink.kind == SinkKind::Pushgateway);
+        let pages = gateways.map(|(place, sink)| (Some(place), self.gateway(sink).metrics()));
+        let file = self.plan.has_output.then(|| fs::read_to_string(self.output(plan.job)).unwrap_or_default());
+        for (place, page) in pages.chain(file.map(|text| (None, text))) {
             let lines = page.lines().filter(|line| line.starts_with("pushwrap_runs_total{") && line.contains(&job));
             for (series, value) in lines.filter_map(|line| line.rsplit_once(' ')) {
-                let value: f64 = value.parse().expect("a number from the gateway");
+                let value: f64 = value.parse().expect("a number");
                 let before = counters.insert((place, series.to_owned()), value).unwrap_or_default();
                 if value < before {
                     let (sink, number) = (place, plan.number);
-                    let text = format!("after run {number} {series} fell from {before} to {value} at gateway {place}");
+                    let at = place.map_or_else(|| "in its file".to_owned(), |place| format!("at gateway {place}"));
+                    let text = format!("after run {number} {series} fell from {before} to {value} {at}");
                     locked(&self.falls).push(Fall { sink, number, text });
                 }
             }
@@ -281,7 +285,7 @@ impl<'w> Series<'w> {
         for Fall { sink, number, text } in std::mem::take(&mut *locked(&self.falls)) {
             let run = results.iter().find(|run| run.number() == number);
             let path_end = run.map(|run| format!("/job/{}", self.job(run.plan.job))).unwrap_or_default();
-            let exchanges = self.sinks[sink].entrance.exchanges();
+            let exchanges = sink.map(|sink| self.sinks[sink].entrance.exchanges()).unwrap_or_default();
             let ends: Vec<Exchange> = exchanges
                 .into_iter()
                 .filter(|exchange| exchange.content == Content::End && exchange.path.ends_with(&path_end))

@@ -1,13 +1,14 @@
 //! Sends the pushes of a queue: for a run at its end, its heartbeats, runs of other groups and `flush`. All of them are sent as
 //! one push, under the lock of the queue, so that no push of a group overtakes another.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::delivery::sending::outage::Outage;
 use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
 use crate::delivery::spool::merge::merge;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir, QueueFile};
+use crate::delivery::spool::send_record::SendRecord;
 use crate::delivery::state_dir::lock::Lock;
 use crate::delivery::timing::LONGEST_WAIT;
 use crate::http::error::{Failure, Fault};
@@ -30,6 +31,8 @@ pub(crate) struct Drained {
     pub(crate) repeats: bool,
     /// When an earlier push was left unanswered, as the record of the lock says.
     pub(crate) unanswered_before: Option<SystemTime>,
+    /// The newest run whose counts the sink has, or may have had before.
+    pub(crate) counted: u64,
     /// Everything waits on, for this reason.
     pub(crate) outage: Option<Outage>,
     /// Pushes that waited and are dropped because the gateway has the metrics of a newer run. Command metrics that only such a push
@@ -42,14 +45,18 @@ pub(crate) struct Drained {
 /// The push of the run that sends.
 #[derive(Debug)]
 pub(crate) struct OwnPush {
-    /// The number of its file, where it has one.
+    /// The number of the run, where it was counted.
     pub(crate) number: Option<u64>,
+    /// The number of its file, where it has one.
+    pub(crate) stored: Option<u64>,
     pub(crate) push: SpooledPush,
 }
 
 /// One of the pushes that are merged and sent.
 #[derive(Debug)]
 struct Entry {
+    /// The number of the run, the last one of a file of several; none where it was not counted.
+    number: Option<u64>,
     file: Option<QueueFile>,
     bytes: u64,
     push: SpooledPush,
@@ -77,36 +84,6 @@ impl Acceptance {
             Err(failure) if failure.fault.decision().keep => Self::Pending,
             Err(_) => Self::Refused,
         }
-    }
-}
-
-/// The record in the file of the lock under which a queue is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SendRecord {
-    /// The newest push that need not be sent any more.
-    taken: u64,
-    /// The status of the sink's answer.
-    pub(crate) status: Option<u16>,
-    /// When a push was given up unanswered, by the wall's clock: the sink may still apply it.
-    pub(crate) unanswered: Option<SystemTime>,
-}
-
-impl SendRecord {
-    pub(crate) fn read(lock: &Lock) -> Self {
-        let record = lock.read_record();
-        let mut numbers = record.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap_or_default());
-        let mut next = || numbers.next().unwrap_or_default();
-        let (taken, status, unanswered) = (next(), next(), next());
-        Self {
-            taken,
-            status: u16::try_from(status).ok().filter(|status| *status > 0),
-            unanswered: UNIX_EPOCH.checked_add(Duration::from_secs(unanswered)).filter(|_| unanswered > 0),
-        }
-    }
-
-    fn write(self, lock: &Lock) {
-        let since = self.unanswered.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
-        lock.write_record(&format!("{} {} {since}", self.taken, self.status.unwrap_or_default()));
     }
 }
 
@@ -152,15 +129,22 @@ impl Drain<'_> {
         self.queue.tidy(lock);
         let mut entries = self.read(own, &mut drained.said);
         self.drop_outdated(&mut entries, &mut drained);
+        let before = SendRecord::read(lock);
+        (drained.unanswered_before, drained.counted) = (before.unanswered, before.counted);
+        let newest = newest_number(&entries);
+        if newest < before.counted {
+            // The next run tells them.
+            for entry in &mut entries {
+                entry.push.push = entry.push.push.without_counts();
+            }
+        }
         let pushes = entries.iter().map(|entry| entry.push.clone());
         let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else {
             self.queue.record_empty();
             return drained;
         };
         // A process that is killed while it sends cannot record it afterwards.
-        let record = SendRecord::read(lock);
-        drained.unanswered_before = record.unanswered;
-        SendRecord { unanswered: Some(SystemTime::now()), ..record }.write(lock);
+        SendRecord { unanswered: Some(SystemTime::now()), counted: before.counted.max(newest), ..before }.write(lock);
         let first = self.deliver(&merged.push, &mut drained);
         drained.sent = Some(merged.clone());
         match Acceptance::of(&first) {
@@ -186,28 +170,28 @@ impl Drain<'_> {
         let is_run = own.is_some();
         let mut entries = Vec::new();
         for file in files {
-            let is_own = |own: &mut OwnPush| own.number.is_some_and(|own| file.numbers.clone().eq(own..=own));
+            let number = Some(*file.numbers.end());
+            let is_own = |own: &mut OwnPush| own.stored.is_some_and(|own| file.numbers.clone().eq(own..=own));
             if let Some(OwnPush { push, .. }) = own.take_if(is_own) {
                 let bytes = std::fs::symlink_metadata(&file.path).map_or(0, |metadata| metadata.len());
-                entries.push(Entry { file: Some(file), bytes, push, is_own: true });
+                entries.push(Entry { number, file: Some(file), bytes, push, is_own: true });
                 continue;
             }
             match self.queue.read_or_discard(&file) {
                 Ok(found) => {
-                    let entry = |(push, bytes)| Entry { file: Some(file), bytes, push, is_own: false };
+                    let entry = |(push, bytes)| Entry { number, file: Some(file), bytes, push, is_own: false };
                     entries.extend(found.map(entry));
                 }
                 Err(why) if !is_run || why.contains("is damaged") => said.push(why),
                 Err(_) => {}
             }
         }
-        // It has no file, or it was merged with others: there is nothing newer of this process.
-        entries.extend(own.filter(|own| own.number.is_none()).map(|OwnPush { push, .. }| Entry {
-            file: None,
-            bytes: 0,
-            push,
-            is_own: true,
-        }));
+        // One that is stored and has no file of its own was merged with others.
+        if let Some(OwnPush { number, push, .. }) = own.filter(|own| own.stored.is_none()) {
+            let is_older = |entry: &Entry| number.is_none() || entry.number < number;
+            let place = entries.partition_point(is_older);
+            entries.insert(place, Entry { number, file: None, bytes: 0, push, is_own: true });
+        }
         entries
     }
 
@@ -291,13 +275,15 @@ impl Drain<'_> {
                 file.leave_verdict(verdict);
             }
         }
-        let number = entries.iter().filter_map(|entry| Some(*entry.file.as_ref()?.numbers.end())).max();
         let before = SendRecord::read(lock);
-        let taken = number.unwrap_or_default().max(before.taken);
+        let taken = if Acceptance::of(result) == Acceptance::Refused { &[] } else { entries };
+        let reported = newest_number(taken.iter().filter(|entry| entry.push.start().is_some())).max(before.reported);
+        drained.counted = newest_number(taken).max(drained.counted);
+        let counted = if drained.unanswered { before.counted } else { drained.counted };
         // A run repeats its own push where an older one is unanswered. A process that sends for other runs leaves that to the next run.
         let is_repeated = entries.iter().any(|entry| entry.is_own);
         let unanswered = drained.unanswered_before.filter(|_| !is_repeated);
-        SendRecord { taken, status: result_status.or(before.status), unanswered }.write(lock);
+        SendRecord { reported, counted, status: result_status.or(before.status), unanswered }.write(lock);
         drained.said.extend(self.release(entries));
         self.queue.record_answer();
         self.queue.record_empty();
@@ -318,12 +304,15 @@ impl Drain<'_> {
             drained.said.push(dropped(&entry.push.group(), "it has waited for a month"));
             drained.said.extend(self.release([&entry]));
         }
+        entries.retain(|entry| entry.file.is_some());
         if entries.len() > MOST_FILES {
             let oldest: Vec<Entry> = entries.drain(..=entries.len() - MOST_FILES).collect();
             drained.said.extend(self.merge_files(&oldest).err());
         }
         let unanswered = if drained.unanswered { Some(SystemTime::now()) } else { drained.unanswered_before };
-        SendRecord { unanswered, ..SendRecord::read(lock) }.write(lock);
+        let before = SendRecord::read(lock);
+        let counted = if drained.unanswered { before.counted } else { drained.counted };
+        SendRecord { counted, unanswered, ..before }.write(lock);
         drained.outage = Some(self.queue.record_waiting());
     }
 
@@ -346,6 +335,11 @@ impl Drain<'_> {
         }
         Ok(())
     }
+}
+
+/// The number of the newest run among these; 0 where none was counted.
+fn newest_number<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> u64 {
+    entries.into_iter().filter_map(|entry| entry.number).max().unwrap_or_default()
 }
 
 /// The message about a spooled push that is not sent in full.

@@ -1,20 +1,25 @@
 //! What a run sends of the state directory: its own push with everything that waits of its group, what waits before a heartbeat,
 //! and for a moment what waits of other groups.
 
+use std::path::Path;
 use std::time::SystemTime;
 
-use crate::delivery::sending::drain::{Drain, Drained, OwnPush, SendRecord};
+use crate::delivery::sending::drain::{Drain, Drained, OwnPush};
 use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::SpooledPush;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir};
 use crate::delivery::spool::room::FULL;
+use crate::delivery::spool::send_record::SendRecord;
 use crate::delivery::spool::store::{Receipt, RunRecord, SpoolOptions, StoredPush, read_runs};
 use crate::delivery::state_dir::lock::{Lock, LockPatience, NoLock};
-use crate::delivery::timing::{FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT};
+use crate::delivery::timing::{
+    FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, START_TIMES_WITHIN, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT,
+};
+use crate::exposition::{Family, Sample};
 use crate::http::deadline::Deadline;
 use crate::http::error::{Fault, Phase};
 use crate::sink::delivered::{Delivered, OWN_ALONE};
-use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
+use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink, ValueUnknown};
 
 impl StoredPush {
     /// The message about the push when the sink does not take it.
@@ -28,10 +33,10 @@ impl StoredPush {
     }
 
     /// Sends a push that was taken once more, unless a newer run has been counted meanwhile or is sending: that one stands.
-    pub(crate) fn repeat(&self, sink: &Sink, push: &Push, limits: Limits<'_>) {
+    pub(crate) fn repeat(&self, sink: &Sink, (push, number): (&Push, Option<u64>), limits: Limits<'_>) {
         let Some(_lock) = Lock::now(&self.queue.lock_path()) else { return };
         let newest = read_runs(&self.queue.group, &mut Vec::new()).map(|runs| runs.last).ok();
-        if self.receipt.number().is_none_or(|number| newest == Some(number)) {
+        if number.or(self.receipt.number()).is_none_or(|number| newest == Some(number)) {
             sink.deliver(push, PushKind::Final, limits);
         }
     }
@@ -78,35 +83,69 @@ impl SpoolOptions {
         (record, StoredPush { queue, receipt }): (&RunRecord, &StoredPush),
         limits: Limits<'_>,
     ) -> Drained {
-        let number = receipt.number();
+        let stored = receipt.number();
         // What is kept can wait for as long as there is time, and longer; what is not gets some time on the network in any case.
         let left = limits.deadline.left();
-        let patience = if number.is_some() { left } else { self.budget.min(left) / 4 };
+        let patience = if stored.is_some() { left } else { self.budget.min(left) / 4 };
         let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
         let lock = match Lock::acquire(&queue.lock_path(), LockPatience::of(patience), || !stopped()) {
-            Err(NoLock::Busy(_)) if number.is_some() => {
+            Err(NoLock::Busy(_)) if stored.is_some() => {
                 let result = Err(sink.given_up(Fault::Timeout(Phase::Queue)));
                 return Drained { result: Some(result), ..Drained::default() };
             }
-            Err(_) => {
-                // It may arrive after pushes with higher counts.
-                let push = Push { own: record.uncounted.clone(), ..push.clone() };
-                let DeliveryResult { result, unanswered, said } = sink.deliver(&push, PushKind::Final, limits);
-                return Drained { result: Some(result), unanswered, said, ..Drained::default() };
-            }
-            Ok(lock) => lock,
+            lock => lock.ok(),
         };
-        let record = SendRecord::read(&lock);
-        if let Some(known) = number.and_then(|number| known(queue, number, &record, sink)) {
+        let before = lock.as_ref().map_or_else(|| SendRecord::read_unlocked(&queue.lock_path()), SendRecord::read);
+        let number = record.number;
+        if stored.is_none() && before.is_past(number, push) {
+            return Drained::of(deliver_overtaken(sink, push, before.status, limits));
+        }
+        let Some(lock) = lock else {
+            // It may arrive after pushes with higher counts.
+            return Drained::of(sink.deliver(&push.without_counts(), PushKind::Final, limits));
+        };
+        if let Some(known) = stored.and_then(|number| known(queue, number, &before, sink)) {
             return Drained { result: Some(known), ..Drained::default() };
         }
         let Some(destination) = sink.address() else { return Drained::default() };
         let own = SpooledPush::new(destination, push.clone());
         let started = own.start().map(|(_, start)| start);
         let drain = Drain { queue, sink, limits, start_times: &StartTimes::default(), started };
-        let drained = drain.run(&lock, Some(OwnPush { number, push: own }));
-        let was_unanswered = record.unanswered.is_some_and(is_recent);
+        let drained = drain.run(&lock, Some(OwnPush { number, stored, push: own }));
+        let was_unanswered = before.unanswered.is_some_and(is_recent);
         Drained { repeats: was_unanswered, ..drained }
+    }
+
+    /// Writes a report to the file of a sink. Where a newer run was reported there, `number` being that of this run, only what
+    /// lasts is written: nothing that the newer one says is taken back.
+    pub(crate) fn write(
+        &self,
+        (sink, path): (&Sink, &Path),
+        push: &Push,
+        (kind, number): (PushKind, Option<u64>),
+        limits: Limits<'_>,
+    ) -> DeliveryResult {
+        let patience = LockPatience::of(self.budget.min(limits.deadline.left()) / 4);
+        let stopped = || limits.cancel.until().is_some_and(|until| Deadline::from(until).passed());
+        let state = self.state_dir.open_existing().ok();
+        let lock_path = state.map(|state| state.group(&self.key).queue_to_file(path).lock_path());
+        let lock = lock_path.and_then(|path| Lock::acquire(&path, patience, || !stopped()).ok());
+        let (Some(lock), Some(number)) = (&lock, number) else { return sink.deliver(push, kind, limits) };
+        let before = SendRecord::read(lock);
+        if before.is_past(Some(number), push) {
+            return deliver_overtaken(sink, push, before.status, limits);
+        }
+        let counted = before.counted.max(number);
+        let delivered = if number < before.counted {
+            sink.deliver(&push.without_counts(), kind, limits)
+        } else {
+            sink.deliver(push, kind, limits)
+        };
+        let reported = if push.tells_of_skip_alone() { before.reported } else { number };
+        if delivered.result.is_ok() {
+            SendRecord { reported, counted, ..before }.write(lock);
+        }
+        delivered
     }
 
     /// Before a push that is not stored: sends the pushes that older runs of the same group left, which would overwrite this push if
@@ -149,6 +188,50 @@ impl SpoolOptions {
         }
         all
     }
+}
+
+impl SendRecord {
+    /// Whether a newer run than that of this number has reported what its push would report. The counts may not be there yet where an
+    /// answer is missing.
+    fn is_past(self, number: Option<u64>, push: &Push) -> bool {
+        let is_counted = push.tells_of_skip_alone() && self.unanswered.is_none();
+        let newest = if is_counted { self.counted } else { self.reported };
+        number.is_some_and(|number| number < newest)
+    }
+}
+
+impl Drained {
+    fn of(DeliveryResult { result, unanswered, said }: DeliveryResult) -> Self {
+        Self { result: Some(result), unanswered, said, ..Self::default() }
+    }
+}
+
+/// Delivers what a push tells besides where a newer run has been reported: when the job has last succeeded or was last skipped. It fails
+/// where metrics of the command may be lost.
+fn deliver_overtaken(sink: &Sink, push: &Push, status: Option<u16>, limits: Limits<'_>) -> DeliveryResult {
+    let deadline = Deadline::after(START_TIMES_WITHIN.min(limits.deadline.left() / 4)).with_one_more_try();
+    let missing = |family: &Family<'_>| {
+        let own = family.samples().first().map(Sample::number);
+        match sink.value(&push.key, family.name(), deadline) {
+            Ok(there) => there < own,
+            // A last success that is a moment too old is better than one of yesterday.
+            Err(ValueUnknown) => !push.tells_of_skip_alone(),
+        }
+    };
+    let last_times = push.last_times(missing);
+    let delivered = last_times.map_or_else(
+        || Ok(Delivered { status, ..Delivered::default() }).into(),
+        |push| sink.deliver(&push, PushKind::Final, limits),
+    );
+    let is_lost = sink.is_remote() && !push.command.is_empty();
+    let result = delivered.result.and_then(|mut delivered| {
+        if is_lost {
+            return Err(sink.given_up(Fault::Overtaken));
+        }
+        delivered.details.push(Fault::Overtaken.to_string());
+        Ok(delivered)
+    });
+    DeliveryResult { result, ..delivered }
 }
 
 /// Whether a push need not wait any more.

@@ -5,5 +5,6 @@ pub(crate) mod merge;
 pub(crate) mod old;
 pub(crate) mod queue;
 pub(crate) mod room;
+pub(crate) mod send_record;
 pub(crate) mod store;
 pub(crate) mod waiting;

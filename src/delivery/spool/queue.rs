@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::delivery::spool::entry::SpooledPush;
+use crate::delivery::spool::send_record::SendRecord;
 use crate::delivery::state_dir::dir::{
-    GroupDir, destination_name, is_hex, names, read, remove, remove_unfinished, replace,
+    GroupDir, destination_name, file_name, is_hex, names, read, remove, remove_unfinished, replace,
 };
 use crate::delivery::state_dir::lock::Lock;
 use crate::files::is_abandoned;
@@ -48,6 +49,20 @@ impl GroupDir {
 
     pub(crate) fn queue_to(&self, destination: &SinkAddress) -> QueueDir {
         self.queue(&destination_name(destination))
+    }
+
+    /// The directory with the lock and the record of a file of reports; no push waits in it.
+    pub(crate) fn queue_to_file(&self, path: &Path) -> QueueDir {
+        self.queue(&file_name(path))
+    }
+
+    /// The highest number that a run has had, as far as pushes that wait or were sent tell it.
+    pub(crate) fn highest_number(&self) -> u64 {
+        let highest = |queue: QueueDir| {
+            let waiting = queue.list().ok().and_then(|listing| listing.highest());
+            waiting.unwrap_or_default().max(SendRecord::read_unlocked(&queue.lock_path()).highest())
+        };
+        self.queues().unwrap_or_default().into_iter().map(highest).max().unwrap_or_default()
     }
 
     /// Every queue of the group.

@@ -83,8 +83,8 @@ pub struct FinalRun<'r> {
 pub struct RunRecord {
     /// The run's own metrics, with the counts where it was counted.
     pub own: OwnedFamilies,
-    /// The same without counts.
-    pub(crate) uncounted: OwnedFamilies,
+    /// The number of the run, where it was counted: the order of the runs.
+    pub(crate) number: Option<u64>,
     /// Where its push waits, a place a sink.
     stored: Vec<Option<StoredPush>>,
     /// Messages, one line each.
@@ -98,7 +98,7 @@ pub(crate) struct StoredPush {
     pub(crate) receipt: Receipt,
 }
 
-/// The part of a push that is stored, and its number.
+/// The part of a push that is stored, and the number of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Receipt {
     /// The whole push.
@@ -121,7 +121,7 @@ impl Receipt {
 
 impl RunRecord {
     fn of_nothing(own: OwnedFamilies, said: Vec<String>) -> Self {
-        Self { uncounted: own.clone(), own, stored: Vec::new(), said }
+        Self { own, number: None, stored: Vec::new(), said }
     }
 
     /// Where the push for this sink waits; none where there is no state directory.
@@ -149,11 +149,10 @@ impl SpoolOptions {
 
     /// Numbers and counts a run, and stores its push. Its own metrics come from `compose`, with the counts where there are any.
     pub fn record(&self, run: &FinalRun<'_>, compose: impl Fn(Option<RunCounts>) -> OwnedFamilies) -> RunRecord {
-        let uncounted = compose(None);
         let group = match self.state_dir.open() {
             Ok(Some(state)) => state.group(&self.key),
-            Ok(None) => return RunRecord::of_nothing(uncounted, Vec::new()),
-            Err(error) => return RunRecord::of_nothing(uncounted, vec![error]),
+            Ok(None) => return RunRecord::of_nothing(compose(None), Vec::new()),
+            Err(error) => return RunRecord::of_nothing(compose(None), vec![error]),
         };
         let begun: Vec<Option<Store<'_>>> = run
             .destinations
@@ -165,14 +164,14 @@ impl SpoolOptions {
             true
         };
         match Lock::acquire(&group.file("lock"), LockPatience::within(self.budget), goes_on) {
-            Ok(lock) => self.record_locked(&lock, (&group, run), begun, (uncounted, &compose)),
+            Ok(lock) => self.record_locked(&lock, (&group, run), begun, &compose),
             Err(why) => {
                 let why = why.reason();
                 let said = vec![self.leave_to_others(run.outcome, &why)];
                 let nothing =
                     |store: Store<'_>| StoredPush { queue: store.queue, receipt: Receipt::Nothing(why.clone()) };
                 let stored = begun.into_iter().map(|store| store.map(nothing)).collect();
-                RunRecord { stored, ..RunRecord::of_nothing(uncounted, said) }
+                RunRecord { stored, ..RunRecord::of_nothing(compose(None), said) }
             }
         }
     }
@@ -182,26 +181,26 @@ impl SpoolOptions {
         _lock: &Lock,
         (group, run): (&GroupDir, &FinalRun<'_>),
         begun: Vec<Option<Store<'_>>>,
-        (uncounted, compose): (OwnedFamilies, &impl Fn(Option<RunCounts>) -> OwnedFamilies),
+        compose: &impl Fn(Option<RunCounts>) -> OwnedFamilies,
     ) -> RunRecord {
         let destinations: Vec<String> = run.destinations.iter().flatten().map(destination_name).collect();
         let mut said = adopt(group, &destinations);
         said.extend(group.state.exposure());
-        let highest = begun.iter().flatten().filter_map(|store| store.queue.list().ok()?.highest()).max().unwrap_or(0);
+        let highest = group.highest_number();
         let counted = self.count(group, run.outcome, highest, &mut said);
         self.run.tick();
         let (own, number) = match &counted {
             Ok(runs) => (compose(Some(runs.counts)), runs.last),
             Err(why) => {
                 said.push(self.leave_to_others(run.outcome, &group.state.error(why)));
-                (uncounted.clone(), highest + 1)
+                (compose(None), highest + 1)
             }
         };
         let stored = begun.into_iter().map(|store| store.map(|store| store.finish(number, &own))).collect();
         if let Ok(runs) = &counted {
             runs.remove_marks(group);
         }
-        RunRecord { own, uncounted, stored, said }
+        RunRecord { own, number: counted.ok().map(|runs| runs.last), stored, said }
     }
 
     /// Leaves a run that cannot be counted to the next run that counts, where it has a mark, and returns the message about it.

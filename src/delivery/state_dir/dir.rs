@@ -12,6 +12,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -168,7 +169,16 @@ pub(crate) fn group_name(key: &GroupingKey) -> String {
 
 /// The name of the directories of a destination.
 pub(crate) fn destination_name(destination: &SinkAddress) -> String {
-    let mut name = digest(&[destination.to_text().as_bytes()]);
+    sixteen_digits(&[destination.to_text().as_bytes()])
+}
+
+/// The name of the directory of a file of reports.
+pub(crate) fn file_name(path: &Path) -> String {
+    sixteen_digits(&[b"file ", path.as_os_str().as_bytes()])
+}
+
+fn sixteen_digits(parts: &[&[u8]]) -> String {
+    let mut name = digest(parts);
     name.truncate(16);
     name
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::delivery::state_dir::dir::{explained, make_directory};
 use crate::delivery::state_dir::process::Process;
 use crate::delivery::timing::LOCK_WAIT;
-use crate::files::{FileLock, reason};
+use crate::files::{FileLock, Links, open, reason};
 use crate::http::deadline::Deadline;
 
 /// How long a lock is waited for.
@@ -100,19 +100,31 @@ impl Lock {
 
     /// The record in its file, behind the holder.
     pub(crate) fn read_record(&self) -> String {
-        let mut bytes = [0; 64];
-        let length = self.0.file().read_at(&mut bytes, RECORD_AT).unwrap_or_default();
-        String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+        record_of(self.0.file())
     }
 
     /// Writes this record behind the holder. One that is lost costs a request more.
     pub(crate) fn write_record(&self, record: &str) {
-        let _ = self.0.file().write_all_at(format!("{record:<63}\n").as_bytes(), RECORD_AT);
+        let _ =
+            self.0.file().write_all_at(format!("{record:<width$}\n", width = RECORD_BYTES - 1).as_bytes(), RECORD_AT);
     }
 }
 
 /// Where the record begins: behind the holder's line and its end.
 const RECORD_AT: u64 = 69;
+/// How long the record is with its line end.
+const RECORD_BYTES: usize = 64;
+
+/// The record of the lock of this path, which another process may hold. None where there is no such file.
+pub(crate) fn recorded_in(path: &Path) -> Option<String> {
+    open(path, Links::Refuse).ok().map(|file| record_of(&file))
+}
+
+fn record_of(file: &File) -> String {
+    let mut bytes = [0; RECORD_BYTES];
+    let length = file.read_at(&mut bytes, RECORD_AT).unwrap_or_default();
+    String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+}
 
 /// Opens a lock's file for reading and writing, or makes it. A link is refused, and a FIFO not waited for.
 fn open_lock_file(path: &Path) -> io::Result<File> {
