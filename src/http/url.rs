@@ -224,6 +224,7 @@ impl BaseUrl {
     fn check_endpoint(&self) -> Result<(), UrlError> {
         match self.prefix.as_str() {
             "" => Err(format!("give it whole, as '{}/api/v1/write'", self.origin()).into()),
+            prefix if prefix.contains('@') => Err(AT_SIGN.into()),
             _ => Ok(()),
         }
     }
@@ -239,8 +240,7 @@ impl BaseUrl {
     /// Refuses addresses that go on past the base.
     fn check_base(&self) -> Result<(), UrlError> {
         let base = |end: usize| format!("{}{}", self.origin(), &self.prefix[..end]);
-        let segments = format!("{}/", self.prefix);
-        if let Some(at) = segments.find("/metrics/job/").or_else(|| segments.find("/metrics/job@base64/")) {
+        if let Some(at) = grouping_key_in(&format!("{}/", self.prefix)) {
             return Err(format!(
                 "it holds the grouping key as well; give '{}' here and the rest as --job and --label",
                 base(at)
@@ -264,6 +264,23 @@ struct Parts<'a> {
     query: Option<Secret>,
 }
 
+/// The message about an '@' that may be a part of a password.
+const AT_SIGN: &str =
+    "in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40, in a path '@' is %40";
+
+/// Where the grouping key begins in a path that ends with a slash.
+fn grouping_key_in(path: &str) -> Option<usize> {
+    path.find("/metrics/job/").or_else(|| path.find("/metrics/job@base64/"))
+}
+
+/// Whether a path leads to a group, and has an '@' nowhere but in its grouping key.
+fn is_group(path: &str) -> bool {
+    grouping_key_in(path).is_some_and(|at| {
+        let (base, key) = path.split_at(at);
+        !base.contains('@') && !key.replace("@base64/", "").contains('@')
+    })
+}
+
 /// FNV-1a with 64 bits (draft-eastlake-fnv): the same in every version.
 fn fnv_1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -282,11 +299,9 @@ fn split(text: &str) -> Result<Parts<'_>, UrlError> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // What looks like a path may be the rest of a password, and a path is printed.
-    if path.contains('@') && path.replace("@base64/", "").contains('@') {
-        return Err(
-            "in a user or password '/', '?', '#' and '@' are written %2F, %3F, %23 and %40, in a path '@' is %40"
-                .into(),
-        );
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    if path[end..].contains('@') || path.contains('@') && !is_group(&path[..end]) {
+        return Err(AT_SIGN.into());
     }
     if path.contains('#') {
         return Err("a fragment ('#…') has no place in it".into());
@@ -430,6 +445,13 @@ mod tests {
             ("bücher.example", "punycode"),
             ("http://gw/a b", "a blank"),
             ("http://me:a@b/c@gw", "in a user or password '/'"),
+            ("http://gw/a@b", "in a path '@' is %40"),
+            ("http://gw/yyy/a@base64/Y@base64/", "in a path '@' is %40"),
+            ("http://gw/yyy/a@base64/", "in a path '@' is %40"),
+            ("http://gw/a@b/metrics/job/x", "in a path '@' is %40"),
+            ("http://gw/p?/metrics/job/@base64/", "in a path '@' is %40"),
+            ("http://gw?x=a@b", "in a path '@' is %40"),
+            ("gw/metrics/job/a/l@base64/YQ==/m@base64/", "give 'http://gw' here"),
             ("http://gw?x=ä", "query"),
             ("http://gw?x=1 HTTP/1.1", "query"),
             ("http://gw?x=1#top", "fragment"),
@@ -453,6 +475,7 @@ mod tests {
         assert_eq!(url.to_string(), "http://prom:9090/api/v1/write");
         let error = |text: &str| BaseUrl::remote_write(text).unwrap_err().to_string();
         assert_eq!(error("http://u:p@prom:9090/"), "give it whole, as 'http://prom:9090/api/v1/write'");
+        assert!(error("http://prom/metrics/job@base64/Y@base64/").contains("in a path '@' is %40"));
         let url = BaseUrl::remote_write("http://prom/api/v1/write?x=1").unwrap();
         assert_eq!(
             (url.to_string(), url.target("")),
