@@ -1,5 +1,5 @@
 //! The alert rules, live: real runs with one problem each, which report to every sink, and for each sink a Prometheus with its
-//! rules. What needs a control group with a limit is in tests/system.
+//! rules, and a vmalert. What needs a control group with a limit is in tests/system.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,8 +14,8 @@ use super::try_wait_for;
 /// What stands in the files, and what a test waits for instead. The longer number goes first where one begins another.
 const TIMES: [(&str, &str); 9] = [
     ("offset 1d", "offset 5s"),
-    ("offset 1h", "offset 10s"),
-    ("[65m:1m]", "[12s:1s]"),
+    ("offset 1h", "offset 20s"),
+    ("[65m:1m]", "[22s:1s]"),
     ("[1d])", "[5s])"),
     ("for: 5m", "for: 1s"),
     ("> 21600", "> 3"),
@@ -32,6 +32,11 @@ fn example(file: &str) -> String {
 /// The same with [`TIMES`] that a test can wait for.
 fn in_short(text: String) -> String {
     TIMES.iter().fold(text, |text, (time, instead)| text.replace(time, instead))
+}
+
+/// The rules of a file, with times that a test can wait for.
+pub(crate) fn rules_in_short(file: &str) -> String {
+    in_short(shipped(file))
 }
 
 fn shipped(file: &str) -> String {
@@ -90,7 +95,7 @@ pub(crate) struct Judge {
 impl Judge {
     /// One that knows the alerts of a file.
     pub(crate) fn alerts(file: &str) -> Self {
-        Self { rules: vec![in_short(shipped(file))], ..Self::default() }
+        Self { rules: vec![rules_in_short(file)], ..Self::default() }
     }
 
     /// And the recording rules, as they are.
@@ -163,9 +168,9 @@ fn named(prometheus: &Prometheus, query: &str) -> Vec<String> {
 
 /// Waits until these alerts fire, and no others; they are in the order of the alphabet.
 #[track_caller]
-pub(crate) fn wait_for_exactly(prometheus: &Prometheus, expected: &[&str]) {
+pub(crate) fn wait_for_exactly(firing: impl Fn() -> Vec<String>, expected: &[&str]) {
     assert!(expected.is_sorted(), "{expected:?}");
-    if try_wait_for(|| (firing(prometheus) == expected).then_some(())).is_none() {
-        assert_eq!(firing(prometheus), expected, "what fires is not what was waited for");
+    if try_wait_for(|| (firing() == expected).then_some(())).is_none() {
+        assert_eq!(firing(), expected, "what fires is not what was waited for");
     }
 }

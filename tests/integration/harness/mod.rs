@@ -19,6 +19,7 @@ pub(crate) mod server;
 pub(crate) mod talk;
 pub(crate) mod tinyproxy;
 pub(crate) mod tls;
+pub(crate) mod vmalert;
 pub(crate) mod watched;
 
 pub(crate) use fake::{FakeGateway, Reply};

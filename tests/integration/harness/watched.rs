@@ -1,18 +1,19 @@
-//! Runs that report to every sink at once, and for each sink a real Prometheus with the alerts for it.
+//! Runs that report to every sink at once, and for each sink a real Prometheus with the alerts for it, or a vmalert.
 
 use std::path::{Path, PathBuf};
 
-use super::alerts::{Judge, ever_fired, wait_for_exactly};
+use super::alerts::{Judge, ever_fired, firing, rules_in_short, wait_for_exactly};
 use super::prometheus::Prometheus;
 use super::pushgateway::{Pushgateway, Version};
 use super::pushwrap::{Pushwrap, Running};
 use super::server::{self, Server};
+use super::vmalert::Vmalert;
 use super::wait_for;
 
 /// A script that succeeds as soon as the file that it is given is gone.
 pub(crate) const WHILE_THERE: &str = "while [ -e \"$0\" ]; do sleep 0.1; done";
 
-/// The sinks, and a Prometheus for each. Dropping it ends them all.
+/// The sinks, and who judges what they hold. Dropping it ends them all.
 pub(crate) struct Watched {
     pub(crate) gateway: Pushgateway,
     exporter: Server,
@@ -20,6 +21,7 @@ pub(crate) struct Watched {
     by_gateway: Prometheus,
     by_output: Prometheus,
     by_remote_write: Prometheus,
+    by_vmalert: Vmalert,
     /// A good run that does not end, and reports every second: a sink to which nothing is written has an alert of its own.
     steady: Option<Running>,
 }
@@ -45,7 +47,10 @@ impl Watched {
         let by_gateway = Judge::alerts("gateway.yml").with_recording_rules().of_gateway(&gateway).start();
         let by_output = Judge::alerts("output.yml").scraping("node", &exporter.address(), false).start();
         let by_remote_write = Judge::alerts("remote-write.yml").flag("--web.enable-remote-write-receiver").start();
-        let mut watched = Self { gateway, exporter, directory, by_gateway, by_output, by_remote_write, steady: None };
+        let by_vmalert = Vmalert::start(&rules_in_short("remote-write.yml"));
+        let steady = None;
+        let mut watched =
+            Self { gateway, exporter, directory, by_gateway, by_output, by_remote_write, by_vmalert, steady };
         let file = watched.while_steady();
         std::fs::write(&file, "").expect("a file");
         let command = ["sh", "-c", WHILE_THERE, text(&file)];
@@ -94,7 +99,9 @@ impl Watched {
     pub(crate) fn options(&self, job: &str) -> Vec<String> {
         let output = self.output().join(format!("{job}.prom"));
         let remote_write = format!("{}/api/v1/write", self.by_remote_write.url());
-        let sinks = ["--url", &self.gateway.url(), "--output", text(&output), "--remote-write", &remote_write];
+        let stores = [&self.gateway.url(), &self.by_vmalert.push_url()];
+        let sinks =
+            ["--url", stores[0], "--url", stores[1], "--output", text(&output), "--remote-write", &remote_write];
         sinks.iter().chain(&["--job", job, "--instance", "none"]).map(ToString::to_string).collect()
     }
 
@@ -120,7 +127,7 @@ impl Watched {
         running
     }
 
-    /// Waits until the Prometheus of each sink fires just these alerts, in the order of the alphabet.
+    /// Waits until for each sink just these alerts fire, in the order of the alphabet.
     #[track_caller]
     pub(crate) fn expect(&self, alerts: &[&str]) {
         self.expect_of_sinks(alerts, alerts, alerts);
@@ -129,12 +136,13 @@ impl Watched {
     /// The same, where the sinks differ.
     #[track_caller]
     pub(crate) fn expect_of_sinks(&self, gateway: &[&str], output: &[&str], remote_write: &[&str]) {
-        wait_for_exactly(&self.by_gateway, gateway);
-        wait_for_exactly(&self.by_output, output);
-        wait_for_exactly(&self.by_remote_write, remote_write);
+        wait_for_exactly(|| firing(&self.by_gateway), gateway);
+        wait_for_exactly(|| firing(&self.by_output), output);
+        wait_for_exactly(|| firing(&self.by_remote_write), remote_write);
+        wait_for_exactly(|| self.by_vmalert.firing(), remote_write);
     }
 
-    /// No alert has fired for this job since it runs, at no sink.
+    /// No alert has ever fired for this job, at no Prometheus.
     #[track_caller]
     pub(crate) fn never_fired(&self, job: &str) {
         for prometheus in self.each_prometheus() {
