@@ -47,8 +47,13 @@ fn every_figure_of_the_dashboard_and_of_the_recording_rules_has_a_value() {
     let prometheus = Judge::default().with_recording_rules().of_gateway(&gateway).start();
     let running = run_all_kinds(&gateway);
 
-    let expressions: Vec<String> = dashboard_expressions().into_iter().filter(|each| !needs_limit(each)).collect();
-    assert!(expressions.len() > 20, "{expressions:?}");
+    let (limits, expressions): (Vec<_>, Vec<_>) =
+        dashboard_expressions().into_iter().partition(|each| needs_limit(each));
+    assert_eq!(
+        limits.len() + expressions.len(),
+        include_str!("../../examples/grafana/pushwrap.json").matches("\"expr\"").count()
+    );
+    assert_eq!(limits.len(), 2, "{limits:?}");
     let names = recorded_names();
     assert!(names.len() > 5, "{names:?}");
     for expression in expressions.iter().chain(&names) {
