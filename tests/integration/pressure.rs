@@ -2,7 +2,7 @@
 //! the command, and what is left behind, stay as they are without.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -128,13 +128,33 @@ fn an_answer_without_an_end_is_bounded_by_its_size() {
     call.call().exit(1).stdout("").stderr_has(&format!("cannot read from '{}'", fake.url())).stderr_has("larger than");
 }
 
+/// Given 57 MiB of TYPE lines, each of another metric and none with a sample, when a run ends, then it does not read them: that took
+/// seconds.
+#[test]
+fn type_lines_without_end_delay_nothing() {
+    let fake = FakeGateway::without_api([Reply::ok()]);
+    let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j", "--textfile"]);
+    let file = call.directory().join("m.prom");
+    let mut lines = BufWriter::new(fs::File::create(&file).unwrap());
+    for number in 0..2_700_000 {
+        writeln!(lines, "# TYPE m{number} gauge").unwrap();
+    }
+    let bytes = lines.into_inner().unwrap().metadata().unwrap().len();
+    assert!(bytes > 55 << 20, "{bytes}");
+    let file = file.to_str().unwrap().to_owned();
+    let run = call.args([&file]).run(["touch", &file]).exit(0).within(Duration::from_secs(2));
+    run.stderr(&format!("pushwrap: {file}: too large: at most 8 MiB are read of all metrics files together\n"));
+    let body = fake.requests().pop().unwrap().body();
+    assert!(body.contains("pushwrap_textfile_errors 1\n") && body.contains("pushwrap_success 1\n"), "{body}");
+}
+
 /// Given a push of another group that waits and fails, when a run of this group says what it does, then one sees which failed.
 #[test]
 fn a_failed_push_of_another_group_does_not_read_like_the_runs_own() {
     let state = tempfile::tempdir().unwrap();
     let down = Reply::status("503 Service Unavailable", "");
-    // The other group's own push is not answered, that of this group is taken, and then the gateway is down.
-    let fake = FakeGateway::without_api([Reply::NoAnswer, Reply::ok(), down]);
+    // The other group's own push is not taken and not tried again, that of this group is taken, and then the gateway is down.
+    let fake = FakeGateway::without_api([Reply::status("401 Unauthorized", ""), Reply::ok(), down]);
     failing(&fake.url(), "other", state.path()).run(["true"]).exit(0);
     assert_eq!(waiting(state.path()).len(), 1);
     let said = run(&fake.url(), "j", state.path()).arg("-v").run(["true"]).exit(0).stderr;
