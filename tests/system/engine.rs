@@ -13,6 +13,11 @@ use super::harness::{pushwrap, server, wait_for};
 /// What a host has that the smallest Debian has not: its init, cron with a clock that can be set, and ssh.
 const DAEMONS: [&str; 5] = ["systemd", "systemd-sysv", "cron", "faketime", "openssh-server"];
 
+/// Slurm on one machine: the controller, the node, what users type, and the daemon that signs for them.
+const SLURM: [&str; 4] = ["slurmctld", "slurmd", "slurm-client", "munge"];
+/// podman, and the init of its pods.
+const PODMAN: [&str; 2] = ["podman", "catatonit"];
+
 /// Runs docker, which must succeed: its standard output, trimmed.
 #[track_caller]
 pub(crate) fn docker<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
@@ -101,6 +106,20 @@ impl ContainerImage {
         static MADE: OnceLock<ContainerImage> = OnceLock::new();
         let make = || Self::import("pushwrap-test-daemons", &debian_root("bookworm", &DAEMONS));
         MADE.get_or_init(make).clone()
+    }
+
+    /// Debian bookworm with Slurm.
+    #[track_caller]
+    pub(crate) fn with_slurm() -> Self {
+        static MADE: OnceLock<ContainerImage> = OnceLock::new();
+        MADE.get_or_init(|| Self::import("pushwrap-test-slurm", &debian_root("bookworm", &SLURM))).clone()
+    }
+
+    /// Debian with podman: trixie, because bookworm's plays neither Jobs nor Secrets.
+    #[track_caller]
+    pub(crate) fn with_podman() -> Self {
+        static MADE: OnceLock<ContainerImage> = OnceLock::new();
+        MADE.get_or_init(|| Self::import("pushwrap-test-podman", &debian_root("trixie", &PODMAN))).clone()
     }
 
     /// Starts the image with systemd as PID 1, as far as a container has to be opened for it, and waits until it is up.

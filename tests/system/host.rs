@@ -12,6 +12,38 @@ use super::harness::{Group, pushwrap, server, wait_for};
 const GATEWAY: &str =
     "while :; do [ -e /run/outage ] || pushgateway --persistence.file= $GATEWAY_OPTIONS; sleep 0.1; done";
 
+/// A private hierarchy of control groups. Of version 1 every controller is mounted apart, because crun refuses what systemd mounts
+/// there (both versions at once) and podman wants to write.
+const CGROUPS: &str = "[ -e /sys/fs/cgroup/cgroup.controllers ] || {
+mount -t tmpfs none /sys/fs/cgroup
+for each in memory cpu cpuset cpuacct pids devices freezer blkio; do
+    mkdir /sys/fs/cgroup/$each
+    mount -t cgroup -o $each none /sys/fs/cgroup/$each
+done
+}
+";
+
+/// Slurm as far as one machine without accounting needs it. The node claims more than it may have, so that any script fits.
+const SLURM: &str = "ClusterName=test
+SlurmctldHost=db1
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+StateSaveLocation=/var/lib/slurm/slurmctld
+SlurmdSpoolDir=/var/lib/slurm/slurmd
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+NodeName=db1 CPUs=8 RealMemory=16000
+PartitionName=all Nodes=db1 Default=YES
+";
+const START_SLURM: &str = "install -d -o slurm /var/lib/slurm/slurmctld /var/lib/slurm/slurmd
+install -d -o munge /run/munge
+setpriv --reuid=munge --regid=munge --clear-groups munged
+slurmctld
+slurmd
+";
+
 /// The container. Dropping it removes it.
 pub(crate) struct Host {
     container: Container,
@@ -25,7 +57,7 @@ pub(crate) fn mount(file: &Path, place: &str) -> String {
     format!("--volume={}:{place}:ro", fs::canonicalize(file).expect("a file to mount").display())
 }
 
-/// The engine's options for a host.
+/// The engine's options for a host, apart from its network.
 fn options(mounts: &[Mount]) -> Vec<String> {
     let programs = [
         (pushwrap::binary(), "/usr/local/bin/pushwrap"),
@@ -33,8 +65,9 @@ fn options(mounts: &[Mount]) -> Vec<String> {
         (server::program("busybox"), "/usr/local/bin/busybox"),
     ];
     let mounts = programs.iter().chain(mounts).map(|(file, place)| mount(file, place));
-    let names = ["pushgateway", "pushgateway.example", "db1"].map(|name| format!("--add-host={name}:127.0.0.1"));
-    mounts.chain(names).chain(["--network=none", "--hostname=db1"].map(str::to_owned)).collect()
+    let names = ["pushgateway", "pushgateway.example", "pushgateway.monitoring", "db1"]
+        .map(|name| format!("--add-host={name}:127.0.0.1"));
+    mounts.chain(names).chain(["--hostname=db1".to_owned()]).collect()
 }
 
 impl Host {
@@ -47,10 +80,39 @@ impl Host {
     /// The same with further files and with options of the gateway.
     #[track_caller]
     pub(crate) fn start_with(mounts: &[Mount], gateway: &[&str]) -> Self {
+        Self::start_image(&ContainerImage::bookworm(), &["--network=none"], mounts, gateway)
+    }
+
+    /// A Debian with Slurm, a controller and a node that waits for jobs.
+    #[track_caller]
+    pub(crate) fn start_slurm() -> Self {
+        // Slurm does not find its own name where there is nothing but the loopback (AI_ADDRCONFIG, getaddrinfo(3)).
+        let host = Self::start_image(&ContainerImage::with_slurm(), &["--network=bridge"], &[], &[]);
+        host.write("/etc/slurm/slurm.conf", "644", SLURM);
+        host.done(START_SLURM);
+        wait_for("the node", || (host.done("sinfo --noheader --format=%t").trim() == "idle").then_some(()));
+        host
+    }
+
+    /// A Debian with podman.
+    #[track_caller]
+    pub(crate) fn start_podman(mounts: &[Mount], gateway: &[&str]) -> Self {
+        // Its store is in memory, because its layers need a kernel's file system below.
+        let opened = "--network=none --cap-add=SYS_ADMIN --security-opt=seccomp=unconfined --security-opt=apparmor=unconfined \
+                      --security-opt=systempaths=unconfined --cgroupns=private --tmpfs=/run --tmpfs=/var/lib/containers \
+                      --env=PODMAN_IGNORE_CGROUPSV1_WARNING=1";
+        let opened: Vec<&str> = opened.split_whitespace().collect();
+        let host = Self::start_image(&ContainerImage::with_podman(), &opened, mounts, gateway);
+        host.done(CGROUPS);
+        host
+    }
+
+    #[track_caller]
+    fn start_image(image: &ContainerImage, more: &[&str], mounts: &[Mount], gateway: &[&str]) -> Self {
         let mut options = options(mounts);
         options.push(format!("--env=GATEWAY_OPTIONS={}", gateway.join(" ")));
-        let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let host = Self { container: ContainerImage::bookworm().start(&options, &["sh", "-c", GATEWAY]) };
+        let options: Vec<&str> = options.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let host = Self { container: image.start(&options, &["sh", "-c", GATEWAY]) };
         host.wait_for_port(if gateway.is_empty() { 9091 } else { 443 });
         host
     }
@@ -59,7 +121,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn start_systemd(mounts: &[Mount]) -> Self {
         let options = options(mounts);
-        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let options: Vec<&str> = options.iter().map(String::as_str).chain(["--network=none"]).collect();
         let host = Self { container: ContainerImage::with_daemons().start_systemd(&options) };
         host.done(&format!("systemd-run --unit=gateway --setenv=GATEWAY_OPTIONS= sh -c '{GATEWAY}'"));
         host.wait_for_port(9091);

@@ -49,8 +49,9 @@ fn written(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
 }
 
 /// Each line further to the right.
-fn indented(text: &str, by: usize) -> String {
-    text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
+pub(crate) fn indented(text: &str, by: usize) -> String {
+    let indent = " ".repeat(by);
+    text.lines().flat_map(|line| [&indent, line, "\n"]).collect()
 }
 
 /// A workflow whose job has the steps of a block.
@@ -86,7 +87,7 @@ fn the_compose_files_follow_the_schema_of_compose() {
 const STRICT: [&str; 1] = ["--strict"];
 
 /// A pod with these lines of its specification.
-fn pod(lines: &str) -> String {
+pub(crate) fn pod(lines: &str) -> String {
     format!("apiVersion: v1\nkind: Pod\nmetadata: {{ name: report }}\nspec:\n{}", indented(lines, 2))
 }
 
@@ -113,7 +114,7 @@ fn the_manifests_follow_the_schema_of_kubernetes() {
 
 /// What a kustomization makes of the manifests of the example, with the block of a page in the place of its own file.
 #[track_caller]
-fn kustomized(name: &str) -> String {
+pub(crate) fn kustomized(name: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let copied = Command::new("cp").arg("-r").arg(root().join("examples/kubernetes")).arg(directory.path()).status();
     assert!(copied.unwrap().success());
