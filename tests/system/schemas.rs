@@ -59,18 +59,27 @@ fn workflow(steps: &str) -> String {
     format!("on: push\njobs:\n  tests:\n    runs-on: ubuntu-latest\n    steps:\n{}", indented(steps, 6))
 }
 
+/// The workflows of this repository and of examples/, and those that are made of the steps of the pages.
+fn workflows(directory: &tempfile::TempDir) -> Vec<PathBuf> {
+    let steps = ["README.md#recipes 4", "docs/ci.md#ci"].map(|name| workflow(&block(name)));
+    let made = steps.iter().enumerate().map(|(number, text)| written(directory, &format!("{number}.yml"), text));
+    let kept = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
+    made.chain(kept).chain([root().join("examples/ci/github.yml")]).collect()
+}
+
 #[test]
 fn workflows_and_steps_follow_the_schema_of_github() {
     let directory = tempfile::tempdir().unwrap();
-    let steps = ["README.md#recipes 4", "docs/ci.md#ci"].map(|name| workflow(&block(name)));
-    let mut files: Vec<PathBuf> =
-        steps.iter().enumerate().map(|(number, text)| written(&directory, &format!("{number}.yml"), text)).collect();
-    files.extend(
-        [".github/workflows/ci.yml", ".github/workflows/release.yml", "examples/ci/github.yml"]
-            .map(|file| root().join(file)),
-    );
-    follows("vendor.github-workflows", &files);
+    follows("vendor.github-workflows", &workflows(&directory));
     refused("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], &workflow("- rum: make test\n"));
+}
+
+/// What no schema sees: expressions, contexts, inputs of actions, and actions whose runtime GitHub removes.
+#[test]
+fn actionlint_finds_nothing_in_the_workflows() {
+    let directory = tempfile::tempdir().unwrap();
+    valid("actionlint", &[], &workflows(&directory));
+    refused("actionlint", &[], &workflow("- run: echo ${{ githb.ref }}\n"));
 }
 
 #[test]
