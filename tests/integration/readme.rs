@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pushwrap::{cli, report};
 
-use super::harness::pages::{anchor, pages};
+use super::harness::pages::{anchor, block, pages};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -75,6 +75,39 @@ fn every_link_between_pages_leads_somewhere() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// `scripts/pictures` makes them; what no page has, or is too heavy to be loaded with a page, does not belong there.
+#[test]
+fn every_picture_is_on_a_page_and_small() {
+    let pages = pages();
+    let pictures = fs::read_dir(root().join("docs/pictures")).unwrap().map(|entry| entry.unwrap().path());
+    let pictures: Vec<_> = pictures.collect();
+    assert!(pictures.len() >= 5, "{pictures:?}");
+    for picture in pictures {
+        let name = picture.file_name().unwrap().to_str().unwrap();
+        assert!(pages.iter().any(|(_, text)| text.contains(&format!("pictures/{name})"))), "no page has {name}");
+        let bytes = fs::metadata(&picture).unwrap().len();
+        assert!(bytes < 64 << 10, "{name} has {bytes} bytes");
+        if name.ends_with(".svg") {
+            let text = fs::read_to_string(&picture).unwrap();
+            assert!(text.contains("prefers-color-scheme: dark"), "{name} is not made for a dark screen");
+        }
+    }
+}
+
+/// The picture is of a program that says what this one says.
+#[test]
+fn the_picture_of_a_summary_has_the_lines_of_the_reference() {
+    let picture = fs::read_to_string(root().join("docs/pictures/summary.svg")).unwrap();
+    let lines: Vec<&str> = picture.lines().filter_map(|line| Some(line.split_once("\">pushwrap: ")?.1)).collect();
+    let heads = |lines: Vec<&str>| -> Vec<String> {
+        let heads = lines.into_iter().map(|line| line.split_whitespace().next().unwrap_or_default().to_owned());
+        // A run that has used no disk has no line about it.
+        heads.filter(|head| head != "disk").collect()
+    };
+    let reference = block("docs/reference.md#--summary");
+    assert_eq!(heads(lines), heads(reference.lines().filter_map(|line| line.strip_prefix("pushwrap: ")).collect()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use super::harness::InTime as _;
 use super::harness::pages::{block, typed};
 use super::harness::pushwrap::binary;
+use super::harness::server;
 
 /// What stands for cargo: `build` makes the binary under test appear where cargo would put it, and nothing can be installed.
 const CARGO: &str = "#!/bin/sh
@@ -94,12 +95,23 @@ fn the_demo_prints_the_table_of_readme_and_leaves_its_pages_open() {
     assert_eq!(all.len(), 2, "README promises two commands");
     let out = desk.types(&[clone(), all[1..].to_vec()].concat());
     let said = text(&out.stdout);
+    // Before the servers are stopped: the pages that it names.
+    let opened = ["Pushgateway", "Prometheus", "Alerts"].map(|name| {
+        let address =
+            said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}: {said}"));
+        let page = Command::new(server::program("curl")).args(["--silent", "--location", address.trim()]).output();
+        text(&page.unwrap().stdout)
+    });
     let kill = said.lines().find_map(|line| line.strip_prefix("Stop them with: "));
     let kill = kill.unwrap_or_else(|| panic!("no command that stops the servers: {out:?}"));
     assert!(Command::new("sh").args(["-c", kill]).status().unwrap().success(), "{kill}");
 
     assert!(out.status.success(), "{out:?}");
     assert!(said.contains("\nPushgateway  http://127.0.0.1:") && said.contains("\nPrometheus   http://127.0.0.1:"));
+    for page in &opened {
+        assert!(page.contains("</html>"), "not a page: {page}");
+    }
+    assert!(opened[2].contains("JobFailed"), "{}", opened[2]);
     let table = block("README.md#try-it 2");
     let printed: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("JOB ")).collect();
     assert_eq!(table.lines().next(), printed.first().copied());
