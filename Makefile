@@ -5,7 +5,10 @@ SHELL := /bin/sh
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-BINARY := $(TARGET)/$(HOST)/release/pushwrap
+# ARCH=aarch64 builds for that processor on another one.
+TRIPLE := $(if $(ARCH),$(ARCH)-unknown-linux-gnu,$(HOST))
+CROSS := $(if $(filter-out $(HOST),$(TRIPLE)),$(ARCH)-linux-gnu-gcc)
+BINARY := $(TARGET)/$(TRIPLE)/release/pushwrap
 PREFIX ?= /usr/local
 # abspath would take a path with a blank (a Jenkins workspace) for two.
 export TESTED_PUSHWRAP = $(if $(filter /%,$(firstword $(BINARY))),$(BINARY),$(CURDIR)/$(BINARY))
@@ -37,10 +40,19 @@ tools:
 	exit 1; }
 	$(call need,cc,install a C compiler (Debian: gcc and libc6-dev))
 
+.PHONY: cross
+cross: tools
+ifneq ($(CROSS),)
+	$(call need,$(CROSS),install the cross compiler (Debian: gcc-$(ARCH)-linux-gnu and libc6-dev-$(ARCH:aarch64=arm64)-cross))
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TRIPLE)/lib" || { \
+	echo "make: Rust's standard library for $(TRIPLE) is not here: 'rustup target add $(TRIPLE)' (Debian: libstd-rust-dev:$(ARCH:aarch64=arm64))" >&2; \
+	exit 1; }
+endif
+
 # Fedora and others package the static C library apart; musl has no other.
 .PHONY: static-libc
-static-libc: tools
-	@case "$(HOST)" in *-gnu) test -f "$$(cc -print-file-name=libc.a)" || { \
+static-libc: cross
+	@case "$(TRIPLE)" in *-gnu) test -f "$$($(or $(CROSS),cc) -print-file-name=libc.a)" || { \
 	echo "make: the C library is not here as libc.a: install it (Debian: libc6-dev, Fedora: glibc-static)" >&2; exit 1; } ;; esac
 
 # Where it is built must not show in the binary: the same commit makes the same bytes everywhere.
@@ -54,15 +66,17 @@ REMAP = $(UNIT)--remap-path-prefix=$(CURDIR)=.$(UNIT)--remap-path-prefix=$(CARGO
 C_REMAP = $(if $(word 2,$(CARGO_DIR)),,-ffile-prefix-map=$(CARGO_DIR)=cargo)
 
 # Relocations in their short form take 120 KiB less of the file and of each process. The program applies them itself, which glibc's
-# startup code can from 2.36 on.
-GLIBC := $(if $(filter %-gnu,$(HOST)),$(lastword $(shell getconf GNU_LIBC_VERSION 2>/dev/null)))
+# startup code can from 2.36 on. Which one a cross compiler links is not asked.
+GLIBC := $(if $(filter %-gnu,$(if $(CROSS),,$(HOST))),$(lastword $(shell getconf GNU_LIBC_VERSION 2>/dev/null)))
 RELR := $(if $(GLIBC),$(shell printf '%s\n' 2.36 "$(GLIBC)" | sort -C -V && echo -C link-arg=-Wl,-z,pack-relative-relocs))
+
+LINKER := $(if $(CROSS),CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_LINKER=$(CROSS))
 
 # A static glibc binary: the target must be named, or proc macros would be built with the flag too and fail.
 .PHONY: build
-build: static-libc ## build the static release binary; its path is the last line
-	@CFLAGS="$(CFLAGS) $(C_REMAP)" CARGO_ENCODED_RUSTFLAGS="$(FLAGS)$(REMAP)" \
-	cargo build --release --locked --target $(HOST) --bin pushwrap
+build: static-libc ## build the static release binary; its path is the last line; ARCH=aarch64 for that processor
+	@CFLAGS="$(CFLAGS) $(C_REMAP)" CARGO_ENCODED_RUSTFLAGS="$(FLAGS)$(REMAP)" $(LINKER) \
+	cargo build --release --locked --target $(TRIPLE) --bin pushwrap
 	@echo "$(BINARY)"
 
 .PHONY: servers
@@ -119,6 +133,11 @@ fuzz: tools ## search for bytes that a parser cannot take; TIME=60 for each targ
 demo: build ## three jobs, a real Pushgateway and a real Prometheus; KEEP=1 leaves their pages open
 	@KEEP=$(KEEP) scripts/demo "$(BINARY)"
 
+.PHONY: pictures
+pictures: build ## make docs/pictures/ anew from real runs; those of pages need Chromium
+	$(call need,python3,install Python 3)
+	@scripts/pictures "$(BINARY)"
+
 # What a disk needs to make a directory is not pushwrap's: a tmpfs where there is one, as most systems have it at /tmp.
 .PHONY: bench
 bench: build servers ## speed and weight beside other programs, into docs/benchmarks.md; ONLY="run push" prints some
@@ -142,7 +161,7 @@ install: ## install binary, man page and completions below PREFIX (/usr/local); 
 	install -D -m 644 completions/pushwrap.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/pushwrap.fish"
 
 .PHONY: dist
-dist: build ## tarball, .deb, .rpm, software bill of materials and their sums, below target/dist
+dist: build ## tarball, .deb, .rpm, software bill of materials and their sums, below target/dist; ARCH=aarch64 adds its own
 	@scripts/dist "$(BINARY)"
 
 .PHONY: example-spring-boot
