@@ -69,6 +69,33 @@ fn an_older_rust_is_told_from_the_one_that_is_needed() {
     }
 }
 
+/// Given another processor than this one, when its compiler or its standard library is missing, then one sentence names it, and
+/// when both are here, cargo gets the target and its linker.
+#[test]
+fn another_processor_needs_its_compiler_and_its_standard_library() {
+    let checkout = Checkout::new();
+    let rustc = "case $1 in --print) echo \"$PWD/sysroot\" ;; *) echo 'rustc 1.99.0'; echo 'host: x86_64-unknown-linux-musl' ;; esac";
+    checkout.stub("rustc", rustc);
+    let compiler = "make: 'pdp11-linux-gnu-gcc' is not on PATH: install the cross compiler \
+         (Debian: gcc-pdp11-linux-gnu and libc6-dev-pdp11-cross)\n";
+    let library = "make: Rust's standard library for pdp11-unknown-linux-gnu is not here: \
+         'rustup target add pdp11-unknown-linux-gnu' (Debian: libstd-rust-dev:pdp11)\n";
+    let refused = |sentence: &str| {
+        let out = checkout.sh("make build ARCH=pdp11");
+        assert_eq!(out.status.code(), Some(2), "{out:?}");
+        assert!(text(&out.stderr).starts_with(sentence), "{out:?}");
+    };
+    refused(compiler);
+    // The file stands for the static C library.
+    checkout.stub("pdp11-linux-gnu-gcc", "echo Makefile");
+    refused(library);
+    fs::create_dir_all(checkout.root.join("sysroot/lib/rustlib/pdp11-unknown-linux-gnu/lib")).unwrap();
+    checkout.stub("cargo", "echo \"$* $CARGO_TARGET_PDP11_UNKNOWN_LINUX_GNU_LINKER\"");
+    let out = checkout.sh("make build ARCH=pdp11");
+    let call = "build --release --locked --target pdp11-unknown-linux-gnu --bin pushwrap pdp11-linux-gnu-gcc";
+    assert_eq!(text(&out.stdout), format!("{call}\ntarget/pdp11-unknown-linux-gnu/release/pushwrap\n"), "{out:?}");
+}
+
 /// Given a path with a blank, and flags of the caller's, when the binary is built, then each flag reaches rustc whole.
 #[test]
 fn flags_reach_rustc_whole_where_the_path_has_a_blank() {
