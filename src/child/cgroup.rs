@@ -67,10 +67,17 @@ impl CgroupMount {
     }
 }
 
+/// /proc/self/cgroup as it was when it was first needed: a process seldom moves, and the run's own figures need one group for
+/// the beginning and the end.
+fn own_groups() -> Option<&'static str> {
+    static GROUPS: OnceLock<Option<String>> = OnceLock::new();
+    GROUPS.get_or_init(|| read_text("/proc/self/cgroup")).as_deref()
+}
+
 impl Cgroup {
     /// The group of this process under a controller, or `None` where none can be seen.
     fn of_controller(controller: &str) -> Option<Self> {
-        Self::locate(controller, &read_text("/proc/self/cgroup")?, CgroupMount::all())
+        Self::locate(controller, own_groups()?, CgroupMount::all())
     }
 
     /// The group of a controller by the content of /proc/self/cgroup. Where a machine has both hierarchies the v1 line decides: a
@@ -157,9 +164,7 @@ pub(super) struct Baseline {
 
 impl Baseline {
     pub(super) fn read() -> Self {
-        let cgroup = read_text("/proc/self/cgroup");
-        let locate = |controller| Cgroup::locate(controller, cgroup.as_ref()?, CgroupMount::all());
-        Self::of(locate("memory"), locate("cpu"))
+        Self::of(Cgroup::of_controller("memory"), Cgroup::of_controller("cpu"))
     }
 
     fn of(memory: Option<Cgroup>, cpu: Option<Cgroup>) -> Self {

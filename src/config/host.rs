@@ -95,7 +95,8 @@ fn is_container_id(name: &str) -> bool {
 
 fn small_text(path: &Path) -> Option<String> {
     use std::io::Read as _;
-    let mut text = String::new();
+    // Room for all of it: std begins with pieces of 32 bytes.
+    let mut text = String::with_capacity(1024);
     open_regular(path, Links::Follow).ok()?.take(64 * 1024).read_to_string(&mut text).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())

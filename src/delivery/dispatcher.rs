@@ -1,4 +1,4 @@
-//! The threads that deliver while the command runs and after it has ended: one for each gateway, made when it is first needed,
+//! The threads that deliver while the command runs and after it has ended: one for each gateway,
 //! so that a slow gateway can delay neither the command nor another gateway, and an older push never overtakes a newer one.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -45,18 +45,16 @@ impl Dispatcher {
         self
     }
 
-    /// The command has started: a run that is counted leaves a mark. Comes back at once.
-    pub fn mark_run(&mut self) {
-        if !self.shared.spool.as_ref().is_some_and(|spool| spool.state_dir.is_wanted()) {
-            return;
-        }
-        let mut state = self.shared.state();
-        state.is_marked = true;
-        let Some(worker) = state.workers.first_mut() else { return };
-        let has_thread = std::mem::replace(&mut worker.has_thread, true);
-        drop(state);
-        if !has_thread && !self.start(0) {
-            self.shared.state().workers[0].has_thread = false;
+    /// The command has started: the threads are made while it runs, so that its end does not wait for them. The first leaves the
+    /// mark of a run that is counted. Comes back at once; a thread that cannot be made is tried again when it is needed.
+    pub fn begin(&mut self) {
+        let is_counted = self.shared.spool.as_ref().is_some_and(|spool| spool.state_dir.is_wanted());
+        self.shared.state().is_marked = is_counted;
+        for gateway in 0..self.shared.sinks.len() {
+            let has_thread = std::mem::replace(&mut self.shared.state().workers[gateway].has_thread, true);
+            if !has_thread && !self.start(gateway) {
+                self.shared.state().workers[gateway].has_thread = false;
+            }
         }
     }
 
@@ -66,7 +64,7 @@ impl Dispatcher {
         &self.shared.sinks
     }
 
-    /// Becomes readable when there are reports to [`take`](Self::take). `None` when the process has no descriptor left.
+    /// Becomes readable when there are reports to [`take`](Self::take), and when the final push has been composed. `None` when the process has no descriptor left.
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.shared.wakeup().map(AsFd::as_fd)

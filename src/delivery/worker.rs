@@ -139,7 +139,7 @@ impl DispatcherShared {
     }
 }
 
-/// The loop of one worker's thread: takes jobs until the dispatcher ends it.
+/// The loop of one worker's thread: takes jobs until the final push is done, or the dispatcher ends it.
 pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
     let is_marked = gateway == 0 && shared.state().is_marked;
     if let Some(spool) = shared.spool.as_ref().filter(|_| is_marked) {
@@ -172,6 +172,9 @@ pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
         }
         if others {
             send_others(shared, gateway, &job, &cancel);
+        }
+        if job.kind == PushKind::Final {
+            return;
         }
     }
 }
@@ -232,6 +235,8 @@ pub(super) fn perform(shared: &DispatcherShared, gateway: usize, job: &Job, canc
         if is_final {
             let kept = stored.map_or(Persistence::Nothing, |(_, stored)| Persistence::Done(stored.sentence()));
             shared.set_persistence(gateway, kept);
+            // The files have been read: who waits for the report can remove them meanwhile.
+            shared.notify();
         }
         if let Some((spool, stored)) = spool.zip(stored) {
             let Drained { result, unanswered, repeats, outage, outdated, said, .. } =

@@ -31,8 +31,12 @@ pub(crate) const USER_AGENT: &str = concat!("pushwrap/", env!("CARGO_PKG_VERSION
 pub(crate) const TEXT: &[(&str, &str)] = &[("content-type", CONTENT_TYPE)];
 /// The most of an error's text that is read: the Pushgateway puts its reason last, after every bucket of a histogram.
 pub(crate) const TEXT_MAX: usize = 1 << 20;
-/// The request line and our headers beside the user's and the target.
-const HEAD_ROOM: usize = 64 * 1024;
+/// The request line and our headers beside what a setting makes long, in bytes.
+const HEAD_ROOM: usize = 1024;
+/// The most that is read of a proxy's answer to CONNECT, in bytes.
+const TUNNEL_HEAD_MAX: usize = 64 * 1024;
+/// The part of a body that is sent at once, in bytes.
+const BODY_PART: usize = 64 * 1024;
 
 /// One request.
 #[derive(Debug, Clone, Copy)]
@@ -185,8 +189,18 @@ impl<'a> Route<'a> {
                 handshake(client, socket)?
             }
         };
-        let headers: usize = self.gateway.headers.iter().map(|header| header.value.expose().len()).sum();
-        Ok(Wire::new(channel, absolute, HEAD_ROOM + request.target.len() + headers))
+        Ok(Wire::new(channel, absolute, self.room(request)))
+    }
+
+    /// How much of the request is made at once, in bytes: its whole head, and a small body too. What is not needed is not taken,
+    /// because ureq writes zeros to all of it.
+    fn room(&self, request: &Request<'_>) -> usize {
+        let users =
+            self.gateway.headers.iter().map(|header| header.name.len() + header.value.expose().len() + ": \r\n".len());
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
+        let secrets = self.authorization.iter().chain(proxy).map(|secret| secret.expose().len());
+        let head = users.chain(secrets).sum::<usize>() + self.gateway.url.origin().len() + request.target.len();
+        HEAD_ROOM + head + request.body.map_or(0, |body| body.len().min(BODY_PART))
     }
 
     /// CONNECT (RFC 9110, section 9.3.6). Until TLS begins the gateway says nothing, so nothing of its can be swallowed here.
@@ -202,7 +216,7 @@ impl<'a> Route<'a> {
         socket.write_all(head.expose().as_bytes()).map_err(broken)?;
         let mut trace = Trace::default();
         let mut piece = [0; 512];
-        while !ends_head(&trace.received) && trace.received.len() < HEAD_ROOM {
+        while !ends_head(&trace.received) && trace.received.len() < TUNNEL_HEAD_MAX {
             match socket.read(&mut piece).map_err(broken)? {
                 0 => break,
                 amount => trace.received.extend_from_slice(&piece[..amount]),

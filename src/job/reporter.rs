@@ -68,7 +68,7 @@ impl Reporter {
     /// The command has started. Comes back at once.
     pub(super) fn begin(&mut self) {
         if let Some(dispatcher) = &mut self.dispatcher {
-            dispatcher.mark_run();
+            dispatcher.begin();
         }
     }
 
@@ -215,7 +215,7 @@ impl Reporter {
                 Some(record) => parsed.recorded(record.own.clone(), std::mem::take(&mut record.said)),
                 None => builder.compose(&stage, snapshot, parsed),
             };
-            *shared.lock().unwrap_or_else(PoisonError::into_inner) = findings;
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings);
             (Push { method, key, own, command, carried_over: builder.identity.carried_over_names() }, record)
         }))
     }
@@ -233,9 +233,16 @@ impl Reporter {
             deadline = deadline.min(deadline.earlier(self.reporting.push_timeout.saturating_sub(BUDGET_AFTER_STOP)));
         }
         dispatcher.submit(PushKind::Final, &push, deadline);
-        let reports = await_reports(dispatcher, caller, deadline);
+        let is_composed = || shared.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let textfile = &self.builder.files.textfile;
+        // While the gateway is waited for. What the command left may take a while.
+        let reports = await_reports(dispatcher, caller, deadline, &|| {
+            if is_composed() {
+                textfile.remove_private();
+            }
+        });
         let sinks: Vec<Sink> = dispatcher.sinks().to_vec();
-        conclusion.findings = std::mem::take(&mut shared.lock().unwrap_or_else(PoisonError::into_inner));
+        conclusion.findings = shared.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         self.say_findings(&conclusion.findings);
         let key = self.reporting.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut finals = 0;
@@ -372,17 +379,25 @@ pub(super) struct Conclusion {
     pub(super) delivered: bool,
 }
 
-/// Where the dispatcher's thread leaves the findings of the last report.
-type SharedFindings = Arc<Mutex<TextfileFindings>>;
+/// Where the dispatcher's thread leaves the findings of the last report when it is composed.
+type SharedFindings = Arc<Mutex<Option<TextfileFindings>>>;
 
-/// Waits for the final push, while signals can still cut it short.
-fn await_reports(dispatcher: &mut Dispatcher, caller: &mut Caller, deadline: Deadline) -> Vec<(Report, Instant)> {
+/// Waits for the final push, while signals can still cut it short. `on_progress` is called when it has come further.
+fn await_reports(
+    dispatcher: &mut Dispatcher,
+    caller: &mut Caller,
+    deadline: Deadline,
+    on_progress: &dyn Fn(),
+) -> Vec<(Report, Instant)> {
     let mut reports = Vec::new();
     let mut until = deadline;
     while dispatcher.busy() {
         let Some(wakeup) = dispatcher.fd() else { break };
         match caller.wait(wakeup, deadline.instant()) {
-            Wake::Done => reports.extend(dated(dispatcher.take())),
+            Wake::Done => {
+                reports.extend(dated(dispatcher.take()));
+                on_progress();
+            }
             Wake::Deadline => break,
             Wake::Stop { second: false } => dispatcher.shorten(IN_FLIGHT_AFTER_STOP),
             Wake::Stop { second: true } => {

@@ -1,6 +1,7 @@
 //! Where the metrics of a command are: in files that the user named, in a private file, or in both.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::contents::TextfileContents;
@@ -15,29 +16,40 @@ const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Textfile {
     named: Vec<PathBuf>,
-    /// The first named path that is a file.
-    named_file: Option<PathBuf>,
-    private: Option<PrivateFile>,
+    /// The path for the command.
+    path: Option<PathBuf>,
+    /// Shared with a thread that reads it.
+    private: Mutex<Option<Arc<PrivateFile>>>,
 }
 
 impl Textfile {
     /// In files, directories (of `*.prom`) and patterns that the user named; see [`Self::with_private`].
     #[must_use]
     pub fn named(paths: Vec<PathBuf>) -> Self {
-        let named_file = if paths.is_empty() { None } else { first_file(&paths) };
-        Self { named: paths, named_file, private: None }
+        let path = if paths.is_empty() { None } else { first_file(&paths) };
+        Self { named: paths, path, private: Mutex::default() }
     }
 
     /// Also in a file of our own, for directories and patterns give the command no path to write to.
     #[must_use]
     pub fn with_private(self, private: PrivateFile) -> Self {
-        Self { private: Some(private), ..self }
+        Self { path: Some(private.path().to_owned()), private: Mutex::new(Some(Arc::new(private))), ..self }
     }
 
     /// The path for `PUSHWRAP_TEXTFILE`: the private file, or the first named path that is neither a directory nor a pattern.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.private.as_ref().map(PrivateFile::path).or(self.named_file.as_deref())
+        self.path.as_deref()
+    }
+
+    /// Removes the private file now instead of with the last use of this: nothing more is read.
+    pub fn remove_private(&self) {
+        let private = self.private().take();
+        drop(private);
+    }
+
+    fn private(&self) -> MutexGuard<'_, Option<Arc<PrivateFile>>> {
+        self.private.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the files as they are now, opened by their paths: a writer may have renamed another file over them. A named file
@@ -45,7 +57,8 @@ impl Textfile {
     #[must_use]
     pub fn read(&self, options: ReadOptions) -> TextfileContents {
         let mut reader = Reader::new(options);
-        if let Some(private) = &self.private {
+        let private = self.private().clone();
+        if let Some(private) = private {
             private.read(&mut reader);
         }
         for path in &self.named {

@@ -173,7 +173,8 @@ impl Reader {
         if let Some((written, _)) = read.filter(|(_, bytes)| *bytes > 0) {
             self.found.note_written(written);
         }
-        if fstatat(directory, path, AtFlags::AT_SYMLINK_NOFOLLOW).is_err() {
+        let has_problems = self.found.problems.len() > problems;
+        if has_problems && fstatat(directory, path, AtFlags::AT_SYMLINK_NOFOLLOW).is_err() {
             self.found.problems.truncate(problems);
         }
     }

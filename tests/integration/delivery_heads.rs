@@ -67,3 +67,34 @@ fn groups_reads_a_page_with_an_odd_head() {
             .stderr_lacks(name);
     }
 }
+
+/// Given headers and a target that are long, when a run pushes, then all of them arrive, also through a proxy.
+#[test]
+fn a_long_head_arrives_whole() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let (user, value, job) = ("u".repeat(20_000), "v".repeat(30_000), "j".repeat(2_000));
+    let header = format!("X-Tenant: {value}");
+    for proxy in ["", "http://p:q@PROXY"] {
+        let (url, proxy) = match proxy {
+            "" => (gateway.url(), String::new()),
+            _ => ("http://gateway.test:9091".to_owned(), proxy.replace("PROXY", &gateway.address())),
+        };
+        let call = Pushwrap::new().args([
+            "--url",
+            &url,
+            "--job",
+            &job,
+            "--user",
+            &format!("{user}:secret"),
+            "--header",
+            &header,
+        ]);
+        call.env("http_proxy", &proxy).args(["--require-push"]).run(["true"]).exit(0);
+    }
+    for request in gateway.requests() {
+        assert_eq!(request.header("x-tenant"), Some(value.clone()));
+        assert!(request.header("authorization").unwrap().len() > 26_000, "base64 of the name and the password");
+        assert!(request.line().contains(&job) && request.samples().contains("_exit_code 0\n"));
+    }
+    assert_eq!(gateway.requests().len(), 2);
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 
 use super::harness::pushwrap::binary;
-use super::harness::{InTime as _, Pushgateway, Pushwrap, Version, wait_for};
+use super::harness::{FakeGateway, InTime as _, Pushgateway, Pushwrap, Reply, Version, wait_for};
 
 fn value(group: &str, name: &str) -> f64 {
     let line = group.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -49,6 +49,21 @@ fn a_private_directory_that_is_gone_is_one_error_and_one_sentence() {
         "gone",
         "pushwrap_textfile_errors 1\npushwrap_textfile_samples 0\n",
     );
+}
+
+/// Given a gateway that never answers, when a run waits for it, then the private directory is gone already.
+#[test]
+fn the_private_directory_is_removed_while_the_gateway_is_waited_for() {
+    let gateway = FakeGateway::start([Reply::NoAnswer]);
+    let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j", "--push-timeout", "60s"]);
+    let tmpdir = call.directory().join("tmp");
+    fs::create_dir(&tmpdir).unwrap();
+    let running = call.env("TMPDIR", &tmpdir).spawn(["sh", "-c", "echo x 1 >\"$PUSHWRAP_TEXTFILE\""]);
+    let pushed = gateway.wait_for_requests(1);
+    assert!(pushed[0].samples().contains("x 1\n"), "{pushed:?}");
+    wait_for("the directory to be gone", || names(&tmpdir).is_empty().then_some(()));
+    running.kill(Signal::SIGTERM);
+    running.wait().exit(0);
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl SpoolPath {
     pub fn open(&self) -> Result<Option<SpoolDir>, String> {
         match self {
             Self::None => Ok(None),
+            Self::Default if !self.is_wanted() => Ok(None),
             Self::Default => Ok(SpoolDir::at(Path::new(DEFAULT_STATE_DIR)).ok()),
             Self::At(path) => make_directory(path)
                 .map_err(|error| reason_at(path, &error))
