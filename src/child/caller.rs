@@ -71,7 +71,7 @@ pub fn take_over(arguments: &[OsString]) -> Caller {
     let before = sys::mask();
     sys::set_mask(BLOCKED.union(before));
     sys::protect_streams();
-    sys::prepare_heap();
+    sys::share_one_heap();
     let child = if sys::is_ignored(libc::SIGCHLD) { Disposition::Ignore } else { Disposition::Default };
     // With SIGCHLD ignored the kernel reaps children by itself and their status is lost (wait(2), NOTES).
     sys::set_disposition(libc::SIGCHLD, Disposition::Default);

@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::procfs::read_text;
+
+/// How long a memory limit that was read is taken for the one that holds.
+const LIMIT_HOLDS: Duration = Duration::from_secs(1);
 
 /// The control group of this process under one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,17 +162,31 @@ pub(super) struct Baseline {
     oom_kills: Option<u64>,
     cpu: Option<Cgroup>,
     /// Our own group and those above it, each with what its quota had cost.
-    throttled: Vec<(PathBuf, Duration)>,
+    throttled: Vec<(PathBuf, Throttling)>,
+}
+
+/// What a CPU quota has cost the processes of a group.
+#[derive(Debug, Clone, Copy)]
+struct Throttling {
+    /// Whether there is a quota.
+    has_quota: bool,
+    /// How long it has stopped them, summed over CPUs.
+    time: Duration,
 }
 
 impl Baseline {
     pub(super) fn read() -> Self {
+        // Read now, it is not read at the end of a short command.
+        let _ = memory_limit_bytes();
         Self::of(Cgroup::of_controller("memory"), Cgroup::of_controller("cpu"))
     }
 
     fn of(memory: Option<Cgroup>, cpu: Option<Cgroup>) -> Self {
         let throttled = cpu.iter().flat_map(|cpu| {
-            cpu.upwards().filter_map(|directory| Some((directory.to_owned(), cpu.throttled(directory)?)))
+            cpu.upwards().filter_map(|directory| {
+                let throttling = Throttling { has_quota: cpu.has_quota(directory), time: cpu.throttled(directory)? };
+                Some((directory.to_owned(), throttling))
+            })
         });
         Self { oom_kills: memory.as_ref().and_then(Cgroup::oom_kills), throttled: throttled.collect(), memory, cpu }
     }
@@ -180,12 +197,12 @@ impl Baseline {
     }
 
     /// How long a CPU quota has stopped the group since, summed over CPUs: the largest of the groups above it. `None` where
-    /// there is no quota.
+    /// there was no quota at the start and none has stopped it.
     pub(super) fn throttled(&self) -> Option<Duration> {
         let cpu = self.cpu.as_ref()?;
-        let since = |(directory, before): &(PathBuf, Duration)| {
-            let throttled = cpu.throttled(directory)?.saturating_sub(*before);
-            (!throttled.is_zero() || cpu.has_quota(directory)).then_some(throttled)
+        let since = |(directory, before): &(PathBuf, Throttling)| {
+            let throttled = cpu.throttled(directory)?.saturating_sub(before.time);
+            (!throttled.is_zero() || before.has_quota).then_some(throttled)
         };
         self.throttled.iter().filter_map(since).max()
     }
@@ -254,14 +271,22 @@ fn limit(text: &str) -> Option<u64> {
 
 /// mountinfo writes blank, tab, newline and backslash as three octal digits.
 fn unescaped(field: &str) -> PathBuf {
+    if !field.contains('\\') {
+        return field.into();
+    }
     let text = field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\");
     PathBuf::from(text)
 }
 
-/// The memory limit that holds for this process and what it runs, in bytes; `None` where there is none or none can be seen.
+/// The memory limit that holds for this process and what it runs, in bytes; `None` where there is none or none can be seen. What was
+/// read within the last second is not read again, so that the end of a short command does not wait for it.
 #[must_use]
 pub fn memory_limit_bytes() -> Option<u64> {
-    Cgroup::of_controller("memory")?.limit_bytes()
+    static LAST: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = last.filter(|(read, _)| read.elapsed() < LIMIT_HOLDS);
+    let read = || (Instant::now(), Cgroup::of_controller("memory").and_then(|cgroup| cgroup.limit_bytes()));
+    last.insert(known.unwrap_or_else(read)).1
 }
 
 /// Whether the kernel kills every process of our control group together when memory is short, pushwrap among them.

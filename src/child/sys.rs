@@ -12,10 +12,6 @@ use std::time::Duration;
 use super::usage::ResourceUsage;
 use crate::outcome::Status;
 
-/// The smallest size of a page, in bytes, of any machine.
-#[cfg(target_env = "gnu")]
-const PAGE: usize = 4096;
-
 /// The size of the kernel's signal set in bytes, which its system calls expect.
 const SET_BYTES: libc::size_t = size_of::<u64>();
 
@@ -165,21 +161,12 @@ pub(super) fn protect_streams() {
     }
 }
 
-/// Lets all threads share one heap, because a second one costs four system calls and its own pages, and takes the pages that every
-/// run needs in one step: one at a time, at its first use, costs five times as much.
-pub(super) fn prepare_heap() {
+/// Lets all threads share one heap: a second one costs four system calls and its own pages.
+pub(super) fn share_one_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt and sbrk(0) have no memory arguments. madvise gets whole pages of the heap, from that of a block which malloc
-    // took from it to its end, and changes nothing in them. What a kernel before Linux 5.14 does not know it refuses.
+    // SAFETY: mallopt has no memory arguments, and changes only from where malloc takes its memory.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
-        let block = libc::malloc(1);
-        let end = libc::sbrk(0);
-        let start = block.map_addr(|address| address & !(PAGE - 1));
-        if (start..end).contains(&block) {
-            libc::madvise(start, end.addr() - start.addr(), libc::MADV_POPULATE_WRITE);
-        }
-        libc::free(block);
     }
 }
 

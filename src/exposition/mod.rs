@@ -6,6 +6,7 @@
 
 mod diagnostic;
 mod edit;
+mod map;
 mod model;
 mod owned;
 mod read;

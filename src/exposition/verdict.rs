@@ -4,7 +4,7 @@
 
 mod stored;
 
-use std::collections::{HashMap, HashSet};
+use crate::exposition::map::{HashMap, HashSet};
 
 use super::model::{Kind, PUSH_TIMES, Suffix, gateway_kind, is_gateways_own, number};
 use super::read::{Context, Encoding, Lines, Source, name_len};
@@ -113,7 +113,7 @@ fn error<T>(reason: impl Into<String>) -> Result<T, ParseStop> {
 
 impl<'b> Parser<'b> {
     fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, at: 0, line: 0, families: HashMap::new(), has_timestamp: false, changed: None }
+        Self { bytes, at: 0, line: 0, families: HashMap::default(), has_timestamp: false, changed: None }
     }
 
     /// Both stages.
@@ -343,7 +343,7 @@ impl<'b> Parser<'b> {
         kind: Option<PushedType>,
         labels: &mut LabelSet,
     ) -> Result<Option<f64>, ParseStop> {
-        let (mut found_special, mut names) = (None, HashSet::new());
+        let (mut found_special, mut names) = (None, HashSet::default());
         let special: &[u8] = match kind {
             Some(PushedType::Known(Kind::Summary)) => b"quantile",
             Some(PushedType::Known(Kind::Histogram)) => b"le",
@@ -453,7 +453,7 @@ impl<'b> Parser<'b> {
         let pushed = |name: &&[u8]| !PUSH_TIMES.iter().any(|time| time.as_bytes() == *name);
         for (name, family) in self.families.iter().filter(|(name, family)| pushed(name) && !family.metrics.is_empty()) {
             self.check_names(name, family)?;
-            let mut seen = HashSet::new();
+            let mut seen = HashSet::default();
             for labels in &family.metrics {
                 if let Some((label, _)) = labels.iter().find(|(label, _)| label.starts_with(b"__")) {
                     return Err(format!(

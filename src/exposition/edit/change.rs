@@ -1,8 +1,8 @@
 //! One change of one series in a metrics file that others write too. Only the lines of that series are touched: what stands
 //! in the file besides, whether it can be read or not, stays byte for byte.
 
+use crate::exposition::map::HashSet;
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::instrument::{MetricName, Step, Was};
 use super::rewrite::{Edits, head};

@@ -1,7 +1,7 @@
 //! Histograms and summaries. Their samples mean something only together: a histogram without the bucket that could not
 //! be read would lie, so what belongs to it goes with it, and only that.
 
-use std::collections::HashMap;
+use crate::exposition::map::HashMap;
 
 use super::builder::{Builder, Settled};
 use super::findings::Span;
@@ -81,7 +81,7 @@ pub(super) fn build<'a>(
     let mut table = std::mem::take(&mut builder.table);
     table.reset(members.len());
     let mut composite =
-        Composite { builder, kind, name: ascii(name), series: Vec::new(), index: HashMap::new(), last: None };
+        Composite { builder, kind, name: ascii(name), series: Vec::new(), index: HashMap::default(), last: None };
     let kept = composite.settle(members, &mut table);
     let added = composite.finish();
     let samples = composite.samples(&kept, added);
@@ -273,7 +273,7 @@ impl<'a> Composite<'_, 'a, '_> {
 
     /// Judges every series as a whole; returns the samples that are to be added, by the number of the one before.
     fn finish(&mut self) -> HashMap<u32, Sample<'a>> {
-        let mut added = HashMap::new();
+        let mut added = HashMap::default();
         let interrupted = self.builder.records.interrupted.clone();
         for number in 0..self.series.len() {
             let Some(series) = self.series.get_mut(number) else { continue };

@@ -1,9 +1,9 @@
 //! What HELP and TYPE lines say about the metrics of a file. OpenMetrics tells the type of a counter without the suffix
 //! of its samples, so a line is applied only when the whole file is read; only then are files compared with each other.
 
+use crate::exposition::map::{HashMap, HashSet};
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use super::findings::{Findings, Span};
 use super::mend::Dialect;

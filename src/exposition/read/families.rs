@@ -1,7 +1,7 @@
 //! Second step of reading: records become families. Here everything is known, so types are applied whatever the order of
 //! the lines was, series are compared, and what the gateway would refuse is left out.
 
-use std::collections::HashMap;
+use crate::exposition::map::HashMap;
 
 use super::builder::{Builder, Settled};
 use super::composite;
@@ -68,7 +68,7 @@ pub(super) fn build<'a>(
 /// Which groups make a family.
 fn plans<'a>(records: &Records<'a>, declarations: &Declarations<'a>, findings: &mut Findings<'a>) -> Vec<FamilyPlan> {
     let mut plans: Vec<FamilyPlan> = Vec::new();
-    let mut index = HashMap::new();
+    let mut index = HashMap::default();
     for (number, group) in records.groups.iter().enumerate().filter(|(_, group)| group.count > 0) {
         let (name, suffix) = owner(&group.name, records, declarations);
         let declared = declarations.kind(name);

@@ -1,7 +1,7 @@
 //! Collects what is found while files are read. Bounded, because a file of 64 MiB can be wrong sixteen million times:
 //! everything is counted, the first of each file's repairs and the first thousand of the rest are kept.
 
-use std::collections::HashMap;
+use crate::exposition::map::HashMap;
 
 use super::source::Source;
 use crate::exposition::diagnostic::{Diagnostic, Excerpt, Problem, Severity};
@@ -41,7 +41,7 @@ impl<'a> Findings<'a> {
             counts: [0; 3],
             repeated: [None; Problem::REPEATED],
             current: 0,
-            duplicates: HashMap::new(),
+            duplicates: HashMap::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The samples that were read, as small records sorted by the names of the samples.
 
+use crate::exposition::map::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::findings::Span;
@@ -70,7 +70,7 @@ impl<'a> Records<'a> {
             texts: Vec::new(),
             sources,
             groups: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             all: Vec::new(),
             owned: Vec::new(),
             interrupted: Vec::new(),

@@ -1,7 +1,7 @@
 //! What a Pushgateway stores of a histogram or summary, where that is not what stands in the body (expfmt,
 //! `startMetric` and `readingValue`; its page writes what is missing as 0).
 
-use std::collections::HashSet;
+use crate::exposition::map::HashSet;
 
 use crate::exposition::model::Kind;
 
