@@ -1,5 +1,5 @@
 //! Maps of names and series. std's hash function takes a sixth of the time in which a large file is read; this one has a random
-//! seed in each process too, so that a file cannot be made to collide (foldhash's documentation, "HashDoS resistance").
+//! seed in each process too, so that nobody can make a file whose names collide (README of foldhash).
 
 use foldhash::fast::RandomState;
 
