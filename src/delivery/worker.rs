@@ -128,6 +128,13 @@ impl DispatcherShared {
         self.changed.notify_all();
     }
 
+    /// Whether the thread of this worker, which has delivered a final push, has nothing left to do: then it is no longer there.
+    fn ends(&self, gateway: usize) -> bool {
+        let worker = &mut self.state().workers[gateway];
+        worker.has_thread = worker.waiting.is_some();
+        !worker.has_thread
+    }
+
     /// Wakes the thread that waits for reports.
     pub(super) fn notify(&self) {
         // Made here if need be: an eventfd that is made later would not notify of this change.
@@ -173,7 +180,7 @@ pub(super) fn run_worker(shared: &DispatcherShared, gateway: usize) {
         if others {
             send_others(shared, gateway, &job, &cancel);
         }
-        if job.kind == PushKind::Final {
+        if job.kind == PushKind::Final && shared.ends(gateway) {
             return;
         }
     }
