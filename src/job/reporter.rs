@@ -370,6 +370,15 @@ impl Reporter {
     }
 }
 
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        // A push that was let go holds the metrics files and does not end: they go away without it.
+        if Arc::strong_count(&self.builder) > 1 {
+            self.builder.files.textfile.remove_private_in_time();
+        }
+    }
+}
+
 /// The result of reporting a run that has ended.
 pub(super) struct Conclusion {
     pub(super) findings: TextfileFindings,

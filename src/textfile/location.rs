@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::contents::TextfileContents;
 use super::patience::within;
-use super::private::PrivateFile;
+use super::private::{PrivateFile, REMOVAL_PATIENCE};
 use super::reader::{ReadOptions, Reader, has_wildcard, is_pattern};
 
 /// How long is waited before the command is started for the file system to say whether a named path is a directory.
@@ -46,6 +46,13 @@ impl Textfile {
     pub fn remove_private(&self) {
         let private = self.private().take();
         drop(private);
+    }
+
+    /// The same where a thread that was let go may still read it. Where the file system hangs it is left to later runs.
+    pub fn remove_private_in_time(&self) {
+        if let Some(private) = self.private().take() {
+            let _ = within(REMOVAL_PATIENCE * 2, move || private.remove());
+        }
     }
 
     fn private(&self) -> MutexGuard<'_, Option<Arc<PrivateFile>>> {

@@ -25,7 +25,7 @@ const PLACES: [&str; 3] = ["/tmp", "/dev/shm", "/run"];
 /// How long another `TMPDIR` may take to hold a new directory before the next place is tried.
 const TMPDIR_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the removal of what a command left may take.
-const REMOVAL_PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const REMOVAL_PATIENCE: Duration = Duration::from_millis(300);
 
 /// A private file; it is removed with all that the command left beside it when this is dropped.
 #[derive(Debug)]
@@ -162,8 +162,9 @@ fn open_own(directory: &Path) -> io::Result<File> {
     }
 }
 
-impl Drop for PrivateFile {
-    fn drop(&mut self) {
+impl PrivateFile {
+    /// Removes it with all that the command left beside it, as far as a moment allows.
+    pub(super) fn remove(&self) {
         // Nothing can be done, and no message is needed, if the command took it away or filled it with other things.
         if self.is_there() {
             remove_file(&self.opened);
@@ -172,6 +173,12 @@ impl Drop for PrivateFile {
             clear(&self.opened, REMOVAL_PATIENCE);
             let _ = fs::remove_dir(&self.directory);
         }
+    }
+}
+
+impl Drop for PrivateFile {
+    fn drop(&mut self) {
+        self.remove();
         if let Some(place) = self.directory.parent() {
             remove_leftovers(place, REMOVAL_PATIENCE);
         }

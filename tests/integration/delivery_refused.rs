@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, Version, within_limit};
-use super::state::LateGateway;
+use super::state::{LateGateway, waiting};
 
 fn run(url: &str, textfile: &str) -> Pushwrap {
     let call = Pushwrap::new().args(["--url", url, "--job", "j", "--instance", "none"]);
@@ -99,6 +99,19 @@ fn the_last_try_decides_whether_a_push_waits() {
     let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j", "--push-timeout", "1", "--state-dir"]);
     let done = call.arg(state.path()).textfile("x 1\n").run(["true"]).exit(0);
     done.stderr_has("503 Service Unavailable: busy").stderr_has("it waits in");
+}
+
+/// The same for a push that waits: `flush` gets the same answers.
+#[test]
+fn the_last_try_of_flush_decides_whether_a_push_waits_on() {
+    let refusals = ["401 Unauthorized", "400 Bad Request"].map(|status| Reply::status(status, "whatever"));
+    let fake = FakeGateway::without_api(refusals.into_iter().chain([Reply::status("503 Service Unavailable", "busy")]));
+    let state = tempfile::tempdir().unwrap();
+    let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j", "--state-dir"]).arg(state.path());
+    call.textfile("x 1\n").run(["true"]).exit(0).stderr_has("it waits in");
+    let flush = Pushwrap::new().args(["flush", "--push-timeout", "1", "--state-dir"]).arg(state.path());
+    flush.call().exit(1).stdout("").stderr_has("503 Service Unavailable: busy");
+    assert_eq!(waiting(state.path()).len(), 1);
 }
 
 #[test]

@@ -128,6 +128,62 @@ fn an_answer_without_an_end_is_bounded_by_its_size() {
     call.call().exit(1).stdout("").stderr_has(&format!("cannot read from '{}'", fake.url())).stderr_has("larger than");
 }
 
+/// Given a line with 10,000 labels, which costs a gateway seconds, when a run is reported, then the line is left out and the rest
+/// arrives.
+#[test]
+fn a_sample_with_ten_thousand_labels_costs_the_gateway_nothing() {
+    let labels: Vec<String> = (0..10_000).map(|number| format!("l{number}=\"\"")).collect();
+    let fake = FakeGateway::without_api([Reply::ok()]);
+    let metrics = format!("before 1\nwide{{{}}} 1\nafter 2\n", labels.join(",").replace("\"\"", "\"v\""));
+    let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j"]).textfile(metrics);
+    call.run(["true"]).exit(0).stderr_has("a sample with more than 128 labels, which would cost the gateway seconds");
+    let [request] = fake.requests().try_into().unwrap();
+    let samples = request.samples();
+    assert!(samples.contains("\nbefore 1\n") && samples.contains("\nafter 2\n"), "{samples}");
+    assert!(samples.contains("pushwrap_success 1\n") && samples.contains("pushwrap_textfile_errors 1\n"), "{samples}");
+    assert!(!samples.contains("wide"), "{} bytes", samples.len());
+}
+
+/// Given jobs that start at the same time, when they have run for one interval, then their pushes do not come at the same time: they
+/// are spread over a tenth of the interval.
+#[test]
+fn heartbeats_of_jobs_that_start_together_are_spread() {
+    const JOBS: usize = 16;
+    let gateway = Pushgateway::start(Version::Newest);
+    let name = |job: usize| format!("j{job}");
+    let running: Vec<_> = (0..JOBS)
+        .map(|job| Pushwrap::new().push_to(&gateway, &name(job)).args(["--push-interval", "4s"]).spawn(["sleep", "60"]))
+        .collect();
+    let after: Vec<f64> = (0..JOBS)
+        .map(|job| {
+            let group = wait_for("the heartbeat", || gateway.group([("job", name(job).as_str())]));
+            let number = |metric: &str| group.number(metric, []).unwrap();
+            number("push_time_seconds") - number("pushwrap_start_timestamp_seconds")
+        })
+        .collect();
+    for run in running {
+        run.kill(Signal::SIGKILL);
+    }
+    let (first, last) =
+        (after.iter().copied().fold(f64::MAX, f64::min), after.iter().copied().fold(f64::MIN, f64::max));
+    assert!(first >= 4.0 && last - first > 0.15, "{after:?}");
+}
+
+/// Given metrics that cannot be read before the time for the push is over, when that push is let go, then the private directory
+/// goes away all the same.
+#[test]
+fn a_push_that_is_let_go_leaves_no_private_directory() {
+    let fake = FakeGateway::without_api([Reply::ok()]);
+    let tmpdir = tempfile::tempdir().unwrap();
+    let call = Pushwrap::new().args(["--url", &fake.url(), "--job", "j", "--textfile-max", "64MiB"]);
+    let call = call.args(["--push-timeout", "100ms"]).env("TMPDIR", tmpdir.path());
+    let script = "seq -f '# TYPE m%.0f gauge' 2500000 >\"$PUSHWRAP_TEXTFILE\"; exit 3";
+    call.run(["sh", "-c", script]).exit(3).stderr_has("cannot push to");
+    let left: Vec<_> = fs::read_dir(tmpdir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(fake.connections(), 0, "it was pushed in time");
+}
+
 /// Given 57 MiB of TYPE lines, each of another metric and none with a sample, when a run ends, then it does not read them: that took
 /// seconds.
 #[test]

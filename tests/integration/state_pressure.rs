@@ -10,6 +10,7 @@ use nix::sys::signal::Signal::SIGKILL;
 
 use super::harness::backlog::{leave_backlog, rewrite};
 use super::harness::fake::CLOSED_PORT;
+use super::harness::pushwrap::is_debug_build;
 use super::harness::{FakeGateway, Pushgateway, Reply, Version, wait_for};
 use super::state::{LateGateway, failing, files, flush, only_group, run, waiting};
 
@@ -134,6 +135,55 @@ fn large_metrics_are_written_before_the_lock_is_taken() {
     drop(held);
     running.wait().exit(0).stderr("");
     assert_eq!(gateway.group([("job", "j")]).unwrap().number("pushwrap_textfile_samples", []), Some(20_000.0));
+}
+
+/// Nobody waits for what another run reads and encodes: each of them has its push on disk before its time is up.
+#[test]
+fn runs_at_once_with_large_metrics_are_all_kept() {
+    const RUNS: usize = 4;
+    // The debug build is slow.
+    let large = &samples(if is_debug_build() { 2_000 } else { 180_000 });
+    let in_memory = Path::new("/dev/shm");
+    let state = if in_memory.is_dir() { tempfile::tempdir_in(in_memory) } else { tempfile::tempdir() };
+    let (state, late) = (state.unwrap(), LateGateway::new());
+    thread::scope(|scope| {
+        for _ in 0..RUNS {
+            scope.spawn(|| {
+                let call = failing(&late.url(), "j", state.path()).arg("-v").textfile(large);
+                call.run(["true"])
+                    .exit(0)
+                    .stderr_has("it waits in")
+                    .stderr_lacks("not kept")
+                    .stderr_lacks("may be lost");
+            });
+        }
+    });
+    let gateway = late.start();
+    flush(state.path()).call().exit(0).stdout_has("{job=\"j\"} pushed to");
+    let total = gateway.group([("job", "j")]).unwrap().number("pushwrap_runs_total", [("outcome", "success")]);
+    assert_eq!(total, Some(4.0));
+}
+
+/// A gateway that takes a moment for each push, and forty groups that wait.
+#[test]
+fn waiting_pushes_of_others_at_a_slow_gateway_cost_a_run_a_fraction_of_a_second() {
+    const GROUPS: usize = 40;
+    let refused = (0..GROUPS).map(|_| Reply::status("401 Unauthorized", ""));
+    let fake = FakeGateway::without_api(refused.chain([Reply::ok().after(Duration::from_millis(100))]));
+    let state = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for lane in 0..8 {
+            let (fake, state) = (&fake, state.path());
+            scope.spawn(move || {
+                for group in (lane..GROUPS).step_by(8) {
+                    run(&fake.url(), &format!("other{group}"), state).run(["true"]).exit(0);
+                }
+            });
+        }
+    });
+    assert_eq!(waiting(state.path()).len(), GROUPS);
+    run(&fake.url(), "j", state.path()).run(["true"]).exit(0).stderr("").within(Duration::from_secs(2));
+    assert!((1..GROUPS).contains(&waiting(state.path()).len()), "flush does the rest");
 }
 
 #[test]

@@ -475,9 +475,9 @@ fn a_default_env_file_can_be_done_without() {
 }
 
 /// Given a state directory below one that is not there, when a command is run, then nothing is made and it is said what is
-/// missing: a mistake in a path. One that everybody can write is said.
+/// missing: a mistake in a path.
 #[test]
-fn a_state_directory_is_made_in_one_that_is_there_and_said_where_everybody_can_write_it() {
+fn a_state_directory_is_made_in_one_that_is_there() {
     let gateway = FakeGateway::start([Reply::ok()]);
     let with = |path: &std::path::Path| {
         let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).arg("--state-dir").arg(path);
@@ -490,9 +490,18 @@ fn a_state_directory_is_made_in_one_that_is_there_and_said_where_everybody_can_w
     let state = above.path().join("state");
     with(&state).stderr("");
     assert!(state.is_dir());
-    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
-    let expected = format!("everybody can write state directory '{}', take that away with chmod o-w", state.display());
-    with(&state).stderr(&format!("pushwrap: {expected}\n"));
+}
+
+/// Given a state directory that everybody can write, then each run says so.
+#[test]
+fn a_state_directory_that_others_can_write_is_said() {
+    let gateway = FakeGateway::start([Reply::ok()]);
+    let state = tempfile::tempdir().unwrap();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let call = Pushwrap::new().args(["--url", &gateway.url(), "--job", "j"]).arg("--state-dir").arg(state.path());
+    let directory = state.path().display();
+    let expected = format!("everybody can write state directory '{directory}', take that away with chmod o-w");
+    call.run(["sh", "-c", "exit 3"]).exit(3).stderr(&format!("pushwrap: {expected}\n"));
 }
 
 /// Given a URL with a query, when a command is run, then each request has it, and no message and no command does.
