@@ -161,17 +161,8 @@ pub(super) struct Baseline {
     memory: Option<Cgroup>,
     oom_kills: Option<u64>,
     cpu: Option<Cgroup>,
-    /// Our own group and those above it, each with what its quota had cost.
-    throttled: Vec<(PathBuf, Throttling)>,
-}
-
-/// What a CPU quota has cost the processes of a group.
-#[derive(Debug, Clone, Copy)]
-struct Throttling {
-    /// Whether there is a quota.
-    has_quota: bool,
-    /// How long it has stopped them, summed over CPUs.
-    time: Duration,
+    /// Those of our own group and the groups above it that have a quota, each with what it had cost.
+    throttled: Vec<(PathBuf, Duration)>,
 }
 
 impl Baseline {
@@ -183,10 +174,8 @@ impl Baseline {
 
     fn of(memory: Option<Cgroup>, cpu: Option<Cgroup>) -> Self {
         let throttled = cpu.iter().flat_map(|cpu| {
-            cpu.upwards().filter_map(|directory| {
-                let throttling = Throttling { has_quota: cpu.has_quota(directory), time: cpu.throttled(directory)? };
-                Some((directory.to_owned(), throttling))
-            })
+            let limited = cpu.upwards().filter(|directory| cpu.has_quota(directory));
+            limited.filter_map(|directory| Some((directory.to_owned(), cpu.throttled(directory)?)))
         });
         Self { oom_kills: memory.as_ref().and_then(Cgroup::oom_kills), throttled: throttled.collect(), memory, cpu }
     }
@@ -197,13 +186,10 @@ impl Baseline {
     }
 
     /// How long a CPU quota has stopped the group since, summed over CPUs: the largest of the groups above it. `None` where
-    /// there was no quota at the start and none has stopped it.
+    /// there was no quota at the start.
     pub(super) fn throttled(&self) -> Option<Duration> {
         let cpu = self.cpu.as_ref()?;
-        let since = |(directory, before): &(PathBuf, Throttling)| {
-            let throttled = cpu.throttled(directory)?.saturating_sub(before.time);
-            (!throttled.is_zero() || before.has_quota).then_some(throttled)
-        };
+        let since = |(directory, before): &(PathBuf, Duration)| Some(cpu.throttled(directory)?.saturating_sub(*before));
         self.throttled.iter().filter_map(since).max()
     }
 

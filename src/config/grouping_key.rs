@@ -135,7 +135,8 @@ fn all_labels(given: &[Label], instance: Option<&str>, host: HostInfo) -> Vec<La
     };
     match instance {
         None | Some("auto") => {
-            if let Some(name) = host.name.filter(|_| host.is_permanent && !is_given("instance")) {
+            let is_named = !is_given("instance") && host.is_permanent();
+            if let Some(name) = host.name.filter(|_| is_named) {
                 add("instance", name);
             }
         }

@@ -2,7 +2,7 @@
 //! CI machine has one that is new in every run, and the Pushgateway never forgets a group.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::files::{Links, open_regular};
 
@@ -11,8 +11,10 @@ use crate::files::{Links, open_regular};
 pub(super) struct HostInfo {
     /// The host name, when it is text.
     pub(super) name: Option<String>,
-    /// Whether the host name stays from run to run.
-    pub(super) is_permanent: bool,
+    /// Whether nothing but the files below `root` tells that the host name is new in every run.
+    seems_permanent: bool,
+    /// `/`.
+    root: PathBuf,
     /// The Kubernetes namespace, where the service account tells it.
     pub(super) namespace: Option<String>,
     /// Whether it runs in Kubernetes and no service account tells the namespace.
@@ -74,13 +76,20 @@ impl HostInfo {
         let mut known = CI_VARIABLES.iter().chain(&PLATFORM_VARIABLES).chain(&SCHEDULER_VARIABLES);
         let passing = known.any(|name| variable(name).is_some_and(|value| !is_off(&value)));
         let engine = variable("container").is_some_and(|value| CONTAINER_ENGINES.iter().any(|engine| value == *engine));
-        let marked = CONTAINER_FILES.iter().any(|file| root.join(file).exists());
-        let cgroup = small_text(&root.join("proc/self/cgroup")).unwrap_or_default();
-        let contained = CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part));
         let generated = host.as_deref().is_some_and(is_container_id);
-        let is_permanent =
-            !(kubernetes || namespace.is_some() || passing || engine || marked || contained || generated);
-        Self { name: host, is_permanent, hides_namespace: kubernetes && namespace.is_none(), namespace }
+        let seems_permanent = !(kubernetes || namespace.is_some() || passing || engine || generated);
+        let hides_namespace = kubernetes && namespace.is_none();
+        Self { name: host, seems_permanent, root: root.to_owned(), hides_namespace, namespace }
+    }
+
+    /// Whether the host name stays from run to run. Reads files, so it is asked only where that matters.
+    pub(super) fn is_permanent(&self) -> bool {
+        let is_marked = || CONTAINER_FILES.iter().any(|file| self.root.join(file).exists());
+        let is_contained = || {
+            let cgroup = small_text(&self.root.join("proc/self/cgroup")).unwrap_or_default();
+            CONTAINER_CGROUPS.iter().any(|part| cgroup.contains(part))
+        };
+        self.seems_permanent && !is_marked() && !is_contained()
     }
 }
 
@@ -121,20 +130,26 @@ mod tests {
         let host_info = read(root.path(), "db1", &[("CI", "false"), ("container", "lxc")]);
         assert_eq!(
             host_info,
-            HostInfo { name: Some("db1".into()), is_permanent: true, namespace: None, hides_namespace: false }
+            HostInfo {
+                name: Some("db1".into()),
+                seems_permanent: true,
+                root: root.path().to_owned(),
+                namespace: None,
+                hides_namespace: false
+            }
         );
     }
 
     #[test]
     fn ci_containers_and_made_up_names_are_not() {
         let root = tempfile::tempdir().unwrap();
-        assert!(!read(root.path(), "db1", &[("CI", "true")]).is_permanent);
-        assert!(!read(root.path(), "db1", &[("container", "podman")]).is_permanent);
-        assert!(!read(root.path(), "db1", &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).is_permanent);
-        assert!(!read(root.path(), "3f2b8c9d0e1a", &[]).is_permanent);
-        assert!(read(root.path(), "abcdefghijkl", &[]).is_permanent);
+        assert!(!read(root.path(), "db1", &[("CI", "true")]).is_permanent());
+        assert!(!read(root.path(), "db1", &[("container", "podman")]).is_permanent());
+        assert!(!read(root.path(), "db1", &[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]).is_permanent());
+        assert!(!read(root.path(), "3f2b8c9d0e1a", &[]).is_permanent());
+        assert!(read(root.path(), "abcdefghijkl", &[]).is_permanent());
         fs::write(root.path().join(".dockerenv"), "").unwrap();
-        assert!(!read(root.path(), "db1", &[]).is_permanent);
+        assert!(!read(root.path(), "db1", &[]).is_permanent());
     }
 
     #[test]
@@ -158,7 +173,7 @@ mod tests {
             "LSB_JOBID",
             "SGE_TASK_ID",
         ] {
-            assert!(!read(root.path(), "db1", &[(name, "x1")]).is_permanent, "{name}");
+            assert!(!read(root.path(), "db1", &[(name, "x1")]).is_permanent(), "{name}");
         }
     }
 
@@ -167,7 +182,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/self")).unwrap();
         fs::write(root.path().join("proc/self/cgroup"), "4:memory:/docker/8f2a\n").unwrap();
-        assert!(!read(root.path(), "db1", &[]).is_permanent);
+        assert!(!read(root.path(), "db1", &[]).is_permanent());
     }
 
     #[test]
@@ -177,6 +192,6 @@ mod tests {
         fs::write(root.path().join(NAMESPACE_FILE), "batch\n").unwrap();
         let host_info = read(root.path(), "job-x7k2p", &[]);
         assert_eq!(host_info.namespace.as_deref(), Some("batch"));
-        assert!(!host_info.is_permanent);
+        assert!(!host_info.is_permanent());
     }
 }

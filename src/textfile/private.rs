@@ -2,7 +2,7 @@
 //! neither have ours opened elsewhere nor put another one in its place without being noticed.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -90,9 +90,9 @@ impl PrivateFile {
 
     /// Makes the file in a directory that was just made.
     fn fill(directory: &Path) -> io::Result<Self> {
-        let opened = open_own(directory)?;
+        let (opened, metadata) = open_own(directory)?;
         // The umask may have taken bits away.
-        if opened.metadata()?.mode() & 0o7777 != 0o700 {
+        if metadata.mode() & 0o7777 != 0o700 {
             opened.set_permissions(Permissions::from_mode(0o700))?;
         }
         // Where flock(2) does not work, other runs find the command that has the path in its environment.
@@ -152,11 +152,12 @@ fn remove_file(directory: &File) {
 }
 
 /// Opens a directory that was just made. In a directory where everybody can rename, another one can stand there by now.
-fn open_own(directory: &Path) -> io::Result<File> {
+fn open_own(directory: &Path) -> io::Result<(File, Metadata)> {
     let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY | libc::O_NONBLOCK;
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;
-    if opened.metadata()?.uid() == geteuid().as_raw() {
-        Ok(opened)
+    let metadata = opened.metadata()?;
+    if metadata.uid() == geteuid().as_raw() {
+        Ok((opened, metadata))
     } else {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user put a directory in the place of a new one"))
     }
