@@ -1,16 +1,16 @@
 //! Every run is counted exactly once, as what it was or as lost, whenever its pushwrap is killed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal::SIGKILL;
 
-use super::harness::{Pushgateway, Version, wait_for};
-use super::state::{LateGateway, failing, files, flush, run, waiting};
+use super::harness::{InTime as _, Pushgateway, Version, wait_for};
+use super::state::{LateGateway, failing, files, flush, only_group, run, waiting};
 
 /// The mark of a run is written at once after its command has started, by another thread. A run that is killed before that is not
 /// counted. This is how long it may take on a busy machine.
@@ -170,4 +170,48 @@ fn each_of_fifty_runs_that_are_killed_at_any_moment_is_counted_exactly_once() {
     assert_eq!((waiting(state.path()), files(state.path(), ".mark")), (Vec::new(), Vec::<PathBuf>::new()));
     let last = fs::read_to_string(files(state.path(), "/runs").pop().unwrap()).unwrap();
     assert!(last.contains(&format!("lost {}\n", runs(&gateway, "lost"))), "{last}");
+}
+
+/// Whatever cannot be read for want of descriptors is not guessed: neither the outcome of a run that is to be counted nor the place of
+/// a push behind those that wait.
+#[test]
+fn with_few_descriptors_no_run_is_lost_and_no_push_is_put_before_an_older_one() {
+    thread::scope(|scope| {
+        for descriptors in 5..=12 {
+            scope.spawn(move || count_with_few_descriptors(descriptors));
+        }
+    });
+}
+
+/// Two pushes wait, and a run is to be counted, when one with so few descriptors ends.
+fn count_with_few_descriptors(descriptors: u32) {
+    let (late, state) = ([LateGateway::new(), LateGateway::new()], tempfile::tempdir().unwrap());
+    let one = || failing(&late[0].url(), "j", state.path()).args(["--url", &late[1].url(), "-v"]);
+    for _ in 0..2 {
+        one().run(["sh", "-c", "exit 3"]).exit(3).stderr_has("it waits in");
+    }
+    let held = File::open(only_group(state.path()).join("lock")).unwrap();
+    held.lock().unwrap();
+    one().run(["sh", "-c", "exit 5"]).exit(5).stderr_has("the run is not counted yet");
+    drop(held);
+    let (call, _directory) = one().args(["--", "sh", "-c", "exit 4"]).command();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(call.get_program());
+    limited.args(call.get_args()).env_clear().env("PATH", "/usr/bin:/bin").env("PUSHWRAP_PUSH_TIMEOUT", "1");
+    let out = limited.output_in_time();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(4), "{descriptors}: {said}");
+    let is_kept = said.matches("it waits in").count() == 2;
+    let gateways = late.each_ref().map(LateGateway::start);
+    flush(state.path()).call().exit(0).stderr("");
+    for gateway in &gateways {
+        let group = gateway.group([("job", "j")]).unwrap();
+        let code = if is_kept { Some(4.0) } else { group.number("pushwrap_exit_code", []) };
+        assert_eq!(group.number("pushwrap_exit_code", []), code, "{descriptors}: {said}");
+        assert_eq!(runs(gateway, "lost"), 0, "{descriptors}: {said}");
+    }
+    run(&gateways[0].url(), "j", state.path()).run(["true"]).exit(0).stderr_lacks("is lost");
+    let counted = if said.contains("the run is not counted:") { 3 } else { 4 };
+    let there = (runs(&gateways[0], "lost"), runs(&gateways[0], "failure"));
+    assert_eq!(there, (0, counted), "{descriptors}: {said}");
 }

@@ -1,8 +1,8 @@
 //! The mark that a run leaves when its command has started. A mark whose process is no more is that of a run that was killed.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,8 @@ use crate::sink::address::SinkAddress;
 
 /// The end of the names of marks.
 pub(crate) const MARK: &str = ".mark";
+/// More is not read of a mark: it holds a grouping key and addresses.
+const LARGEST_BYTES: u64 = 1 << 20;
 
 /// The destinations, the key and the prefix with which the counts of a run are pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +85,10 @@ impl DeadRun {
     pub(crate) fn at(mark: &Path) -> Option<Self> {
         let file = open(mark, Links::Refuse).ok()?;
         let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-        let text = fs::read_to_string(mark).unwrap_or_default();
+        let mut bytes = Vec::new();
+        // What cannot be read is no lost run: the next process may read it.
+        (&file).take(LARGEST_BYTES).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
         let head = FileHead::of(&text);
         let process = head.one("owner").and_then(Process::from_text);
         let outcome =

@@ -90,7 +90,7 @@ fn count_lost(group: &GroupDir, compose: &impl Fn(&str, RunCounts) -> OwnedFamil
         if dead.is_empty() {
             return Ok(());
         }
-        runs.last = runs.last.max(group.highest_number()) + 1;
+        runs.last = runs.last.max(group.highest_number()?) + 1;
         runs.write(group)?;
         said.extend(dead.iter().filter_map(DeadRun::sentence));
         // They are in the same directory, so they have the same key.

@@ -95,7 +95,8 @@ impl SpoolOptions {
             }
             lock => lock.ok(),
         };
-        let before = lock.as_ref().map_or_else(|| SendRecord::read_unlocked(&queue.lock_path()), SendRecord::read);
+        let unlocked = || SendRecord::read_unlocked(&queue.lock_path()).unwrap_or_default();
+        let before = lock.as_ref().map_or_else(unlocked, SendRecord::read);
         let number = record.number;
         if stored.is_none() && before.is_past(number, push) {
             return Drained::of(deliver_overtaken(sink, push, before.status, limits));

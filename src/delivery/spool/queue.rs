@@ -57,17 +57,29 @@ impl GroupDir {
     }
 
     /// The highest number that a run has had, as far as pushes that wait or were sent tell it.
-    pub(crate) fn highest_number(&self) -> u64 {
-        let highest = |queue: QueueDir| {
-            let waiting = queue.list().ok().and_then(|listing| listing.highest());
-            waiting.unwrap_or_default().max(SendRecord::read_unlocked(&queue.lock_path()).highest())
-        };
-        self.queues().unwrap_or_default().into_iter().map(highest).max().unwrap_or_default()
+    ///
+    /// # Errors
+    /// There are too few descriptors or too little memory to read it. What belongs to other users tells nothing.
+    pub(crate) fn highest_number(&self) -> io::Result<u64> {
+        let mut highest = 0;
+        for queue in readable(self.queues())? {
+            let sent = readable(SendRecord::read_unlocked(&queue.lock_path()))?.highest();
+            highest = highest.max(sent).max(readable(queue.list())?.highest().unwrap_or_default());
+        }
+        Ok(highest)
     }
 
     /// Every queue of the group.
     pub(crate) fn queues(&self) -> io::Result<Vec<QueueDir>> {
         Ok(names(&self.path)?.into_iter().filter(|name| is_hex(name, 16)).map(|name| self.queue(&name)).collect())
+    }
+}
+
+/// What was read; nothing where it cannot be read by this user at any time.
+fn readable<T: Default>(read: io::Result<T>) -> io::Result<T> {
+    match read {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Err(error),
+        read => Ok(read.unwrap_or_default()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The record in the file of the lock under which the pushes of a group are sent to a destination: what it has of the group, by the
 //! numbers of runs. A run whose push is stored nowhere sees there whether a newer one was faster.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,9 +25,9 @@ impl SendRecord {
         Self::from_text(&lock.read_record())
     }
 
-    /// The record of a lock that another process may hold.
-    pub(crate) fn read_unlocked(lock: &Path) -> Self {
-        Self::from_text(&recorded_in(lock).unwrap_or_default())
+    /// The record of a lock that another process may hold; an empty one where there is no lock yet.
+    pub(crate) fn read_unlocked(lock: &Path) -> io::Result<Self> {
+        recorded_in(lock).map(|record| Self::from_text(&record))
     }
 
     pub(crate) fn write(self, lock: &Lock) {
@@ -63,7 +64,7 @@ mod tests {
     fn what_is_written_is_read_again_by_who_holds_the_lock_and_by_who_does_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        assert_eq!(SendRecord::read_unlocked(&path), SendRecord::default());
+        assert_eq!(SendRecord::read_unlocked(&path).unwrap(), SendRecord::default());
         let lock = Lock::now(&path).unwrap();
         assert_eq!(SendRecord::read(&lock), SendRecord::default());
         for record in [
@@ -77,7 +78,7 @@ mod tests {
             SendRecord { reported: 3, counted: 4, status: Some(200), unanswered: None },
         ] {
             record.write(&lock);
-            assert_eq!((SendRecord::read(&lock), SendRecord::read_unlocked(&path)), (record, record));
+            assert_eq!((SendRecord::read(&lock), SendRecord::read_unlocked(&path).unwrap()), (record, record));
         }
         // As versions before this one wrote it.
         lock.write_record("17 202 0");

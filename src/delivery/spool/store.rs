@@ -186,17 +186,19 @@ impl SpoolOptions {
         let destinations: Vec<String> = run.destinations.iter().flatten().map(destination_name).collect();
         let mut said = adopt(group, &destinations);
         said.extend(group.state.exposure());
-        let highest = group.highest_number();
-        let counted = self.count(group, run.outcome, highest, &mut said);
+        let failed = |error: std::io::Error| group.state.error(&error);
+        let highest = group.highest_number().map_err(failed);
+        let count = |highest| self.count(group, run.outcome, highest, &mut said).map_err(failed);
+        let counted = highest.clone().and_then(count);
         self.run.tick();
         let (own, number) = match &counted {
-            Ok(runs) => (compose(Some(runs.counts)), runs.last),
+            Ok(runs) => (compose(Some(runs.counts)), Ok(runs.last)),
             Err(why) => {
-                said.push(self.leave_to_others(run.outcome, &group.state.error(why)));
-                (compose(None), highest + 1)
+                said.push(self.leave_to_others(run.outcome, why));
+                (compose(None), highest.map(|highest| highest + 1))
             }
         };
-        let stored = begun.into_iter().map(|store| store.map(|store| store.finish(number, &own))).collect();
+        let stored = begun.into_iter().map(|store| store.map(|store| store.finish(&number, &own))).collect();
         if let Ok(runs) = &counted {
             runs.remove_marks(group);
         }
@@ -276,10 +278,14 @@ impl<'s> Store<'s> {
         Self { options, queue, push, is_skip: run.outcome == Outcome::Skipped, writer }
     }
 
-    /// Writes the rest and gives the file its name.
-    fn finish(self, number: u64, own: &OwnedFamilies) -> StoredPush {
+    /// Writes the rest and gives the file its name. Without a number nobody would know which push is newer.
+    fn finish(self, number: &Result<u64, String>, own: &OwnedFamilies) -> StoredPush {
         let queue = self.queue.clone();
-        StoredPush { queue, receipt: self.write(number, own) }
+        let receipt = match number {
+            Ok(number) => self.write(*number, own),
+            Err(why) => Receipt::Nothing(why.clone()),
+        };
+        StoredPush { queue, receipt }
     }
 
     fn write(self, number: u64, own: &OwnedFamilies) -> Receipt {

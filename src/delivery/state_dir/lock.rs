@@ -115,9 +115,12 @@ const RECORD_AT: u64 = 69;
 /// How long the record is with its line end.
 const RECORD_BYTES: usize = 64;
 
-/// The record of the lock of this path, which another process may hold. None where there is no such file.
-pub(crate) fn recorded_in(path: &Path) -> Option<String> {
-    open(path, Links::Refuse).ok().map(|file| record_of(&file))
+/// The record of the lock of this path, which another process may hold; an empty one where there is no such file.
+pub(crate) fn recorded_in(path: &Path) -> io::Result<String> {
+    match open(path, Links::Refuse) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        file => Ok(record_of(&file?)),
+    }
 }
 
 fn record_of(file: &File) -> String {
