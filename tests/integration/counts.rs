@@ -172,6 +172,20 @@ fn each_of_fifty_runs_that_are_killed_at_any_moment_is_counted_exactly_once() {
     assert!(last.contains(&format!("lost {}\n", runs(&gateway, "lost"))), "{last}");
 }
 
+/// The run has ended and reported itself: who can use the directory later counts it as what it was.
+#[test]
+fn a_run_whose_state_directory_cannot_be_used_at_its_end_is_not_counted_as_lost() {
+    let (gateway, above) = (Pushgateway::start(Version::Newest), tempfile::tempdir().unwrap());
+    let state = above.path().join("state");
+    let script = "until [ -e state/*/*.mark ]; do sleep 0.02; done; mv state aside; : >state; exit 3";
+    let call = run(&gateway.url(), "j", &state).current_dir(above.path());
+    call.run(["sh", "-c", script]).exit(3).stderr_has("it is not a directory");
+    fs::remove_file(&state).unwrap();
+    fs::rename(above.path().join("aside"), &state).unwrap();
+    run(&gateway.url(), "j", &state).run(["true"]).exit(0).stderr("");
+    assert_eq!((runs(&gateway, "lost"), runs(&gateway, "failure"), runs(&gateway, "success")), (0, 1, 1));
+}
+
 /// Whatever cannot be read for want of descriptors is not guessed: neither the outcome of a run that is to be counted nor the place of
 /// a push behind those that wait.
 #[test]

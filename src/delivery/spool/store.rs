@@ -152,7 +152,10 @@ impl SpoolOptions {
         let group = match self.state_dir.open() {
             Ok(Some(state)) => state.group(&self.key),
             Ok(None) => return RunRecord::of_nothing(compose(None), Vec::new()),
-            Err(error) => return RunRecord::of_nothing(compose(None), vec![error]),
+            Err(error) => {
+                let _ = self.leave_to_others(run.outcome, &error);
+                return RunRecord::of_nothing(compose(None), vec![error]);
+            }
         };
         let begun: Vec<Option<Store<'_>>> = run
             .destinations
@@ -207,13 +210,13 @@ impl SpoolOptions {
 
     /// Leaves a run that cannot be counted to the next run that counts, where it has a mark, and returns the message about it.
     fn leave_to_others(&self, outcome: Outcome, why: &str) -> String {
-        match &*self.run.mark.lock().unwrap_or_else(PoisonError::into_inner) {
-            MarkState::Left(mark) => {
-                mark.record_outcome(outcome);
-                format!("the run is not counted yet: {why}")
-            }
-            _ => format!("the run is not counted: {why}"),
+        let mut mark = self.run.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        if let MarkState::Left(mark) = &*mark {
+            mark.record_outcome(outcome);
+            return format!("the run is not counted yet: {why}");
         }
+        *mark = MarkState::Settled;
+        format!("the run is not counted: {why}")
     }
 
     /// Counts this run, and those that were killed since the last one.
@@ -331,5 +334,38 @@ impl QueueDir {
         let bytes = writer.bytes();
         let persist = || writer.persist(&path).and_then(|()| sync_directory(&self.path));
         state.admit(bytes, persist)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{FinalRun, OwnedFamilies, SpoolOptions};
+    use crate::delivery::state_dir::dir::{SpoolPath, make_directory};
+    use crate::grouping::GroupingKey;
+    use crate::outcome::Outcome;
+    use crate::sink::Method;
+
+    /// The thread that leaves the mark may come late: the next run would count a run as lost that has ended.
+    #[test]
+    fn a_run_that_could_not_be_counted_leaves_no_mark_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let (state_dir, key) = (SpoolPath::At(directory.path().to_owned()), GroupingKey::new("a", []).unwrap());
+        let group = state_dir.open().unwrap().unwrap().group(&key);
+        let (budget, run) = (Duration::from_millis(40), Arc::default());
+        let options = SpoolOptions { state_dir, key, prefix: String::new(), budget, run };
+        make_directory(&group.path).unwrap();
+        let held = File::create(group.file("lock")).unwrap();
+        held.lock().unwrap();
+        let command = OwnedFamilies::default();
+        let (outcome, method, carried_over, destinations) = (Outcome::Success, Method::Add, Vec::new(), Vec::new());
+        let ended = FinalRun { outcome, method, command: &command, carried_over, destinations };
+        let record = options.record(&ended, |_| OwnedFamilies::default());
+        assert!(record.said[0].starts_with("the run is not counted: "), "{:?}", record.said);
+        options.leave_mark(&[]);
+        assert!(!group.has_marks());
     }
 }
