@@ -373,6 +373,7 @@ fn parse_port(port: &str) -> Result<u16, UrlError> {
     let digits = port.bytes().all(|b| b.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(number) if digits && number > 0 => Ok(number),
+        _ if port.contains(',') => Err("a comma comes after its port: repeat --url for each gateway".into()),
         _ => Err(format!("port '{}' is not a number from 1 to 65535", port.escape_debug()).into()),
     }
 }
@@ -433,6 +434,7 @@ mod tests {
             ("http:///pgw", "names no host"),
             ("ftp://gw", "'ftp' is not http or https"),
             ("unix:/run/gw.sock", "port after ':' is empty"),
+            ("gw:9091,http://gw2:9091", "repeat --url for each gateway"),
             ("gw:99999", "port '99999' is not a number from 1 to 65535"),
             ("gw:0", "port '0'"),
             ("gw:+80", "port '+80'"),

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::child::{memory_limit_bytes, oom_kills_whole_group};
 use crate::config::{Destination, DoctorConfig};
+use crate::delivery::timing::UNREACHABLE_FOR;
 use crate::delivery::{SpoolPath, waiting_pushes};
 use crate::files::{directory_of, reason, reason_at};
 use crate::http::{Deadline, Endpoint};
@@ -77,7 +78,7 @@ pub(super) fn examine(config: &DoctorConfig) -> Vec<DoctorCheck> {
         let finding = format!("every job that '{job}' runs would share this group: name the job after its work");
         check(CheckLevel::Warning, "--job", finding)
     }));
-    let deadline = Deadline::after(reporting.push_timeout);
+    let deadline = reporting.deadline(UNREACHABLE_FOR);
     match &reporting.destination {
         Destination::Gateways(gateways) => {
             checks.extend(gateways.iter().flat_map(|gateway| gateway_checks(gateway, deadline)));
