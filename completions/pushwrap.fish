@@ -83,7 +83,7 @@ complete -c pushwrap -n "__fish_pushwrap_needs_command" -l require-push -d 'Exit
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -l no-tree -d 'Do not sample the memory of the process tree'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s n -l dry-run -d 'Run, print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_needs_command" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_needs_command" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -s V -l version -d 'Print version'
 complete -c pushwrap -n "__fish_pushwrap_needs_command" -f -a "push" -d 'Push metrics files, or standard input, without running a command'
@@ -114,7 +114,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -l replace -d 'R
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand push" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -131,7 +131,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l fix -d 'Prin
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -l json -d 'Print the findings as JSON on standard output'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand check" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -150,7 +150,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l push-timeou
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -l json -d 'Print JSON: an array, one group a line'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand groups" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -169,7 +169,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -l push-timeout
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s n -l dry-run -d 'Print what would be deleted, delete nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand prune" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -189,7 +189,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -l push-timeou
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s n -l dry-run -d 'Print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l url -d 'Pushgateway; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l env-file -d 'Variables [default: /etc/default/pushwrap]' -r -F
@@ -207,7 +207,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -l push-timeout
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s n -l dry-run -d 'Print what waits, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s k -l insecure -d 'Do not verify the gateway\'s certificate'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand flush" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l url -d 'Pushgateway, or \'none\'; repeatable' -r -f
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l job -d 'Job name [default: file name of COMMAND]' -r -f
@@ -265,7 +265,7 @@ complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l require-pus
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -l no-tree -d 'Do not sample the memory of the process tree'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s n -l dry-run -d 'Run, print the request, send nothing'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s v -l verbose -d 'Say what is done; -vv says more'
-complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s q -l quiet -d 'Say nothing on standard error, not even what failed'
+complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s q -l quiet -d 'Say nothing on stderr, not even what failed'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand install" -s h -l help -d 'Print help'
 complete -c pushwrap -n "__fish_pushwrap_using_subcommand metric; and not __fish_seen_subcommand_from set add observe time" -s h -l help -d 'Print help'

@@ -287,7 +287,7 @@ pub struct VolumeOptions {
     /// Say what is done; -vv says more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing on standard error, not even what failed
+    /// Say nothing on stderr, not even what failed
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 }
