@@ -10,7 +10,7 @@ use nix::sys::signal::Signal::SIGCONT;
 use super::harness::fake::Request;
 use super::harness::pushwrap::Running;
 use super::harness::{FakeGateway, Pushgateway, Pushwrap, Reply, wait_for};
-use super::state::{LateGateway, failing, flush, only_group, run, waiting};
+use super::state::{LateGateway, failing, files, flush, only_group, run, waiting};
 use super::state_turns::{stop, unauthorized};
 
 /// A group of which a push waits, and whose send lock is held here.
@@ -282,4 +282,28 @@ fn in_the_file_of_output_no_counter_falls_either() {
     });
     assert!(seen.is_sorted(), "{seen:?}");
     assert_eq!(sum(), 48);
+}
+
+/// Where nobody can write down which run was the last, a run reports itself and leaves the counts as they are.
+#[test]
+fn a_run_that_cannot_write_its_number_down_leaves_the_counts_in_the_file_of_output() {
+    let (directory, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("j.prom");
+    let one = |status: i32| {
+        let call = Pushwrap::new().args(["--job", "j", "--instance", "none", "--state-dir"]).arg(state.path());
+        call.arg("--output").arg(&file).run(["sh", "-c", &format!("exit {status}")]).exit(status).stderr("");
+        let text = fs::read_to_string(&file).unwrap();
+        let number = |name: &str| -> u32 {
+            text.lines().find_map(|line| line.strip_prefix(name)?.rsplit(' ').next()?.parse().ok()).unwrap()
+        };
+        (number("pushwrap_exit_code{"), number("pushwrap_runs_total{outcome=\"failure\""))
+    };
+    assert_eq!(one(3), (3, 1));
+    let locks = files(&only_group(state.path()), "/lock");
+    let lock = locks.iter().find(|lock| lock.parent().unwrap() != only_group(state.path())).unwrap();
+    fs::remove_file(lock).unwrap();
+    fs::create_dir(lock).unwrap();
+    assert_eq!(one(4), (4, 1));
+    fs::remove_dir(lock).unwrap();
+    assert_eq!(one(5), (5, 3));
 }

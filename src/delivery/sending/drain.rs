@@ -131,20 +131,22 @@ impl Drain<'_> {
         self.drop_outdated(&mut entries, &mut drained);
         let before = SendRecord::read(lock);
         (drained.unanswered_before, drained.counted) = (before.unanswered, before.counted);
+        if entries.is_empty() {
+            self.queue.record_empty();
+            return drained;
+        }
         let newest = newest_number(&entries);
-        if newest < before.counted {
+        let record = SendRecord { unanswered: Some(SystemTime::now()), counted: before.counted.max(newest), ..before };
+        // A process that is killed while it sends cannot record it afterwards.
+        let is_recorded = record.write(lock).is_ok();
+        if newest < before.counted || !is_recorded {
             // The next run tells them.
             for entry in &mut entries {
                 entry.push.push = entry.push.push.without_counts();
             }
         }
         let pushes = entries.iter().map(|entry| entry.push.clone());
-        let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else {
-            self.queue.record_empty();
-            return drained;
-        };
-        // A process that is killed while it sends cannot record it afterwards.
-        SendRecord { unanswered: Some(SystemTime::now()), counted: before.counted.max(newest), ..before }.write(lock);
+        let Some(merged) = pushes.reduce(|older, newer| merge(&older, newer)) else { return drained };
         let first = self.deliver(&merged.push, &mut drained);
         drained.sent = Some(merged.clone());
         match Acceptance::of(&first) {
@@ -283,7 +285,8 @@ impl Drain<'_> {
         // A run repeats its own push where an older one is unanswered. A process that sends for other runs leaves that to the next run.
         let is_repeated = entries.iter().any(|entry| entry.is_own);
         let unanswered = drained.unanswered_before.filter(|_| !is_repeated);
-        SendRecord { reported, counted, status: result_status.or(before.status), unanswered }.write(lock);
+        // Without it the newest run stays the one from before: an older push may come after this one, without its counts.
+        let _ = SendRecord { reported, counted, status: result_status.or(before.status), unanswered }.write(lock);
         drained.said.extend(self.release(entries));
         self.queue.record_answer();
         self.queue.record_empty();
@@ -312,7 +315,7 @@ impl Drain<'_> {
         let unanswered = if drained.unanswered { Some(SystemTime::now()) } else { drained.unanswered_before };
         let before = SendRecord::read(lock);
         let counted = if drained.unanswered { before.counted } else { drained.counted };
-        SendRecord { counted, unanswered, ..before }.write(lock);
+        let _ = SendRecord { counted, unanswered, ..before }.write(lock);
         drained.outage = Some(self.queue.record_waiting());
     }
 

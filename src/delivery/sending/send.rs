@@ -131,20 +131,21 @@ impl SpoolOptions {
         let state = self.state_dir.open_existing().ok();
         let lock_path = state.map(|state| state.group(&self.key).queue_to_file(path).lock_path());
         let lock = lock_path.and_then(|path| Lock::acquire(&path, patience, || !stopped()).ok());
-        let (Some(lock), Some(number)) = (&lock, number) else { return sink.deliver(push, kind, limits) };
-        let before = SendRecord::read(lock);
+        let Some(number) = number else { return sink.deliver(push, kind, limits) };
+        let before = lock.as_ref().map(SendRecord::read).unwrap_or_default();
         if before.is_past(Some(number), push) {
             return deliver_overtaken(sink, push, before.status, limits);
         }
-        let counted = before.counted.max(number);
-        let delivered = if number < before.counted {
-            sink.deliver(&push.without_counts(), kind, limits)
-        } else {
-            sink.deliver(push, kind, limits)
-        };
         let reported = if push.tells_of_skip_alone() { before.reported } else { number };
-        if delivered.result.is_ok() {
-            SendRecord { reported, counted, ..before }.write(lock);
+        let record = SendRecord { reported, counted: before.counted.max(number), ..before };
+        let is_recorded = lock.as_ref().is_some_and(|lock| record.write(lock).is_ok());
+        if number < before.counted || !is_recorded {
+            // Others with higher counts may have been here, or come before the next run of this group.
+            return sink.deliver(&push.without_counts(), kind, limits);
+        }
+        let delivered = sink.deliver(push, kind, limits);
+        if let Some(lock) = lock.filter(|_| delivered.result.is_err()) {
+            let _ = before.write(&lock);
         }
         delivered
     }

@@ -91,7 +91,8 @@ fn recorded_sum(lock: &Lock) -> Option<u64> {
 }
 
 fn record_sum(lock: &Lock, sum: u64) {
-    lock.write_record(&format!("{sum:020} {}", boot_id()));
+    // A sum that is lost is counted anew.
+    let _ = lock.write_record(&format!("{sum:020} {}", boot_id()));
 }
 
 #[cfg(test)]

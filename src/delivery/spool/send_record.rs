@@ -30,10 +30,10 @@ impl SendRecord {
         recorded_in(lock).map(|record| Self::from_text(&record))
     }
 
-    pub(crate) fn write(self, lock: &Lock) {
+    pub(crate) fn write(self, lock: &Lock) -> io::Result<()> {
         let Self { reported, counted, status, unanswered } = self;
         let since = unanswered.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
-        lock.write_record(&format!("{reported} {} {since} {counted}", status.unwrap_or_default()));
+        lock.write_record(&format!("{reported} {} {since} {counted}", status.unwrap_or_default()))
     }
 
     /// The highest number of a run in it.
@@ -77,11 +77,11 @@ mod tests {
             },
             SendRecord { reported: 3, counted: 4, status: Some(200), unanswered: None },
         ] {
-            record.write(&lock);
+            record.write(&lock).unwrap();
             assert_eq!((SendRecord::read(&lock), SendRecord::read_unlocked(&path).unwrap()), (record, record));
         }
         // As versions before this one wrote it.
-        lock.write_record("17 202 0");
+        lock.write_record("17 202 0").unwrap();
         let read = SendRecord::read(&lock);
         assert_eq!((read.reported, read.counted, read.status), (17, 17, Some(202)));
     }

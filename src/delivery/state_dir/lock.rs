@@ -103,10 +103,9 @@ impl Lock {
         record_of(self.0.file())
     }
 
-    /// Writes this record behind the holder. One that is lost costs a request more.
-    pub(crate) fn write_record(&self, record: &str) {
-        let _ =
-            self.0.file().write_all_at(format!("{record:<width$}\n", width = RECORD_BYTES - 1).as_bytes(), RECORD_AT);
+    /// Writes this record behind the holder.
+    pub(crate) fn write_record(&self, record: &str) -> io::Result<()> {
+        self.0.file().write_all_at(format!("{record:<width$}\n", width = RECORD_BYTES - 1).as_bytes(), RECORD_AT)
     }
 }
 
@@ -162,7 +161,7 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let path = above.path().join("group/lock");
         let held = Lock::acquire(&path, LockPatience::of(Duration::from_secs(1)), || true).unwrap();
-        held.write_record("taken 17");
+        held.write_record("taken 17").unwrap();
         assert_eq!(held.read_record().trim_end(), "taken 17");
         assert_eq!(format!("{}\n", Process::own().to_text()).len() as u64, RECORD_AT);
         let other = path.clone();
