@@ -54,6 +54,8 @@ fn a_push_that_waited_does_not_overwrite_what_a_newer_run_has_told() {
             let number = |name: &str| group.number(name, []);
             assert_eq!((number("n"), number("old")), (Some(2.0), None), "{option:?}");
             assert_eq!(number("pushwrap_exit_code"), code, "{option:?}");
+            let success = number("pushwrap_last_success_timestamp_seconds");
+            assert_eq!(success.is_some(), option != ["--delete-on-success"], "{option:?}");
             assert_eq!(waiting(here.path()), Vec::<PathBuf>::new());
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use crate::delivery::sending::last_times::last_times;
 use crate::delivery::sending::outage::Outage;
 use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::{EntryWriter, SpooledPush};
@@ -198,7 +199,7 @@ impl Drain<'_> {
     }
 
     /// Drops what waits of a run that is over for long where the gateway has the metrics of a newer run, which another host or
-    /// another directory has sent.
+    /// another directory has sent. Its last success is sent where the newer run had none.
     fn drop_outdated(&self, entries: &mut Vec<Entry>, drained: &mut Drained) {
         let waited = |entry: &Entry| !entry.is_own && !entry.push.owner.is_alive();
         let Some(asked) = entries.iter().filter(|entry| waited(entry)).find_map(|entry| entry.push.start()) else {
@@ -216,6 +217,12 @@ impl Drain<'_> {
         let (outdated, current): (Vec<Entry>, Vec<Entry>) = std::mem::take(entries)
             .into_iter()
             .partition(|entry| waited(entry) && starts(entry).is_some_and(|start| start < there));
+        let pushes = outdated.iter().map(|entry| entry.push.clone());
+        let merged = pushes.reduce(|older, newer| merge(&older, newer));
+        if let Some(push) = merged.and_then(|merged| last_times(self.sink, &merged.push, self.limits)) {
+            // Where it is not taken it is gone like the rest.
+            let _ = self.deliver(&push, drained);
+        }
         for entry in outdated {
             drained.outdated.push(dropped(&entry.push.group(), "the gateway has the metrics of a newer run"));
             drained.said.extend(self.release([&entry]));

@@ -2,6 +2,7 @@
 
 pub(crate) mod drain;
 pub(crate) mod flush;
+pub(crate) mod last_times;
 pub(crate) mod outage;
 pub(crate) mod send;
 pub(crate) mod start_times;

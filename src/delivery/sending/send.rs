@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::delivery::sending::drain::{Drain, Drained, OwnPush};
+use crate::delivery::sending::last_times::last_times;
 use crate::delivery::sending::start_times::StartTimes;
 use crate::delivery::spool::entry::SpooledPush;
 use crate::delivery::spool::queue::{PushVerdict, QueueDir};
@@ -12,14 +13,11 @@ use crate::delivery::spool::room::FULL;
 use crate::delivery::spool::send_record::SendRecord;
 use crate::delivery::spool::store::{Receipt, RunRecord, SpoolOptions, StoredPush, read_runs};
 use crate::delivery::state_dir::lock::{Lock, LockPatience, NoLock};
-use crate::delivery::timing::{
-    FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, START_TIMES_WITHIN, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT,
-};
-use crate::exposition::{Family, Sample};
+use crate::delivery::timing::{FOR_OTHER_GROUPS, LEAST_FOR_SPOOLED, UNANSWERED_FOR_AT_MOST, UNREACHABLE_WHERE_KEPT};
 use crate::http::deadline::Deadline;
 use crate::http::error::{Fault, Phase};
 use crate::sink::delivered::{Delivered, OWN_ALONE};
-use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink, ValueUnknown};
+use crate::sink::{DeliveryResult, Limits, Push, PushKind, Sink};
 
 impl StoredPush {
     /// The message about the push when the sink does not take it.
@@ -211,17 +209,7 @@ impl Drained {
 /// Delivers what a push tells besides where a newer run has been reported: when the job has last succeeded or was last skipped. It fails
 /// where metrics of the command may be lost.
 fn deliver_overtaken(sink: &Sink, push: &Push, status: Option<u16>, limits: Limits<'_>) -> DeliveryResult {
-    let deadline = Deadline::after(START_TIMES_WITHIN.min(limits.deadline.left() / 4)).with_one_more_try();
-    let missing = |family: &Family<'_>| {
-        let own = family.samples().first().map(Sample::number);
-        match sink.value(&push.key, family.name(), deadline) {
-            Ok(there) => there < own,
-            // A last success that is a moment too old is better than one of yesterday.
-            Err(ValueUnknown) => !push.tells_of_skip_alone(),
-        }
-    };
-    let last_times = push.last_times(missing);
-    let delivered = last_times.map_or_else(
+    let delivered = last_times(sink, push, limits).map_or_else(
         || Ok(Delivered { status, ..Delivered::default() }).into(),
         |push| sink.deliver(&push, PushKind::Final, limits),
     );
