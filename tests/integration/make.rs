@@ -43,7 +43,16 @@ impl Checkout {
         let path = format!("{}:{}", self.stubs.display(), std::env::var("PATH").unwrap());
         let mut call = Command::new("sh");
         call.args(["-c", script]).current_dir(&self.root).env("PATH", path);
-        for name in ["MAKEFLAGS", "MFLAGS", "RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_HOME", "CFLAGS", "TEST_SERVERS"] {
+        for name in [
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "MFLAGS",
+            "RUSTFLAGS",
+            "CARGO_TARGET_DIR",
+            "CARGO_HOME",
+            "CFLAGS",
+            "TEST_SERVERS",
+        ] {
             call.env_remove(name);
         }
         call.output_in_time()
