@@ -27,7 +27,9 @@ fn ended(group: &Group, outcome: &str) {
 #[test]
 fn the_first_push_of_readme() {
     let host = Host::start();
-    let out = host.sh(&block("README.md#the-first-push"));
+    let all = block("README.md#the-first-push");
+    let (pushes, delete) = all.trim_end().rsplit_once('\n').expect("several lines");
+    let out = host.sh(pushes);
     let text = String::from_utf8_lossy(&out.stdout);
     let rows: Vec<&str> = text.lines().collect();
     assert!(rows.len() == 2 && rows[1].starts_with("hello ") && rows[1].contains(" failure "), "{out:?}");
@@ -35,6 +37,9 @@ fn the_first_push_of_readme() {
     let group = host.group("hello");
     ended(&group, "failure");
     assert!(group.number("pushwrap_last_success_timestamp_seconds", []).is_some(), "the first of the two succeeded");
+    host.done(&with_url(delete));
+    let left = host.done(&with_url("pushwrap groups"));
+    assert!(!left.contains("hello"), "{left}");
 }
 
 #[test]
