@@ -11,8 +11,8 @@ use super::host::Host;
 fn host_with(script: &str, program: &str, text: &str) -> Host {
     let host = Host::start_slurm();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/slurm").join(script);
-    host.write(&format!("/work/{script}"), "644", &fs::read_to_string(path).unwrap());
-    host.write(&format!("/work/{program}"), "755", text);
+    host.write(&format!("/home/jobs/{script}"), "644", &fs::read_to_string(path).unwrap());
+    host.write(&format!("/home/jobs/{program}"), "755", text);
     host
 }
 
@@ -25,8 +25,8 @@ fn ended(group: &Group, outcome: &str) {
 /// Submits a job that sleeps, and waits until it has begun: its number.
 #[track_caller]
 fn begun(host: &Host, arguments: &str) -> String {
-    let number = host.done(&format!("cd /work; sbatch --parsable {arguments}")).trim().to_owned();
-    let begun = format!("cat /work/slurm-{number}.out");
+    let number = host.done(&format!("cd /home/jobs; sbatch --parsable {arguments}")).trim().to_owned();
+    let begun = format!("cat /home/jobs/slurm-{number}.out");
     wait_for("the job to begin", || host.sh(&begun).stdout.starts_with(b"begun").then_some(()));
     number
 }
@@ -44,8 +44,8 @@ const SLEEPS: &str = "#!/bin/sh\necho begun\nexec sleep 600\n";
 fn a_batch_script_is_a_job_without_an_instance() {
     let text = "#!/bin/sh\necho \"simulated $*\"\necho 'simulation_steps 12' >>\"$PUSHWRAP_TEXTFILE\"\n";
     let host = host_with("simulation.sbatch", "simulate", text);
-    let number = host.done("cd /work; sbatch --wait --parsable simulation.sbatch").trim().to_owned();
-    assert_eq!(host.done(&format!("cat /work/slurm-{number}.out")), "simulated --input data.txt\n");
+    let number = host.done("cd /home/jobs; sbatch --wait --parsable simulation.sbatch").trim().to_owned();
+    assert_eq!(host.done(&format!("cat /home/jobs/slurm-{number}.out")), "simulated --input data.txt\n");
     let group = host.group("simulation");
     assert_eq!(group.labels().len(), 1, "neither the node nor the number is a part of the key: {:?}", group.labels());
     ended(&group, "success");
@@ -56,7 +56,7 @@ fn a_batch_script_is_a_job_without_an_instance() {
 #[test]
 fn each_task_of_an_array_is_a_group() {
     let host = host_with("array.sbatch", "process", "#!/bin/sh\n[ \"$1\" != chunk-2 ]\n");
-    let array = host.sh("cd /work; sbatch --wait --parsable array.sbatch");
+    let array = host.sh("cd /home/jobs; sbatch --wait --parsable array.sbatch");
     assert_eq!(array.status.code(), Some(1), "a task has failed: {array:?}");
     let number = String::from_utf8_lossy(&array.stdout).trim().to_owned();
     let groups = host.groups();
@@ -83,10 +83,10 @@ fn a_job_that_nears_its_time_limit_is_terminated_and_reported() {
 #[test]
 fn a_job_at_its_time_limit_is_terminated_and_reported() {
     let host = host_with("simulation.sbatch", "simulate", SLEEPS);
-    host.done("sed -i '/^#SBATCH --signal/d' /work/simulation.sbatch");
-    let out = host.sh("cd /work; sbatch --wait --time=1 simulation.sbatch");
+    host.done("sed -i '/^#SBATCH --signal/d' /home/jobs/simulation.sbatch");
+    let out = host.sh("cd /home/jobs; sbatch --wait --time=1 simulation.sbatch");
     assert!(!out.status.success(), "{out:?}");
-    assert!(host.done("cat /work/slurm-*.out").contains("DUE TO TIME LIMIT"));
+    assert!(host.done("cat /home/jobs/slurm-*.out").contains("DUE TO TIME LIMIT"));
     ended(&host.group("simulation"), "terminated");
 }
 
