@@ -261,7 +261,8 @@ fn known(
             Some(Err(sink.given_up(Fault::Status { status, text, retry_after: None })))
         }
         Some(PushVerdict::Refused { status: None, .. }) => Some(Err(sink.given_up(Fault::Superseded))),
-        None if listing.has(number) => None,
+        // What nobody is recorded to have sent is not taken for sent, wherever its file is.
+        None if listing.has(number) || number > record.highest() => None,
         None => Some(Ok(whole(record.status))),
     }
 }
