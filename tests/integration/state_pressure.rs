@@ -166,6 +166,21 @@ fn runs_at_once_with_large_metrics_are_all_kept() {
     assert_eq!(total, Some(4.0));
 }
 
+/// Given a gateway that is down, when the file of a run's push is gone while the run waits for its turn, then it is not said to be sent.
+#[test]
+fn a_push_whose_file_is_gone_is_not_taken_for_sent() {
+    let (state, late) = (tempfile::tempdir().unwrap(), LateGateway::new());
+    failing(&late.url(), "j", state.path()).run(["true"]).exit(0);
+    let first = waiting(state.path());
+    let held = File::open(first[0].with_file_name("lock")).unwrap();
+    held.lock().unwrap();
+    let running = failing(&late.url(), "j", state.path()).arg("-v").spawn(["true"]);
+    let second = wait_for("the second push", || waiting(state.path()).into_iter().find(|path| !first.contains(path)));
+    fs::remove_file(second).unwrap();
+    drop(held);
+    running.wait().exit(0).stderr_has("cannot push to").stderr_lacks("another run has sent it");
+}
+
 /// A gateway that takes a moment for each push, and forty groups that wait.
 #[test]
 fn waiting_pushes_of_others_at_a_slow_gateway_cost_a_run_a_fraction_of_a_second() {
